@@ -1,0 +1,33 @@
+/*
+ * A protobuf-c allocator with a budget: decoding hostile bytes can take neither more memory nor more
+ * allocations than granted (an empty sub-message amplifies its bytes about sixtyfold). Also an
+ * arena: one free for the whole message.
+ */
+#pragma once
+
+#include <protobuf-c/protobuf-c.h>
+#include <stddef.h>
+
+#define BUDGET_BYTES (1024 * 1024)
+#define BUDGET_ALLOCATIONS 8192
+
+struct budget {
+	ProtobufCAllocator allocator; /* pass &budget.allocator to unpack */
+	size_t bytes_left;
+	size_t allocations_left;
+	struct budget_block *blocks; /* owned: arena blocks, newest first */
+};
+
+/* Grant a budget of bytes and allocations. */
+void budget_init(struct budget *budget, size_t bytes, size_t allocations);
+
+/* Free everything that was decoded with this budget. */
+void budget_fini(struct budget *budget);
+
+/*
+ * Decode a message within the budget. The message lives until budget_fini(); it is never freed by
+ * itself. Returns NULL when the bytes are malformed or the budget is exceeded.
+ */
+ProtobufCMessage *budget_unpack(struct budget *budget,
+				const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes,
+				size_t length);

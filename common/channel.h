@@ -1,0 +1,61 @@
+/*
+ * A connection with RPC on it, on the libuv loop: stream + frames + rpc + deadline timer, and the
+ * listener that accepts such connections. Overflow, protocol errors and hang-ups close this
+ * connection only.
+ *
+ * Ownership: channel_open()/channel_accept() give a channel that is owned by the loop until its
+ * closed function was called, after which it is freed by itself. Loop thread only.
+ */
+#pragma once
+
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "common/address.h"
+#include "common/error.h"
+#include "common/rpc.h"
+
+#define CHANNEL_UNSENT_MAXIMUM (1024 * 1024) /* bytes the peer has not taken; more closes it */
+
+struct channel;
+
+struct channel_config {
+	ProtobufCService *service;    /* for the peer's requests; may be NULL; borrowed */
+	const char *const *streaming; /* its streaming methods; borrowed */
+	/* The connection has ended; error says why (code 0: we closed it, -ECONNRESET: the peer
+	 * hung up). Called exactly once; the channel is gone afterwards. */
+	void (*closed)(void *user, const struct ph_error *error);
+	void *user;
+};
+
+/* Take over a connected socket (fd is owned from here on, also on failure). */
+int channel_open(uv_loop_t *loop, int fd, const struct channel_config *config,
+		 struct channel **ret_channel);
+
+/* Begin to close: outstanding calls fail, what was accepted for sending is sent first (at most
+ * 2 s), then closed() is called. Idempotent. */
+void channel_close(struct channel *channel);
+
+/* The rpc side, for rpc_call(); valid until closed(). Use channel_call() to keep deadlines armed. */
+struct rpc *channel_rpc(struct channel *channel);
+
+/* rpc_call() on this channel with the deadline timer armed. */
+int channel_call(struct channel *channel, const ProtobufCServiceDescriptor *service,
+		 const char *method, const ProtobufCMessage *request, uint32_t timeout_ms,
+		 const struct rpc_handlers *handlers, void *user, struct rpc_call **ret_call);
+
+/* SO_PEERCRED of a Unix peer, taken once at open; -ENOTSUP for other families. */
+int channel_peer(const struct channel *channel, struct ucred *ret_peer);
+
+struct listener;
+
+/* A peer has connected; fd is owned by the callee, peer is its SO_PEERCRED. */
+typedef void (*listener_accepted_fn)(void *user, int fd, const struct ucred *peer);
+
+/* Listen on an address; the socket file's mode is as given. */
+int listener_open(uv_loop_t *loop, const struct address *address, mode_t mode,
+		  listener_accepted_fn accepted, void *user, struct listener **ret_listener,
+		  struct ph_error *error);
+
+/* Stop listening, remove the socket file, free once the loop has let go. NULL is allowed. */
+void listener_close(struct listener *listener);

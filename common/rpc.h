@@ -1,0 +1,110 @@
+/*
+ * Remote calls over frames: requests, responses, streams, cancel, deadlines. Symmetrical: each side
+ * may serve one protobuf-c service and call the other's. Sans-I/O: one side of a connection takes
+ * received envelopes and hands out bytes to send; time is an argument. Knows neither sockets nor
+ * what the messages mean.
+ *
+ * Limits hold before anything is allocated for a peer: frame size (frame.h), decode budget
+ * (budget.h), requests in flight. Breaking the protocol is an error of rpc_receive(): the caller
+ * closes that connection and nothing else happens.
+ *
+ * Serving: handlers are the generated service's functions. `closure_data` is the struct rpc_request.
+ * A unary handler calls the closure with its reply (or rpc_fail()) once, now or later; a streaming
+ * handler calls the closure per item and then rpc_end(). The request is freed by reply, fail or end,
+ * also when the connection has gone in between: a handler always finishes its requests. The input
+ * message lives only until the handler returns.
+ */
+#pragma once
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "proto/rpc.pb-c.h"
+
+struct rpc;
+struct rpc_call;
+struct rpc_request;
+
+#define RPC_CALLS_MAXIMUM 256    /* ours in flight on one connection */
+#define RPC_REQUESTS_MAXIMUM 64  /* the peer's in flight on one connection */
+
+struct rpc_config {
+	/* Service for the peer's requests; NULL refuses all of them. Borrowed. */
+	ProtobufCService *service;
+	/* Names of that service's methods that stream, NULL-terminated; NULL: none. Borrowed. */
+	const char *const *streaming;
+	/* Send one whole frame, header included; a negative errno drops the connection later. */
+	int (*send)(void *user, const uint8_t *frame, size_t length);
+	/* Bytes accepted by send() but not yet taken by the peer; NULL: unknown. */
+	size_t (*unsent)(void *user);
+	void *user;
+};
+
+struct rpc_handlers {
+	/* One item of a streaming method; borrowed during the call. NULL: items are ignored. */
+	void (*item)(void *user, const ProtobufCMessage *item);
+	/* The call has ended: exactly once per call. reply is NULL on failure and for streams;
+	 * error is NULL on success. The call is freed afterwards. */
+	void (*finished)(void *user, const ProtobufCMessage *reply, const struct ph_error *error);
+};
+
+/* Make one side of a connection. */
+struct rpc *rpc_new(const struct rpc_config *config);
+
+/*
+ * End this side: all our calls finish with -ECONNRESET, the peer's requests are told through their
+ * cancelled function. NULL is allowed.
+ */
+void rpc_free(struct rpc *rpc);
+
+/* Take one received frame's payload. -EPROTO: the peer broke the protocol, error says how. */
+int rpc_receive(struct rpc *rpc, const uint8_t *payload, size_t length, struct ph_error *error);
+
+/*
+ * Call a method of the peer's service. timeout_ms 0: no deadline. The finished handler is never
+ * called from within. Returns 0 and the call (valid until finished; ret_call may be NULL), -EAGAIN
+ * with too many calls in flight, or what send() returned.
+ */
+int rpc_call(struct rpc *rpc, const ProtobufCServiceDescriptor *service, const char *method,
+	     const ProtobufCMessage *request, uint32_t timeout_ms, uint64_t now_ms,
+	     const struct rpc_handlers *handlers, void *user, struct rpc_call **ret_call);
+
+/* Give up a call: the peer is told, finished is called with -ECANCELED before this returns. */
+void rpc_cancel(struct rpc_call *call);
+
+/* End calls whose deadline has passed (-ETIMEDOUT; the peer is told to cancel). */
+void rpc_tick(struct rpc *rpc, uint64_t now_ms);
+
+/* When rpc_tick() has to be called at the latest; 0: no need. */
+uint64_t rpc_deadline(const struct rpc *rpc);
+
+/* Calls of ours in flight. */
+size_t rpc_calls(const struct rpc *rpc);
+
+/* End a streaming request; frees it. */
+void rpc_end(struct rpc_request *request);
+
+/* Fail a request; frees it. */
+void rpc_fail(struct rpc_request *request, const struct ph_error *error);
+
+/* Be told once when the peer cancels or goes away; the request still has to be finished. */
+void rpc_request_on_cancel(struct rpc_request *request, void (*cancelled)(void *user),
+			   void *user);
+
+/* Whether the peer has cancelled or gone away: items go nowhere. */
+bool rpc_request_is_cancelled(const struct rpc_request *request);
+
+/* Bytes waiting to be sent on the request's connection: a streaming handler pauses on it. */
+size_t rpc_request_unsent(const struct rpc_request *request);
+
+/* The milliseconds the peer is willing to wait, 0: for ever. */
+uint32_t rpc_request_timeout(const struct rpc_request *request);
+
+/* Copy a ph_error into a wire message; texts are borrowed from error. */
+void rpc_failure_from_error(Phoenix__Failure *failure, const struct ph_error *error);
+
+/* Copy a wire message into a ph_error; -EIO when it carries no negative code. */
+void rpc_failure_to_error(const Phoenix__Failure *failure, struct ph_error *error);
