@@ -1,0 +1,77 @@
+/*
+ * phoenixd's link to the agent of one container: the listening socket of that container, at most
+ * one session, its greeting, its heartbeats. Identity is the socket a peer came in on, cross-checked
+ * with its kernel credentials (the container's id range) and the nonce of this start; never a name
+ * that the peer says. What comes over it is a claim.
+ *
+ *   CLOSED -> LISTENING -> GREETING -> CONNECTED
+ *                 ^___________|____________|
+ *
+ * Loop thread only.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/rpc.h"
+#include "proto/agent.pb-c.h"
+
+#define AGENT_PROTOCOL 1        /* highest version spoken here */
+#define AGENT_PROTOCOL_OLDEST 1 /* lowest */
+#define AGENT_HEARTBEAT_MS 10000
+#define AGENT_LOST_MS 35000 /* three heartbeats missed: contact is lost (Unknown, not dead) */
+
+enum agent_link_state {
+	AGENT_LINK_CLOSED,
+	AGENT_LINK_LISTENING,
+	AGENT_LINK_GREETING,
+	AGENT_LINK_CONNECTED,
+};
+
+struct agent_link;
+
+struct agent_link_config {
+	uv_loop_t *loop;      /* borrowed */
+	const char *run_dir;  /* borrowed for the call */
+	const char *name;     /* of the container; borrowed for the call */
+	uint32_t id_base;     /* peers must have a uid in [id_base, id_base + id_count) */
+	uint32_t id_count;
+	/* An agent said hello and was accepted. */
+	void (*connected)(void *user, const Phoenix__HelloRequest *hello);
+	/* The session ended, or a peer was refused before it became one (was_session false). */
+	void (*lost)(void *user, bool was_session, const struct ph_error *error);
+	/* The agent published events: claims, already bounded in number and size. */
+	void (*published)(void *user, const Phoenix__PublishRequest *request);
+	void *user;
+};
+
+/* Make a link that does not listen yet. */
+struct agent_link *agent_link_new(const struct agent_link_config *config);
+
+/* Listen on RUN/agents/NAME/agent.sock (the directory is phoenix-host's work). Idempotent. */
+int agent_link_listen(struct agent_link *link, struct ph_error *error);
+
+/* The nonce that an agent of the current start must show; "" accepts none. */
+void agent_link_expect(struct agent_link *link, const char *boot_id);
+
+/* Where the link stands. */
+enum agent_link_state agent_link_get_state(const struct agent_link *link);
+
+/* Version of the connected agent, "" without one. */
+const char *agent_link_version(const struct agent_link *link);
+
+/*
+ * Call a method of agent.proto. -ENOTCONN without a session; otherwise as rpc_call(). item may be
+ * NULL for unary methods.
+ */
+int agent_link_call(struct agent_link *link, const char *method, const ProtobufCMessage *request,
+		    uint32_t timeout_ms, const struct rpc_handlers *handlers, void *user,
+		    struct rpc_call **ret_call);
+
+/* Drop the session, if any; lost() follows. */
+void agent_link_drop(struct agent_link *link);
+
+/* Stop listening, drop the session without telling, free once the loop has let go. NULL is fine. */
+void agent_link_close(struct agent_link *link);
