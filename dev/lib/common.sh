@@ -1,0 +1,82 @@
+# shellcheck shell=bash
+# Functions that every command of dev/ and tests/vm/ shares: messages, timing, the cache of built files.
+# Source it; it expects `set -euo pipefail` in the caller.
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# Built images live here. PH_BEDS may point several checkouts at one place.
+BEDS=${PH_BEDS:-$REPO/build/beds}
+export REPO BEDS
+
+say() { printf '== %s\n' "$*" >&2; }
+
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# Run a command and say how long it took: `timed WHAT COMMAND...`.
+timed() {
+	local what=$1 start=$SECONDS status=0
+	shift
+	"$@" || status=$?
+	say "$what: $((SECONDS - start)) s"
+	return "$status"
+}
+
+# Print a short hash of all arguments and of the files named after `--`.
+key_of() {
+	{
+		while (($#)) && [[ $1 != -- ]]; do
+			printf '%s\n' "$1"
+			shift
+		done
+		(($#)) && shift
+		(($# == 0)) || cat -- "$@"
+	} | sha256sum | cut -c1-12
+}
+
+# Print the path of a built file, building it when it isn't there: `cached NAME KEY FUNCTION [ARGUMENT...]`.
+#
+# NAME is a file name such as `bed.ext4`; the result is BEDS/NAME.KEY. FUNCTION gets the path to write and its
+# arguments. Older results of the same NAME are removed. Two callers at once build once. What FUNCTION
+# prints goes to BEDS/NAME.log and is shown when it fails.
+cached() {
+	local name=$1 key=$2 function=$3 result lock log
+	shift 3
+	result=$BEDS/$name.$key
+	log=$BEDS/$name.log
+	mkdir -p "$BEDS"
+	exec {lock}>"$BEDS/.$name.lock"
+	flock "$lock"
+	if [[ ! -e $result ]]; then
+		local start=$SECONDS
+		say "building $name (log: ${log#"$REPO"/})"
+		rm -rf "$result.new"
+		if ! ("$function" "$result.new" "$@") >"$log" 2>&1 {lock}>&- || [[ ! -e $result.new ]]; then
+			tail -n 40 "$log" >&2
+			rm -rf "$result.new"
+			exec {lock}>&-
+			die "building $name failed (all of it: $log)"
+		fi
+		find "$BEDS" -maxdepth 1 -name "$name.*" ! -name "*.log" ! -name "*.new" -exec rm -rf {} +
+		mv "$result.new" "$result"
+		say "built $name: $((SECONDS - start)) s"
+	fi
+	exec {lock}>&-
+	printf '%s\n' "$result"
+}
+
+# Print this machine's sources of SUITE as one-line `deb` entries, Debian's own archive when it has none.
+apt_sources() {
+	local suite=$1 lines
+	# shellcheck disable=SC2016 # the $(...) are apt's, not the shell's
+	lines=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' 2>/dev/null |
+		awk -v suite="$suite" '$2 ~ "^" suite "(-updates|-security)?$" && $3 == "main" {print "deb", $1, $2, $3}' |
+		sort -u)
+	if [[ -z $lines ]]; then
+		lines="deb http://deb.debian.org/debian $suite main
+deb http://deb.debian.org/debian $suite-updates main
+deb http://deb.debian.org/debian-security $suite-security main"
+	fi
+	printf '%s\n' "$lines"
+}

@@ -1,0 +1,94 @@
+# shellcheck shell=bash
+# What both bed runners share: options, the job's folder, the deadline, the exit status, cleaning up.
+# Needs dev/lib/common.sh. A runner defines `boot_bed` (start the machine in the foreground; its standard
+# output is the command's output) and calls `run_bed NAME "$@"`.
+
+bed_usage() {
+	cat >&2 <<-END
+	usage: tests/vm/$BED [--deadline SECONDS] [--console] COMMAND [ARGUMENT...]
+
+	Boots the $BED bed, runs COMMAND in it as root, in this folder (the checkout is there at the same path, read-only),
+	prints its output as it comes and exits with its status. 125: the bed itself failed, 124: the deadline passed.
+	PH_* variables are handed on; PH_BED and PH_TIME_SCALE are set inside.
+	--console  also shows what the kernel says
+	END
+	exit 2
+}
+
+run_bed() {
+	# shellcheck disable=SC2153 # the runner sets it
+	local deadline=$DEADLINE console=
+	while (($#)); do
+		case $1 in
+		--deadline) deadline=${2:?} && shift 2 ;;
+		--console) console=1 && shift ;;
+		-*) bed_usage ;;
+		*) break ;;
+		esac
+	done
+	(($#)) || bed_usage
+	JOB=$(mktemp -d "${TMPDIR:-/tmp}/phoenix-$BED.XXXXXX")
+	machine=
+	trap 'clean_up' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	write_job "$@"
+	: >"$JOB/console.log"
+	run_machine "$deadline" "$console"
+}
+
+write_job() {
+	install -m 755 "$REPO/tests/vm/init-$BED" "$JOB/init"
+	install -m 755 "$REPO/tests/vm/inner" "$JOB/inner"
+	printf '%s\n' "$REPO" >"$JOB/tree"
+	{
+		declare -px "${!PH_@}" 2>/dev/null || true
+		printf 'cd %q\n' "$PWD"
+		printf 'exec'
+		printf ' %q' "$@"
+		printf '\n'
+	} >"$JOB/command"
+}
+
+run_machine() {
+	local deadline=$1 console=$2 status=0
+	[[ -z $console ]] || { tail -f "$JOB/console.log" >&2 & follower=$!; }
+	# A PID namespace: whatever ends the first process ends the whole machine, helpers included.
+	timeout --foreground -k 5 "$deadline" \
+		unshare --pid --mount --fork --kill-child --mount-proc bash -c "$(declare -f boot_bed); boot_bed" \
+		</dev/null &
+	machine=$!
+	wait "$machine" || status=$?
+	machine=
+	if [[ -s $JOB/exit ]]; then
+		exit "$(<"$JOB/exit")"
+	fi
+	explain_failure "$status" "$deadline"
+}
+
+explain_failure() {
+	local status=$1 deadline=$2 result=125
+	if ((status == 124 || status == 137)); then
+		result=124
+		printf '%s bed: still running after its deadline of %s s, stopped.' "$BED" "$deadline"
+	else
+		printf '%s bed: the machine ended (status %s) before the command did.' "$BED" "$status"
+	fi >&2
+	printf ' Last lines of its console:\n' >&2
+	tail -n 25 "$JOB/console.log" | tr -d '\r' | sed 's/^/| /' >&2
+	exit "$result"
+}
+
+# shellcheck disable=SC2317 # called by the trap
+clean_up() {
+	trap - EXIT INT TERM HUP
+	if [[ -n ${machine:-} ]]; then
+		kill -TERM "$machine" 2>/dev/null || true
+		wait "$machine" 2>/dev/null || true
+	fi
+	[[ -z ${follower:-} ]] || kill "$follower" 2>/dev/null || true
+	if [[ -n ${PH_BED_KEEP_LOG:-} ]]; then
+		cp "$JOB/console.log" "$PH_BED_KEEP_LOG" || true
+	fi
+	rm -rf "$JOB"
+}
