@@ -5,9 +5,9 @@
  * owner calls flow_resume() later. The current step's name is the progress that users see and what
  * a crash resumes from.
  *
- *   IDLE -> RUNNING <-> WAITING -> DONE
- *               \         \
- *                -> UNDOING <-> UNDO_WAITING -> FAILED
+ *   IDLE -> RUNNING <-> WAITING         RUNNING -> DONE
+ *     \        |           |
+ *      ---> UNDOING <-> UNDO_WAITING    UNDOING -> FAILED
  *
  * Single-threaded. The flow is embedded in its owner, which outlives it.
  */
@@ -67,14 +67,22 @@ struct flow {
 	size_t count;
 	const struct flow_observer *observer; /* borrowed */
 	void *subject;                        /* borrowed */
-	unsigned int state;                   /* enum flow_state */
+	/* Optional, set between flow_init() and the start: reads the time at each step, so that
+	 * durations are right when steps block. NULL: the time last passed in. */
+	uint64_t (*clock)(void);
+	unsigned int state; /* enum flow_state */
 	size_t current;
+	uint64_t now_ms;
 	uint64_t step_started_ms;
 	uint64_t deadline_at_ms; /* 0: none */
 	uint64_t unchanged;      /* bit per step that reported FLOW_UNCHANGED */
-	bool undo_on_failure;
+	bool undo_on_failure;    /* true after flow_init(); false: FAILED without undoing */
 	bool keep_running;       /* the runner's loop is on the stack */
-	struct ph_error error;   /* the first failure */
+	bool cancelled;
+	bool resumed; /* the wait of the current step has ended with: */
+	int resumed_outcome;
+	struct ph_error resumed_error;
+	struct ph_error error; /* the first failure */
 };
 
 #define FLOW_STEPS_MAXIMUM 64
@@ -83,17 +91,28 @@ struct flow {
 void flow_init(struct flow *flow, const struct flow_step *steps, size_t count,
 	       const struct flow_observer *observer, void *subject);
 
-/* Run from step first (0 for a new flow, the recorded step for a resumed one) at time now_ms. */
+/*
+ * Run from step first (0 for a new flow, the recorded step for a resumed one) at time now_ms. Once
+ * per flow_init(). The flow may have ended, and finished() been called, when this returns.
+ */
 void flow_start(struct flow *flow, size_t first, uint64_t now_ms);
 
 /* Start by undoing from step first down to 0: a crash happened while a flow was being undone. */
 void flow_start_undo(struct flow *flow, size_t first, const struct ph_error *error,
 		     uint64_t now_ms);
 
-/* End the wait of the current step (or undo) with an outcome, or a negative errno and error. */
+/*
+ * End the wait of the current step (or undo) with an outcome, or a negative errno and error (NULL:
+ * made from the errno). May be called from inside the step's own run. Does nothing when no step
+ * waits, but a result that comes after its step's deadline must not be passed on: the next wait
+ * would take it for its own.
+ */
 void flow_resume(struct flow *flow, int outcome, const struct ph_error *error, uint64_t now_ms);
 
-/* Fail the waiting step with -ECANCELED and undo; nothing when the flow has ended. */
+/*
+ * Fail the waiting step with -ECANCELED and undo. From inside a step: once that step has ended or
+ * waits. Does nothing when the flow has not started, is being undone already, or has ended.
+ */
 void flow_cancel(struct flow *flow, uint64_t now_ms);
 
 /* Fail the waiting step with -ETIMEDOUT when its deadline has passed. */

@@ -44,7 +44,8 @@ struct rpc_config {
 };
 
 struct rpc_handlers {
-	/* One item of a streaming method; borrowed during the call. NULL: items are ignored. */
+	/* One item of a streaming method; borrowed during the call. NULL for unary methods: an end
+	 * without a reply is then -EPROTO, unless items came (which are ignored). */
 	void (*item)(void *user, const ProtobufCMessage *item);
 	/* The call has ended: exactly once per call. reply is NULL on failure and for streams;
 	 * error is NULL on success. The call is freed afterwards. */
@@ -56,17 +57,22 @@ struct rpc *rpc_new(const struct rpc_config *config);
 
 /*
  * End this side: all our calls finish with -ECONNRESET, the peer's requests are told through their
- * cancelled function. NULL is allowed.
+ * cancelled function, both before this returns; nothing is sent any more. May be called from inside
+ * a handler. NULL is allowed.
  */
 void rpc_free(struct rpc *rpc);
 
-/* Take one received frame's payload. -EPROTO: the peer broke the protocol, error says how. */
+/*
+ * Take one received frame's payload. -EPROTO: the peer broke the protocol, error says how. A handler
+ * may have called rpc_free() when this returns.
+ */
 int rpc_receive(struct rpc *rpc, const uint8_t *payload, size_t length, struct ph_error *error);
 
 /*
  * Call a method of the peer's service. timeout_ms 0: no deadline. The finished handler is never
  * called from within. Returns 0 and the call (valid until finished; ret_call may be NULL), -EAGAIN
- * with too many calls in flight, or what send() returned.
+ * with too many calls in flight, -EINVAL when the service has no such method, -EMSGSIZE when the
+ * request fits no frame, -ECONNRESET from inside rpc_free(), or what send() returned.
  */
 int rpc_call(struct rpc *rpc, const ProtobufCServiceDescriptor *service, const char *method,
 	     const ProtobufCMessage *request, uint32_t timeout_ms, uint64_t now_ms,
