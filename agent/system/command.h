@@ -5,7 +5,7 @@
  *
  * The child gets a session of its own, default signals, no descriptor but stdio (and the status
  * pipe), and PATH, HOME, LC_ALL=C.UTF-8, DEBIAN_FRONTEND=noninteractive; of the caller's environment
- * only the variables in COMMAND_INHERITED.
+ * only the proxy variables and GODEBUG.
  */
 #pragma once
 
@@ -32,7 +32,6 @@ struct command {
 					   in path */
 	const char *const *environment; /* further NAME=value, ends with NULL; may be NULL */
 	const char *path;               /* PATH for the search and the child; NULL: COMMAND_PATH */
-	const char *root;               /* chroot into it first; NULL or "": no */
 	int input_fd;                   /* > 0: its stdin, stays the caller's; 0: see input */
 	const void *input;              /* bytes for its stdin; NULL: /dev/null */
 	size_t input_length;
@@ -75,6 +74,14 @@ int command_run(const struct command *command, struct command_result *ret_result
  */
 int command_succeed(const struct command *command, struct command_result *ret_result,
 		    struct ph_error *error);
+
+/*
+ * Start a program as a daemon of its own: a session, no parent of ours, stdin from /dev/null, stdout
+ * and stderr appended to a file (made with mode 0600), soft limits of open files and processes
+ * raised to the hard ones. Uses argv, environment and path of command. Returns once exec has
+ * succeeded, or a negative errno; whether it stays alive is the caller's to watch.
+ */
+int command_detach(const struct command *command, const char *log_path, struct ph_error *error);
 
 /* Write how it ended: "exited with 100", "was killed by signal 9"; text needs 48 bytes. */
 char *command_result_format(const struct command_result *result, char text[48]);

@@ -1,0 +1,553 @@
+/*
+ * One poll loop per program: its two or three pipes, its end, its deadline. The end of the program
+ * ends the wait, not the end of its pipes: a daemon that it started may hold them open for ever.
+ */
+#include "agent/system/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/system/capture.h"
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/str.h"
+
+#define STREAMS 3
+#define ENVIRONMENT_MAXIMUM 64
+#define END_POLL_MS 20 /* how often the program's end is looked for while its pipes are silent */
+
+/* What a program may need to know of the agent's own surroundings: proxies, and Go's run-time switch. */
+static const char *const COMMAND_INHERITED[] = {
+	"http_proxy", "https_proxy", "no_proxy", "GODEBUG",
+};
+
+struct stream {
+	struct run *run;
+	enum command_stream name;
+	int fd; /* our end, -1 once it is at its end */
+	struct capture capture;
+};
+
+struct run {
+	const struct command *command;
+	struct stream streams[STREAMS];
+	pid_t pid;
+	int wait_status;
+	uint64_t started_ms;
+};
+
+/* --- the child --------------------------------------------------------------------------------- */
+
+struct child {
+	const struct command *command;
+	const char *environment[ENVIRONMENT_MAXIMUM];
+	char path_variable[1024];
+	char inherited[ARRAY_LENGTH(COMMAND_INHERITED)][512];
+	char program[PATH_MAX];
+	int input;
+	int ends[STREAMS]; /* the child's ends, -1: none */
+	int failure;       /* errno goes here; close-on-exec */
+};
+
+static void environment_fill(struct child *child)
+{
+	const struct command *command = child->command;
+	size_t count = 0, last = ENVIRONMENT_MAXIMUM - 1;
+
+	snprintf(child->path_variable, sizeof(child->path_variable), "PATH=%s",
+		 command->path ? command->path : COMMAND_PATH);
+	child->environment[count++] = child->path_variable;
+	child->environment[count++] = "HOME=/root";
+	child->environment[count++] = "LC_ALL=C.UTF-8";
+	child->environment[count++] = "DEBIAN_FRONTEND=noninteractive";
+	for (size_t i = 0; i < ARRAY_LENGTH(COMMAND_INHERITED); i++) {
+		const char *value = getenv(COMMAND_INHERITED[i]);
+
+		if (!value)
+			continue;
+		if ((size_t)snprintf(child->inherited[i], sizeof(child->inherited[i]), "%s=%s",
+				     COMMAND_INHERITED[i], value) < sizeof(child->inherited[i]))
+			child->environment[count++] = child->inherited[i];
+	}
+	for (size_t i = 0; command->environment && command->environment[i] && count < last; i++)
+		child->environment[count++] = command->environment[i];
+	child->environment[count] = NULL;
+}
+
+/* Find argv[0] as a shell would. */
+static int program_find(struct child *child)
+{
+	const char *name = child->command->argv[0];
+	const char *path = child->command->path ? child->command->path : COMMAND_PATH;
+
+	if (strchr(name, '/'))
+		return text_copy(child->program, sizeof(child->program), name) ? 0 : -ENAMETOOLONG;
+	while (*path) {
+		size_t length = strcspn(path, ":");
+		PH_AUTO_FREE char *seen = ph_format("%.*s/%s", (int)length, path, name);
+		struct stat status;
+
+		if (length > 0 && stat(seen, &status) == 0 && S_ISREG(status.st_mode) &&
+		    (status.st_mode & 0111))
+			return text_copy(child->program, sizeof(child->program), seen)
+				       ? 0 : -ENAMETOOLONG;
+		path += length + (path[length] == ':');
+	}
+	return -ENOENT;
+}
+
+static void child_fail(const struct child *child)
+{
+	int code = errno;
+
+	(void)!write(child->failure, &code, sizeof(code));
+	_exit(127);
+}
+
+static void signals_reset(void)
+{
+	sigset_t none;
+
+	for (int signal_number = 1; signal_number < NSIG; signal_number++)
+		signal(signal_number, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Move a descriptor out of the way of 0..COMMAND_STATUS_FD. */
+static int moved_up(int fd)
+{
+	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, COMMAND_STATUS_FD + 1);
+}
+
+static void descriptors_place(struct child *child)
+{
+	int input = moved_up(child->input);
+	int ends[STREAMS];
+
+	for (size_t i = 0; i < STREAMS; i++)
+		ends[i] = moved_up(child->ends[i]);
+	child->failure = moved_up(child->failure);
+	if (dup2(input, 0) < 0 || dup2(ends[COMMAND_OUTPUT], 1) < 0 ||
+	    dup2(ends[COMMAND_ERRORS], 2) < 0)
+		child_fail(child);
+	if (ends[COMMAND_STATUS] < 0)
+		close(COMMAND_STATUS_FD);
+	else if (dup2(ends[COMMAND_STATUS], COMMAND_STATUS_FD) < 0)
+		child_fail(child);
+	/* Everything above stays open until exec: failure is among it. */
+	if (close_range(COMMAND_STATUS_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		for (int fd = COMMAND_STATUS_FD + 1; fd < 1024; fd++)
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+static _Noreturn void child_run(struct child *child, pid_t parent)
+{
+	const struct command *command = child->command;
+
+	setsid();
+	signals_reset();
+	descriptors_place(child);
+	if (!command->outlive) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(127);
+	}
+	umask(022);
+	execve(child->program, (char *const *)command->argv, (char *const *)child->environment);
+	child_fail(child);
+	_exit(127);
+}
+
+/* --- a daemon ----------------------------------------------------------------------------------- */
+
+static void limit_raise(int resource)
+{
+	struct rlimit limit;
+
+	if (getrlimit(resource, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(resource, &limit);
+	}
+}
+
+/* The middle process ends at once: init, or whoever reaps for it, becomes the daemon's parent. */
+static _Noreturn void daemon_run(struct child *child)
+{
+	pid_t daemon;
+
+	setsid();
+	daemon = fork();
+	if (daemon < 0)
+		child_fail(child);
+	if (daemon > 0)
+		_exit(0);
+	signals_reset();
+	descriptors_place(child);
+	limit_raise(RLIMIT_NOFILE);
+	limit_raise(RLIMIT_NPROC);
+	umask(022);
+	if (chdir("/") == 0)
+		execve(child->program, (char *const *)child->command->argv,
+		       (char *const *)child->environment);
+	child_fail(child);
+	_exit(127);
+}
+
+/* --- the parent -------------------------------------------------------------------------------- */
+
+static void stream_line(void *user, const char *line)
+{
+	struct stream *stream = user;
+	const struct command *command = stream->run->command;
+
+	command->line(command->user, stream->name, line);
+}
+
+/* Read what is there; closes at the end of the stream. */
+static void stream_drain(struct stream *stream)
+{
+	char bytes[16 * 1024];
+	ssize_t length;
+
+	while (stream->fd >= 0) {
+		length = read(stream->fd, bytes, sizeof(bytes));
+		if (length > 0) {
+			capture_feed(&stream->capture, bytes, (size_t)length);
+			continue;
+		}
+		if (length < 0 && errno == EINTR)
+			continue;
+		if (length < 0 && errno == EAGAIN)
+			return;
+		close(take_fd(&stream->fd));
+	}
+}
+
+static void run_prepare(struct run *run, const struct command *command)
+{
+	size_t maximum = command->output_maximum ? command->output_maximum : COMMAND_OUTPUT_MAXIMUM;
+
+	*run = (struct run){ .command = command, .pid = -1, .started_ms = clock_monotonic_ms() };
+	for (size_t i = 0; i < STREAMS; i++) {
+		struct stream *stream = &run->streams[i];
+
+		stream->run = run;
+		stream->name = (enum command_stream)i;
+		stream->fd = -1;
+		capture_init(&stream->capture, i == COMMAND_STATUS ? 2 : maximum,
+			     command->line ? stream_line : NULL, stream);
+	}
+}
+
+static void run_fini(struct run *run)
+{
+	for (size_t i = 0; i < STREAMS; i++) {
+		cleanup_close(&run->streams[i].fd);
+		capture_fini(&run->streams[i].capture);
+	}
+}
+
+/* A sealed-off copy of the input bytes as a file: no deadlock with a program that does not read. */
+static int input_open(const struct command *command)
+{
+	PH_AUTO_CLOSE int fd = -1;
+	size_t done = 0;
+
+	if (command->input_fd > 0)
+		return fcntl(command->input_fd, F_DUPFD_CLOEXEC, 0);
+	if (!command->input)
+		return open("/dev/null", O_RDONLY | O_CLOEXEC);
+	fd = memfd_create("input", MFD_CLOEXEC);
+	while (fd >= 0 && done < command->input_length) {
+		ssize_t length = write(fd, (const char *)command->input + done,
+				       command->input_length - done);
+
+		if (length < 0)
+			return -1;
+		done += (size_t)length;
+	}
+	if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return -1;
+	return take_fd(&fd);
+}
+
+static int pipes_open(struct run *run, struct child *child)
+{
+	int ends[2];
+
+	for (size_t i = 0; i < STREAMS; i++) {
+		if (i == COMMAND_STATUS && !run->command->with_status)
+			continue;
+		if (pipe2(ends, O_CLOEXEC) < 0)
+			return -errno;
+		run->streams[i].fd = ends[0];
+		child->ends[i] = ends[1];
+		if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void child_fini(struct child *child)
+{
+	cleanup_close(&child->input);
+	cleanup_close(&child->failure);
+	for (size_t i = 0; i < STREAMS; i++)
+		cleanup_close(&child->ends[i]);
+}
+
+/* Wait until exec has succeeded (the pipe closes) or failed (the pipe holds an errno). */
+static int exec_await(int failure)
+{
+	int code = 0;
+	ssize_t length;
+
+	do {
+		length = read(failure, &code, sizeof(code));
+	} while (length < 0 && errno == EINTR);
+	return length == sizeof(code) ? -code : 0;
+}
+
+static int run_fork(struct run *run, struct child *child, int failure)
+{
+	pid_t parent = getpid();
+	int result;
+
+	run->pid = fork();
+	if (run->pid < 0)
+		return -errno;
+	if (run->pid == 0)
+		child_run(child, parent);
+	child_fini(child);
+	result = exec_await(failure);
+	if (result < 0)
+		waitpid(run->pid, NULL, 0);
+	return result;
+}
+
+static int run_start(struct run *run)
+{
+	struct child child = {
+		.command = run->command, .input = -1, .failure = -1, .ends = { -1, -1, -1 },
+	};
+	PH_AUTO_CLOSE int failure = -1;
+	int ends[2], result;
+
+	environment_fill(&child);
+	result = program_find(&child);
+	if (result == 0)
+		result = pipes_open(run, &child);
+	if (result == 0 && pipe2(ends, O_CLOEXEC) < 0)
+		result = -errno;
+	if (result == 0) {
+		failure = ends[0];
+		child.failure = ends[1];
+		child.input = input_open(run->command);
+		result = child.input < 0 ? -errno : run_fork(run, &child, failure);
+	}
+	child_fini(&child);
+	return result;
+}
+
+/* Milliseconds until the deadline, at most END_POLL_MS; 0 when it has passed. */
+static int poll_time(const struct run *run)
+{
+	uint64_t passed = clock_monotonic_ms() - run->started_ms;
+	uint32_t deadline = run->command->deadline_ms;
+
+	if (deadline == 0 || passed + END_POLL_MS <= deadline)
+		return END_POLL_MS;
+	return passed >= deadline ? 0 : (int)(deadline - passed);
+}
+
+static void streams_wait(struct run *run, int timeout_ms)
+{
+	struct pollfd polled[STREAMS];
+
+	for (size_t i = 0; i < STREAMS; i++)
+		polled[i] = (struct pollfd){ .fd = run->streams[i].fd, .events = POLLIN };
+	if (poll(polled, STREAMS, timeout_ms) <= 0)
+		return;
+	for (size_t i = 0; i < STREAMS; i++)
+		if (polled[i].revents)
+			stream_drain(&run->streams[i]);
+}
+
+/* Returns 0 when the program has ended, -ETIMEDOUT after killing it. */
+static int run_wait(struct run *run)
+{
+	int result = 0;
+
+	for (;;) {
+		pid_t ended = waitpid(run->pid, &run->wait_status, WNOHANG);
+		int timeout_ms = poll_time(run);
+
+		if (ended == run->pid || (ended < 0 && errno == ECHILD))
+			break;
+		if (timeout_ms == 0) {
+			kill(-run->pid, SIGKILL);
+			waitpid(run->pid, &run->wait_status, 0);
+			result = -ETIMEDOUT;
+			break;
+		}
+		streams_wait(run, timeout_ms);
+	}
+	for (size_t i = 0; i < STREAMS; i++) {
+		stream_drain(&run->streams[i]);
+		capture_end(&run->streams[i].capture);
+	}
+	return result;
+}
+
+static void result_take(struct run *run, struct command_result *result)
+{
+	int status = run->wait_status;
+
+	result->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	result->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	result->output = capture_take(&run->streams[COMMAND_OUTPUT].capture, &result->output_length);
+	result->errors = capture_take(&run->streams[COMMAND_ERRORS].capture, &result->errors_length);
+	result->duration_ms = clock_monotonic_ms() - run->started_ms;
+}
+
+static int start_error(const struct command *command, int code, struct ph_error *error)
+{
+	if (code == -ENOENT)
+		error_set(error, code, command->argv[0], "install the package that provides it",
+			  "there is no such program in %s",
+			  command->path ? command->path : COMMAND_PATH);
+	else
+		error_errno(error, code, command->argv[0], NULL, "start the program");
+	error_prefix(error, "run %s", command->argv[0]);
+	return code;
+}
+
+int command_run(const struct command *command, struct command_result *ret_result,
+		struct ph_error *error)
+{
+	struct run run;
+	int result;
+
+	*ret_result = (struct command_result){ .exit_code = -1 };
+	run_prepare(&run, command);
+	result = run_start(&run);
+	if (result < 0) {
+		run_fini(&run);
+		return start_error(command, result, error);
+	}
+	result = run_wait(&run);
+	result_take(&run, ret_result);
+	run_fini(&run);
+	if (result < 0) {
+		error_set(error, result, command->argv[0], NULL,
+			  "it had not ended after %u ms and was killed", command->deadline_ms);
+		error_prefix(error, "run %s", command->argv[0]);
+	}
+	return result;
+}
+
+int command_succeed(const struct command *command, struct command_result *ret_result,
+		    struct ph_error *error)
+{
+	PH_AUTO_COMMAND_RESULT struct command_result own = { 0 };
+	PH_AUTO_FREE char *reason = NULL;
+	char ending[48];
+	int result = command_run(command, &own, error);
+
+	if (result == 0 && own.exit_code != 0) {
+		reason = command_last_line(own.errors);
+		if (!reason[0]) {
+			free(reason);
+			reason = command_last_line(own.output);
+		}
+		result = error_set(error, -EIO, command->argv[0], NULL, "it %s%s%s",
+				   command_result_format(&own, ending), reason[0] ? ": " : "", reason);
+		error_prefix(error, "run %s", command->argv[0]);
+	}
+	if (ret_result) {
+		*ret_result = own;
+		own = (struct command_result){ 0 };
+	}
+	return result;
+}
+
+static int daemon_fork(struct child *child, int failure)
+{
+	pid_t middle = fork();
+
+	if (middle < 0)
+		return -errno;
+	if (middle == 0)
+		daemon_run(child);
+	child_fini(child);
+	waitpid(middle, NULL, 0);
+	return exec_await(failure);
+}
+
+int command_detach(const struct command *command, const char *log_path, struct ph_error *error)
+{
+	struct child child = { .command = command, .input = -1, .failure = -1,
+			       .ends = { -1, -1, -1 } };
+	PH_AUTO_CLOSE int failure = -1;
+	int ends[2], result;
+
+	environment_fill(&child);
+	result = program_find(&child);
+	child.input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	child.ends[COMMAND_OUTPUT] = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (result == 0 && child.ends[COMMAND_OUTPUT] < 0) {
+		result = error_errno(error, -errno, log_path, NULL, "open the log file");
+		child_fini(&child);
+		return result;
+	}
+	child.ends[COMMAND_ERRORS] = fcntl(child.ends[COMMAND_OUTPUT], F_DUPFD_CLOEXEC, 0);
+	if (result == 0 && pipe2(ends, O_CLOEXEC) < 0)
+		result = -errno;
+	if (result == 0) {
+		failure = ends[0];
+		child.failure = ends[1];
+		result = daemon_fork(&child, failure);
+	}
+	child_fini(&child);
+	return result < 0 ? start_error(command, result, error) : 0;
+}
+
+void command_result_fini(struct command_result *result)
+{
+	free(take_pointer(result->output));
+	free(take_pointer(result->errors));
+}
+
+char *command_result_format(const struct command_result *result, char text[48])
+{
+	if (result->signal)
+		snprintf(text, 48, "was killed by signal %d", result->signal);
+	else
+		snprintf(text, 48, "exited with %d", result->exit_code);
+	return text;
+}
+
+char *command_last_line(const char *text)
+{
+	size_t end = text ? strlen(text) : 0, begin;
+
+	while (end > 0 && strchr("\n\r \t", text[end - 1]))
+		end--;
+	for (begin = end; begin > 0 && text[begin - 1] != '\n' && text[begin - 1] != '\r';)
+		begin--;
+	return ph_strndup(text ? text + begin : "", end - begin);
+}
