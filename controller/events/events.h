@@ -1,11 +1,11 @@
 /*
- * The event log: append-only, seq gap-free from 1, durable by group commit. Writers append as things
- * happen; once per loop iteration (or per EVENTS_BATCH events) events_flush() commits them together
- * and only then do live readers see them. Old events go by count; a reader whose cursor fell behind
- * gets an explicit event of type "gap", never silence. Does not know what events mean.
+ * The event log: append-only, seq gap-free from 1, durable by group commit. Writers append as
+ * things happen; once per loop iteration (or per EVENTS_BATCH events) events_flush() commits them
+ * together and only then do live readers see them. Old events go by count; a reader whose cursor
+ * fell behind gets an explicit event of type "gap", never silence. Does not know what events mean.
  *
- * The stream id is made with the log: seqs of different streams cannot be compared. Synchronous, loop
- * thread only; one process at a time.
+ * The stream id is made with the log: seqs of different streams cannot be compared. Synchronous,
+ * loop thread only; one process at a time.
  */
 #pragma once
 
@@ -42,8 +42,8 @@ typedef void (*events_live_fn)(void *user, Phoenix__Event *const *events, size_t
 
 /*
  * Open the log in the file path (made with mode 0600 when missing; its directory must exist).
- * retention is how many of the newest events are kept at least, 0: EVENTS_RETENTION. -EBUSY: another
- * process has it; -EPROTO: a newer Phoenix wrote it; -EUCLEAN: damaged.
+ * retention is how many of the newest events are kept at least, 0: EVENTS_RETENTION. -EBUSY:
+ * another process has it; -EPROTO: a newer Phoenix wrote it; -EUCLEAN: damaged.
  */
 int events_open(const char *path, uint64_t retention, struct events **ret_events,
 		struct ph_error *error);
@@ -64,10 +64,10 @@ uint64_t events_oldest(const struct events *events);
 size_t events_pending(const struct events *events);
 
 /*
- * Append a copy of an event with its stream and seq set, and its times when they are 0. It is durable
- * and visible after events_flush(). -EMSGSIZE: larger than EVENTS_EVENT_MAXIMUM; -ENOBUFS: too many
- * wait for a disk that refuses them; those that are dropped are counted in an event "events.dropped"
- * as soon as there is room. ret_seq may be NULL.
+ * Append a copy of an event with its stream and seq set, and its times when they are 0. It is
+ * durable and visible after events_flush(). -EMSGSIZE: larger than EVENTS_EVENT_MAXIMUM; -ENOBUFS:
+ * too many wait for a disk that refuses them; those that are dropped are counted in an event
+ * "events.dropped" as soon as there is room. ret_seq may be NULL.
  */
 int events_append(struct events *events, const Phoenix__Event *event, uint64_t *ret_seq,
 		  struct ph_error *error);
@@ -80,10 +80,10 @@ int events_flush(struct events *events, struct ph_error *error);
 
 /*
  * Read up to limit committed events from seq `since` on; 0: from the oldest kept. container "" or
- * NULL: all. Looks at a bounded number of events per call, so a batch may be empty and not caught up:
- * go on from next until caught_up. When `since` is no longer kept, or lies beyond the end (another
- * stream's cursor), the first event is an EVENTS_GAP with fields "from" and "to", its seq being "to".
- * End with events_batch_fini().
+ * NULL: all. Looks at a bounded number of events per call, so a batch may be empty and not caught
+ * up: go on from next until caught_up. When `since` is no longer kept, or lies beyond the end
+ * (another stream's cursor), the first event is an EVENTS_GAP with fields "from" and "to", its seq
+ * being "to". End with events_batch_fini().
  */
 int events_read(struct events *events, uint64_t since, const char *container, size_t limit,
 		struct events_batch *ret_batch, struct ph_error *error);

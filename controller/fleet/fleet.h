@@ -31,8 +31,9 @@ struct fleet_differences {
 };
 
 /*
- * Parse a fleet file's text: defaults merged into each container, everything validated. file names it
- * in errors only. -EINVAL with FILE:LINE:COLUMN and what to write instead. End with fleet_free().
+ * Parse a fleet file's text: defaults merged into each container, everything validated. file names
+ * it in errors only. -EINVAL with FILE:LINE:COLUMN and what to write instead. End with
+ * fleet_free().
  */
 int fleet_parse(const char *file, const char *text, size_t length, Phoenix__Fleet **ret_fleet,
 		struct ph_error *error);
@@ -40,15 +41,15 @@ int fleet_parse(const char *file, const char *text, size_t length, Phoenix__Flee
 /* Read and parse a fleet file; "-" is standard input. */
 int fleet_load(const char *path, Phoenix__Fleet **ret_fleet, struct ph_error *error);
 
-/* Check a decoded fleet as if its sender were hostile. -EINVAL names the container and the field. */
+/* Check a decoded fleet as if its sender were hostile. -EINVAL names the container and field. */
 int fleet_validate(const Phoenix__Fleet *fleet, struct ph_error *error);
 
 /* Check one spec, as fleet_validate() does. */
 int fleet_spec_validate(const Phoenix__ContainerSpec *spec, struct ph_error *error);
 
 /*
- * Check that the addresses which the fleet asks for lie within the pool and are neither its network,
- * its gateway (the first) nor its broadcast address. subnet is in host byte order.
+ * Check that the addresses which the fleet asks for lie within the pool and are neither its
+ * network, its gateway (the first) nor its broadcast address. subnet is in host byte order.
  */
 int fleet_validate_addresses(const Phoenix__Fleet *fleet, uint32_t subnet, uint32_t prefix_length,
 			     struct ph_error *error);

@@ -2,7 +2,7 @@
  * phoenixd's state: a key-value store with etcd's semantics behind ten calls. One revision counts
  * every commit that changed something; an entry knows the revisions that created and last changed
  * it; a transaction compares and then writes, all or nothing; a watch sees every change from a
- * revision on, in order, exactly once. A commit that has returned 0 survives kill -9 and power loss.
+ * revision on, in order, exactly once. A commit that returned 0 survives kill -9 and power loss.
  *
  * Keys are [a-z0-9/._-]{1,255}, values are bytes (packed protobuf messages). Knows nothing of what
  * they mean, and nothing above it knows that SQLite keeps them. Synchronous, loop thread only; one
@@ -28,7 +28,7 @@ struct store_watch;
 enum {
 	STORE_ABSENT = 1,    /* store_get(): there is no such key */
 	STORE_CONFLICT = 2,  /* store_commit(): a compare did not hold; nothing was changed */
-	STORE_COMPACTED = 3, /* store_watch(): that revision is no longer kept; list and start anew */
+	STORE_COMPACTED = 3, /* store_watch(): that revision is no longer kept: list, start anew */
 };
 
 struct store_entry {

@@ -1,0 +1,318 @@
+/*
+ * Why the pragmas are what they are: WAL with synchronous=FULL makes a commit durable with one
+ * fsync; locking_mode=EXCLUSIVE holds the lock for the life of the process, so that what is cached
+ * in memory (the revision, the last seq) stays true and a second phoenixd is refused instead of
+ * mixed in. The kernel drops the lock of a killed process: nothing to clean up after kill -9.
+ */
+#include "controller/store/database.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/memory.h"
+
+#define BUSY_TIMEOUT_MS 2000 /* a killed predecessor may still be dying */
+#define REMEDY_SPACE "free space on that file system, then try again; nothing was changed"
+#define REMEDY_DISK "check the disk and the file system (dmesg), then start phoenixd again"
+#define REMEDY_RIGHTS "the file and its directory must be writable for phoenixd's user"
+#define REMEDY_DAMAGED                                                                             \
+	"stop phoenixd and restore the file from a backup, or move it away to start with an "      \
+	"empty one; running containers are not touched by that"
+#define REMEDY_BUSY "another phoenixd runs with this state directory: stop it first"
+#define REMEDY_NEWER "start the newer Phoenix again, or use another state directory"
+
+/* How a primary result code reads as an error. */
+struct meaning {
+	int result;
+	int code;
+	const char *why;
+	const char *remedy;
+};
+
+static const struct meaning meanings[] = {
+	{ SQLITE_FULL, -ENOSPC, "the disk is full", REMEDY_SPACE },
+	{ SQLITE_IOERR, -EIO, "the disk failed", REMEDY_DISK },
+	{ SQLITE_READONLY, -EROFS, "the file cannot be written", REMEDY_RIGHTS },
+	{ SQLITE_PERM, -EACCES, "access was denied", REMEDY_RIGHTS },
+	{ SQLITE_CANTOPEN, -EACCES, "the file cannot be opened", REMEDY_RIGHTS },
+	{ SQLITE_CORRUPT, -EUCLEAN, "the file is damaged", REMEDY_DAMAGED },
+	{ SQLITE_NOTADB, -EUCLEAN, "the file is not a database", REMEDY_DAMAGED },
+	{ SQLITE_BUSY, -EBUSY, "another process has the file open", REMEDY_BUSY },
+	{ SQLITE_LOCKED, -EBUSY, "another process has the file open", REMEDY_BUSY },
+	{ SQLITE_TOOBIG, -EMSGSIZE, "the value is too large", NULL },
+};
+
+static const struct meaning unknown_meaning = { SQLITE_ERROR, -EIO, "SQLite refused",
+						"this is a bug in Phoenix: please report it" };
+
+static const struct meaning *find_meaning(int result)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(meanings); i++)
+		if (meanings[i].result == (result & 0xff))
+			return &meanings[i];
+	return &unknown_meaning;
+}
+
+/* Turn a result into an error; out of memory ends the process as everywhere. */
+static int failed(struct database *database, int result, struct ph_error *error)
+{
+	const struct meaning *meaning = find_meaning(result);
+	int system = sqlite3_system_errno(database->handle);
+	bool disk = meaning->code == -EIO || meaning->code == -EACCES;
+
+	if ((result & 0xff) == SQLITE_NOMEM)
+		abort();
+	if (meaning->result == SQLITE_IOERR && (system == EDQUOT || system == EFBIG))
+		meaning = find_meaning(SQLITE_FULL);
+	return error_set(error, meaning->code, database->path, meaning->remedy, "%s: %s%s%s",
+			 meaning->why, sqlite3_errmsg(database->handle),
+			 disk && system ? ": " : "", disk && system ? strerror(system) : "");
+}
+
+int database_run(struct database *database, const char *sql, struct ph_error *error)
+{
+	int result = sqlite3_exec(database->handle, sql, NULL, NULL, NULL);
+
+	return result == SQLITE_OK ? 0 : failed(database, result, error);
+}
+
+int database_prepare(struct database *database, const char *sql, sqlite3_stmt **ret_statement,
+		     struct ph_error *error)
+{
+	int result = sqlite3_prepare_v3(database->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
+					ret_statement, NULL);
+
+	return result == SQLITE_OK ? 0 : failed(database, result, error);
+}
+
+int database_prepare_all(struct database *database, const char *const *sql, size_t count,
+			 sqlite3_stmt **ret_statements, struct ph_error *error)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < count && ret == 0; i++)
+		ret = database_prepare(database, sql[i], &ret_statements[i], error);
+	return ret;
+}
+
+void database_finalize_all(sqlite3_stmt **statements, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		sqlite3_finalize(statements[i]);
+		statements[i] = NULL;
+	}
+}
+
+int database_step(struct database *database, sqlite3_stmt *statement, struct ph_error *error)
+{
+	int result = sqlite3_step(statement);
+
+	if (result == SQLITE_ROW)
+		return 1;
+	return result == SQLITE_DONE ? 0 : failed(database, result, error);
+}
+
+int database_execute(struct database *database, sqlite3_stmt *statement, struct ph_error *error)
+{
+	int ret = database_step(database, statement, error);
+
+	sqlite3_reset(statement);
+	return ret;
+}
+
+int database_begin(struct database *database, struct ph_error *error)
+{
+	return database_run(database, "BEGIN IMMEDIATE", error);
+}
+
+int database_commit(struct database *database, struct ph_error *error)
+{
+	int ret = database_run(database, "COMMIT", error);
+
+	if (ret < 0)
+		database_rollback(database);
+	return ret;
+}
+
+void database_rollback(struct database *database)
+{
+	/* Some failures have rolled back already: then there is nothing to abandon. */
+	if (!sqlite3_get_autocommit(database->handle))
+		sqlite3_exec(database->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+void database_bind_u64(sqlite3_stmt *statement, int index, uint64_t value)
+{
+	int result = sqlite3_bind_int64(statement, index, (sqlite3_int64)value);
+
+	assert(result == SQLITE_OK);
+	(void)result;
+}
+
+void database_bind_text(sqlite3_stmt *statement, int index, const char *text)
+{
+	int result = sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
+
+	assert(result == SQLITE_OK);
+	(void)result;
+}
+
+void database_bind_bytes(sqlite3_stmt *statement, int index, const void *bytes, size_t length)
+{
+	/* A NULL pointer would bind SQL's NULL; no bytes are still bytes. */
+	int result = sqlite3_bind_blob64(statement, index, bytes ? bytes : "", length,
+					 SQLITE_STATIC);
+
+	assert(result == SQLITE_OK);
+	(void)result;
+}
+
+/* Read a pragma or a query that gives one number. */
+static int read_number(struct database *database, const char *sql, int *ret_value,
+		       struct ph_error *error)
+{
+	sqlite3_stmt *statement = NULL;
+	int ret = database_prepare(database, sql, &statement, error);
+
+	if (ret == 0)
+		ret = database_step(database, statement, error);
+	if (ret == 1)
+		*ret_value = sqlite3_column_int(statement, 0);
+	sqlite3_finalize(statement);
+	return ret < 0 ? ret : 0;
+}
+
+/* Make the file ourselves: SQLite would make it readable for everybody. */
+static int make_file(const char *path, struct ph_error *error)
+{
+	PH_AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0 && errno != EEXIST)
+		return error_errno(error, -errno, path,
+				   errno == ENOSPC ? REMEDY_SPACE :
+				   "the directory must exist and be writable for phoenixd's user",
+				   "make the file");
+	return 0;
+}
+
+/* A closed database has no log; one that was left behind means that its last user died. */
+static bool log_was_left(const char *path)
+{
+	PH_AUTO_FREE char *log = ph_format("%s-wal", path);
+	struct stat status;
+
+	return stat(log, &status) == 0 && status.st_size > 0;
+}
+
+static int check_integrity(struct database *database, struct ph_error *error)
+{
+	sqlite3_stmt *statement = NULL;
+	int ret = database_prepare(database, "PRAGMA quick_check(1)", &statement, error);
+
+	if (ret == 0)
+		ret = database_step(database, statement, error);
+	if (ret == 1 && strcmp((const char *)sqlite3_column_text(statement, 0), "ok") != 0)
+		ret = error_set(error, -EUCLEAN, database->path, REMEDY_DAMAGED,
+				"the file is damaged: %s", sqlite3_column_text(statement, 0));
+	sqlite3_finalize(statement);
+	return ret < 0 ? ret : 0;
+}
+
+static int create_tables(struct database *database, const struct database_schema *schema,
+			 struct ph_error *error)
+{
+	PH_AUTO_FREE char *sql = ph_format("%s; PRAGMA application_id = %d; "
+					   "PRAGMA user_version = %d",
+					   schema->create, schema->application_id,
+					   schema->version);
+	int ret = database_begin(database, error);
+
+	if (ret < 0)
+		return ret;
+	ret = database_run(database, sql, error);
+	if (ret < 0) {
+		database_rollback(database);
+		return ret;
+	}
+	return database_commit(database, error);
+}
+
+/* Accept our own version, make the tables of a new file, refuse everything else. */
+static int settle_schema(struct database *database, const struct database_schema *schema,
+			 struct ph_error *error)
+{
+	int tables = 0, kind = 0, version = 0;
+	int ret = read_number(database, "SELECT count(*) FROM sqlite_schema", &tables, error);
+
+	if (ret == 0)
+		ret = read_number(database, "PRAGMA application_id", &kind, error);
+	if (ret == 0)
+		ret = read_number(database, "PRAGMA user_version", &version, error);
+	if (ret < 0)
+		return ret;
+	if (tables == 0 && version == 0)
+		return create_tables(database, schema, error);
+	if (kind != schema->application_id)
+		return error_set(error, -EUCLEAN, database->path,
+				 "move the file away; Phoenix makes its own",
+				 "the file is some other program's database");
+	if (version > schema->version)
+		return error_set(error, -EPROTO, database->path, REMEDY_NEWER,
+				 "a newer Phoenix wrote this file (schema %d, this one knows %d)",
+				 version, schema->version);
+	return 0;
+}
+
+static int configure(struct database *database, struct ph_error *error)
+{
+	return database_run(database,
+			    "PRAGMA locking_mode = EXCLUSIVE;"
+			    "PRAGMA journal_mode = WAL;"
+			    "PRAGMA synchronous = FULL;"
+			    "PRAGMA journal_size_limit = 16777216;"
+			    "PRAGMA trusted_schema = OFF;"
+			    /* the first write takes the lock that we keep */
+			    "BEGIN IMMEDIATE; COMMIT",
+			    error);
+}
+
+int database_open(struct database *database, const char *path,
+		  const struct database_schema *schema, struct ph_error *error)
+{
+	bool unclean = log_was_left(path);
+	int result, ret;
+
+	*database = (struct database){ .path = ph_strdup(path) };
+	ret = make_file(path, error);
+	if (ret < 0)
+		return ret;
+	result = sqlite3_open_v2(path, &database->handle,
+				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+				 SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW, NULL);
+	if (result != SQLITE_OK)
+		return failed(database, result, error);
+	sqlite3_busy_timeout(database->handle, BUSY_TIMEOUT_MS);
+	ret = configure(database, error);
+	if (ret == 0 && unclean)
+		ret = check_integrity(database, error);
+	if (ret == 0)
+		ret = settle_schema(database, schema, error);
+	return ret;
+}
+
+void database_close(struct database *database)
+{
+	int result = sqlite3_close(database->handle);
+
+	assert(result == SQLITE_OK); /* a statement was not finalised */
+	(void)result;
+	free(database->path);
+	*database = (struct database){ 0 };
+}

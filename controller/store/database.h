@@ -1,0 +1,62 @@
+/*
+ * One SQLite file as the store and the event log need it: write-ahead log, synchronous=FULL, held
+ * by one process, with a schema version; and SQLite's results as errors that name the file and say
+ * what to do. Knows no tables.
+ */
+#pragma once
+
+#include <sqlite3.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+struct database {
+	sqlite3 *handle; /* owned */
+	char *path;      /* owned */
+};
+
+struct database_schema {
+	int application_id; /* tells our kinds of files apart */
+	int version;        /* of the tables; a file with a higher one is refused */
+	const char *create; /* statements that make the tables of this version */
+};
+
+/*
+ * Open the file, make it (mode 0600) and its tables when it is new, and check it when its last user
+ * died. -EBUSY, -EPROTO (newer), -EUCLEAN (damaged or of another kind), or what the disk said.
+ */
+int database_open(struct database *database, const char *path,
+		  const struct database_schema *schema, struct ph_error *error);
+
+/* Close the file; all statements must be finalised. Half-opened ones are allowed. */
+void database_close(struct database *database);
+
+/* Run statements that give no rows. */
+int database_run(struct database *database, const char *sql, struct ph_error *error);
+
+/* Prepare one statement that the caller finalises. */
+int database_prepare(struct database *database, const char *sql, sqlite3_stmt **ret_statement,
+		     struct ph_error *error);
+
+/* Prepare count statements, one per text; finalise them with database_finalize_all(). */
+int database_prepare_all(struct database *database, const char *const *sql, size_t count,
+			 sqlite3_stmt **ret_statements, struct ph_error *error);
+
+/* Finalise count statements, NULL ones included, and clear them. */
+void database_finalize_all(sqlite3_stmt **statements, size_t count);
+
+/* Step a statement: 1 for a row, 0 when it is done. The caller resets it. */
+int database_step(struct database *database, sqlite3_stmt *statement, struct ph_error *error);
+
+/* Step a statement that gives no rows, and reset it. */
+int database_execute(struct database *database, sqlite3_stmt *statement, struct ph_error *error);
+
+/* Begin, commit (rolled back when it fails) or abandon a write transaction. */
+int database_begin(struct database *database, struct ph_error *error);
+int database_commit(struct database *database, struct ph_error *error);
+void database_rollback(struct database *database);
+
+/* Bind values; they cannot fail for statements of ours. Text and bytes live until the reset. */
+void database_bind_u64(sqlite3_stmt *statement, int index, uint64_t value);
+void database_bind_text(sqlite3_stmt *statement, int index, const char *text);
+void database_bind_bytes(sqlite3_stmt *statement, int index, const void *bytes, size_t length);
