@@ -40,14 +40,14 @@ enum exec_outcome {
 /*
  * Run a program and wait for it. EXEC_DONE or EXEC_FAILED with the result filled (free it with
  * exec_result_fini()); -ENOENT when there is no such program, -ETIMEDOUT when it was killed at its
- * deadline. The program dies with its caller; one that goes into the background on its own does not.
+ * deadline. The program dies with its caller; a daemon it leaves in the background does not.
  */
 int exec_run(const struct exec_request *request, struct exec_result *ret_result,
 	     struct ph_error *error);
 
 /*
  * Run a program whose failure is an error: like exec_run(), but EXEC_FAILED becomes -EIO with the
- * last line it wrote to standard error as the reason. ret_output may be NULL; the caller frees it.
+ * first line it wrote to standard error as the reason. ret_output may be NULL; the caller frees it.
  */
 int exec_check(const char *const *argv, const char *input, char **ret_output,
 	       struct ph_error *error);

@@ -1,16 +1,16 @@
 /*
  * Clones: a container's own root filesystem made from an image, and its data-root.
  *
- *   STATE/containers/NAME            root:idbase 0710   only root and the container get in
- *   STATE/containers/NAME/clone.json root               what this clone is made of
- *   STATE/containers/NAME/rootfs                        the root filesystem: give it to liblxc as dir:
- *   STATE/containers/NAME/{upper,work}                  of the overlay
- *   STATE/data/NAME                  idbase:idbase 0711 the data-root: bind source for /var/lib/docker;
- *                                                       a nosuid,nodev,private mount of itself
+ *   STATE/containers/NAME             root:idbase 0710: only root and the container get in
+ *   STATE/containers/NAME/clone.json  root; what this clone is made of
+ *   STATE/containers/NAME/rootfs      the root filesystem: give it to liblxc as dir:
+ *   STATE/containers/NAME/upper,work  of the overlay
+ *   STATE/data/NAME                   idbase:idbase 0711; the data-root, bind source for
+ *                                     /var/lib/docker; a nosuid,nodev,private mount of itself
  *
  * Overlay when the host can (an idmapped mount of the image as the lower layer), else a copy whose
- * ids are shifted, sharing blocks where the file system can. Container root 0 is id base on the host
- * in all three. Everything is idempotent and may be interrupted anywhere: doing it again completes
+ * ids are shifted, sharing blocks where the file system can. Container root 0 is id base on the
+ * host in all three. Everything is idempotent and may be interrupted anywhere: doing it again completes
  * it. Knows nothing of liblxc: the directory's other files (config) are not touched, except that
  * clone_destroy() removes the whole directory.
  */
