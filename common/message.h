@@ -12,9 +12,8 @@
 /* Copy a message deeply; NULL gives NULL. Free with protobuf_c_message_free_unpacked(). */
 ProtobufCMessage *message_copy(const ProtobufCMessage *message);
 
-/* message_copy() with the type kept. */
-#define MESSAGE_COPY(message)                                                                      \
-	((__typeof__(*(message)) *)message_copy((const ProtobufCMessage *)(message)))
+/* message_copy() of any message type, to any message pointer. */
+#define MESSAGE_COPY(message) ((void *)message_copy((const ProtobufCMessage *)(message)))
 
 /* Free a message made by an unpack or a copy; NULL is allowed. */
 void message_free(void *message);
@@ -22,7 +21,7 @@ void message_free(void *message);
 /* Replace *field of a heap message by a copy of its new value (NULL empties it). */
 #define MESSAGE_REPLACE(field, value)                                                              \
 	({                                                                                         \
-		__typeof__(*(field)) *_copy = MESSAGE_COPY(value);                                 \
+		void *_copy = MESSAGE_COPY(value);                                                 \
 		message_free(field);                                                               \
 		(field) = _copy;                                                                   \
 	})

@@ -220,6 +220,12 @@ struct agent_link *agent_link_new(const struct agent_link_config *config)
 	return link;
 }
 
+void agent_link_set_ids(struct agent_link *link, uint32_t id_base, uint32_t id_count)
+{
+	link->config.id_base = id_base;
+	link->config.id_count = id_count;
+}
+
 int agent_link_listen(struct agent_link *link, struct ph_error *error)
 {
 	int r;

@@ -50,6 +50,9 @@ struct agent_link_config {
 /* Make a link that does not listen yet. */
 struct agent_link *agent_link_new(const struct agent_link_config *config);
 
+/* Change the range that peers must have their uid in; for connections from now on. */
+void agent_link_set_ids(struct agent_link *link, uint32_t id_base, uint32_t id_count);
+
 /* Listen on RUN/agents/NAME/agent.sock (the directory is phoenix-host's work). Idempotent. */
 int agent_link_listen(struct agent_link *link, struct ph_error *error);
 

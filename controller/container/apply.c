@@ -1,0 +1,450 @@
+/*
+ * Apply: from a wish to a confined container whose Docker is proven. Every step looks before it
+ * acts, so that applying twice changes nothing and a resumed apply repeats nothing. Up to "start
+ * agent" a failure undoes what this apply has made; from there on the container stays for the
+ * operator to look at, and the next apply goes on from what it finds.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/str.h"
+#include "controller/container/operation.h"
+#include "controller/container/verify.h"
+
+static int reserve(void *subject, struct ph_error *error);
+static int release(void *subject, struct ph_error *error);
+static int network(void *subject, struct ph_error *error);
+static int confine(void *subject, struct ph_error *error);
+static int create(void *subject, struct ph_error *error);
+static int destroy(void *subject, struct ph_error *error);
+static int start(void *subject, struct ph_error *error);
+static int stop(void *subject, struct ph_error *error);
+static int check_confinement(void *subject, struct ph_error *error);
+static int start_agent(void *subject, struct ph_error *error);
+static int leave_agent(void *subject, struct ph_error *error);
+static int install_docker(void *subject, struct ph_error *error);
+static int verify(void *subject, struct ph_error *error);
+static int finish(void *subject, struct ph_error *error);
+static int remove_network(void *subject, struct ph_error *error);
+static int remove_confinement(void *subject, struct ph_error *error);
+
+static const struct flow_step steps[] = {
+	{ "reserve", reserve, release, 10 * 1000 },
+	{ "network", network, remove_network, 60 * 1000 },
+	{ "confinement", confine, remove_confinement, 90 * 1000 },
+	{ "create", create, destroy, 300 * 1000 },
+	{ "start", start, stop, 90 * 1000 },
+	{ "check confinement", check_confinement, NULL, 30 * 1000 },
+	{ "start agent", start_agent, leave_agent, 60 * 1000 },
+	{ "install docker", install_docker, NULL, 45 * 60 * 1000 },
+	{ "verify", verify, NULL, 10 * 60 * 1000 },
+	{ "finish", finish, NULL, 0 },
+};
+
+static void apply_ended(struct operation *operation, const struct ph_error *error);
+
+const struct operation_type operation_apply = {
+	.name = "apply",
+	.steps = steps,
+	.count = ARRAY_LENGTH(steps),
+	.ended = apply_ended,
+};
+
+static struct container *container_of_operation(void *subject)
+{
+	return ((struct operation *)subject)->container;
+}
+
+/* ---- reserve: ids, address, slot; the record ---- */
+
+static int reserve_now(struct operation *operation, struct ph_error *error)
+{
+	struct container *container = operation->container;
+	int r;
+
+	if (!container->record->ids) {
+		r = registry_allocate(operation->registry, container->record, error);
+		if (r < 0)
+			return r;
+		agent_link_set_ids(container->link, container->record->ids->first,
+				   container->record->ids->count);
+	}
+	MESSAGE_REPLACE(container->record->spec, operation->record->spec);
+	r = container_save(container, error);
+	return r < 0 ? r : FLOW_NEXT;
+}
+
+static int probed(struct operation *operation, const ProtobufCMessage *reply,
+		  struct ph_error *error)
+{
+	registry_set_probe(operation->registry, (const Phoenix__ProbeReply *)reply);
+	return reserve_now(operation, error);
+}
+
+static int reserve(void *subject, struct ph_error *error)
+{
+	Phoenix__ProbeRequest request = PHOENIX__PROBE_REQUEST__INIT;
+	struct operation *operation = subject;
+	struct container *container = operation->container;
+
+	if (container->revision &&
+	    message_equal(container->record->spec, operation->record->spec))
+		return FLOW_UNCHANGED;
+	if (!operation->registry->probe)
+		return operation_host(operation, "Probe", &request.base, 10000, probed);
+	return reserve_now(operation, error);
+}
+
+static int release(void *subject, struct ph_error *error)
+{
+	struct operation *operation = subject;
+
+	if (!operation->is_made_here)
+		return FLOW_UNCHANGED;
+	return container_delete(operation->container, error);
+}
+
+/* ---- network and confinement: shared by all containers, removed with the last one ---- */
+
+static int network_ensured(struct operation *operation, const ProtobufCMessage *reply,
+			   struct ph_error *error)
+{
+	return ((const Phoenix__NetworkReply *)reply)->changed ? FLOW_NEXT : FLOW_UNCHANGED;
+}
+
+static int network(void *subject, struct ph_error *error)
+{
+	Phoenix__NetworkEnsureRequest request = PHOENIX__NETWORK_ENSURE_REQUEST__INIT;
+
+	return operation_host(subject, "NetworkEnsure", &request.base, 60000, network_ensured);
+}
+
+static int ignore_reply(struct operation *operation, const ProtobufCMessage *reply,
+			struct ph_error *error)
+{
+	return FLOW_NEXT;
+}
+
+static int remove_network(void *subject, struct ph_error *error)
+{
+	Phoenix__NetworkRemoveRequest request = PHOENIX__NETWORK_REMOVE_REQUEST__INIT;
+	struct operation *operation = subject;
+
+	if (!registry_is_last(operation->registry, operation->container))
+		return FLOW_UNCHANGED;
+	return operation_host(operation, "NetworkRemove", &request.base, 30000, ignore_reply);
+}
+
+static int confinement_ensured(struct operation *operation, const ProtobufCMessage *message,
+			       struct ph_error *error)
+{
+	const Phoenix__ConfineReply *reply = (const Phoenix__ConfineReply *)message;
+	struct container *container = operation->container;
+	bool was_changed = reply->changed;
+	int r;
+
+	if (!text_equal(container->record->profile, reply->profile)) {
+		message_set_text(&container->record->profile, reply->profile);
+		was_changed = true;
+		r = container_save(container, error);
+		if (r < 0)
+			return r;
+	}
+	return was_changed ? FLOW_NEXT : FLOW_UNCHANGED;
+}
+
+static int confine(void *subject, struct ph_error *error)
+{
+	Phoenix__ConfineEnsureRequest request = PHOENIX__CONFINE_ENSURE_REQUEST__INIT;
+	struct operation *operation = subject;
+
+	request.confinement = operation->record->spec->confinement;
+	return operation_host(operation, "ConfineEnsure", &request.base, 90000,
+			      confinement_ensured);
+}
+
+static int remove_confinement(void *subject, struct ph_error *error)
+{
+	Phoenix__ConfineRemoveRequest request = PHOENIX__CONFINE_REMOVE_REQUEST__INIT;
+	struct operation *operation = subject;
+
+	if (!registry_is_last(operation->registry, operation->container))
+		return FLOW_UNCHANGED;
+	return operation_host(operation, "ConfineRemove", &request.base, 30000, ignore_reply);
+}
+
+/* ---- create, start ---- */
+
+static int observed_outcome(struct operation *operation, const ProtobufCMessage *message)
+{
+	const Phoenix__ContainerObservation *observation =
+		(const Phoenix__ContainerObservation *)message;
+
+	container_set_observed(operation->container, observation);
+	return observation->changed ? FLOW_NEXT : FLOW_UNCHANGED;
+}
+
+static int created(struct operation *operation, const ProtobufCMessage *reply,
+		   struct ph_error *error)
+{
+	return observed_outcome(operation, reply);
+}
+
+static int create(void *subject, struct ph_error *error)
+{
+	Phoenix__ContainerCreateRequest request = PHOENIX__CONTAINER_CREATE_REQUEST__INIT;
+	struct operation *operation = subject;
+	Phoenix__ContainerRecord *record = operation->container->record;
+
+	request.spec = record->spec;
+	request.ids = record->ids;
+	request.address = record->address;
+	request.slot = record->slot;
+	request.profile = record->profile;
+	return operation_host(operation, "ContainerCreate", &request.base, 300000, created);
+}
+
+static int destroy(void *subject, struct ph_error *error)
+{
+	Phoenix__ContainerRequest request = PHOENIX__CONTAINER_REQUEST__INIT;
+	struct operation *operation = subject;
+
+	if (!operation->is_made_here)
+		return FLOW_UNCHANGED; /* what an earlier apply made is not ours to destroy */
+	request.name = (char *)container_name(operation->container);
+	return operation_host(operation, "ContainerDestroy", &request.base, 120000, ignore_reply);
+}
+
+static int started(struct operation *operation, const ProtobufCMessage *reply,
+		   struct ph_error *error)
+{
+	return observed_outcome(operation, reply);
+}
+
+/* A start gets a nonce that its agents must show; it is saved before the container runs. */
+static int new_incarnation(struct container *container, struct ph_error *error)
+{
+	uint8_t random[16];
+	char text[2 * sizeof(random) + 1];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return error_set(error, -EIO, NULL, NULL, "no random numbers");
+	message_set_text(&container->record->incarnation,
+			 bytes_to_hex(random, sizeof(random), text));
+	agent_link_expect(container->link, container->record->incarnation);
+	return container_save(container, error);
+}
+
+static int start_observed(struct operation *operation, const ProtobufCMessage *message,
+			  struct ph_error *error)
+{
+	const Phoenix__ContainerObservation *observation =
+		(const Phoenix__ContainerObservation *)message;
+	Phoenix__ContainerRequest request = PHOENIX__CONTAINER_REQUEST__INIT;
+	struct container *container = operation->container;
+	int r;
+
+	container_set_observed(container, observation);
+	if (observation->running && container->record->incarnation[0])
+		return FLOW_UNCHANGED;
+	r = new_incarnation(container, error);
+	if (r < 0)
+		return r;
+	request.name = (char *)container_name(container);
+	return operation_host(operation, "ContainerStart", &request.base, 90000, started);
+}
+
+static int start(void *subject, struct ph_error *error)
+{
+	Phoenix__ContainerRequest request = PHOENIX__CONTAINER_REQUEST__INIT;
+	struct operation *operation = subject;
+
+	request.name = (char *)container_name(operation->container);
+	return operation_host(operation, "ContainerObserve", &request.base, 15000,
+			      start_observed);
+}
+
+static int stop(void *subject, struct ph_error *error)
+{
+	Phoenix__ContainerStopRequest request = PHOENIX__CONTAINER_STOP_REQUEST__INIT;
+	struct operation *operation = subject;
+
+	container_leave_agent(operation->container);
+	request.name = (char *)container_name(operation->container);
+	return operation_host(operation, "ContainerStop", &request.base, 60000, ignore_reply);
+}
+
+/* ---- confinement as the host sees it ---- */
+
+static int confinement_observed(struct operation *operation, const ProtobufCMessage *reply,
+				struct ph_error *error)
+{
+	struct container *container = operation->container;
+	const Phoenix__Condition *confined;
+
+	container_set_observed(container, (const Phoenix__ContainerObservation *)reply);
+	confined = conditions_find(&container->conditions, "Confined");
+	if (operation->record->spec->confinement ==
+	    PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT)
+		return FLOW_UNCHANGED;
+	if (confined && confined->status == PHOENIX__CONDITION__STATUS__TRUE)
+		return FLOW_UNCHANGED; /* looking changes nothing */
+	return error_set(error, -EPERM, container_name(container),
+			 "look at the kernel log for AppArmor messages; nothing was weakened",
+			 "the running container is not confined as required: %s",
+			 confined ? confined->message : "not observed");
+}
+
+static int check_confinement(void *subject, struct ph_error *error)
+{
+	Phoenix__ContainerRequest request = PHOENIX__CONTAINER_REQUEST__INIT;
+	struct operation *operation = subject;
+
+	request.name = (char *)container_name(operation->container);
+	return operation_host(operation, "ContainerObserve", &request.base, 15000,
+			      confinement_observed);
+}
+
+/* ---- the agent ---- */
+
+static int described(struct operation *operation, const ProtobufCMessage *reply,
+		     struct ph_error *error)
+{
+	return operation->agent_tries > 0 ? FLOW_NEXT : FLOW_UNCHANGED;
+}
+
+static int start_agent(void *subject, struct ph_error *error)
+{
+	Phoenix__DescribeRequest request = PHOENIX__DESCRIBE_REQUEST__INIT;
+	struct operation *operation = subject;
+	bool was_connected = container_is_connected(operation->container);
+	int r;
+
+	r = agent_link_listen(operation->container->link, error);
+	if (r < 0)
+		return r;
+	r = operation_agent(operation, "Describe", &request.base, NULL, described);
+	if (!was_connected)
+		operation->has_changed = true;
+	return r;
+}
+
+static int leave_agent(void *subject, struct ph_error *error)
+{
+	container_leave_agent(container_of_operation(subject));
+	return FLOW_NEXT;
+}
+
+/* ---- Docker ---- */
+
+static void install_item(struct operation *operation, const ProtobufCMessage *message)
+{
+	const Phoenix__InstallItem *item = (const Phoenix__InstallItem *)message;
+	Phoenix__Progress progress;
+
+	if (item->summary) {
+		MESSAGE_REPLACE(operation->installed, item);
+		return;
+	}
+	if (!item->progress)
+		return;
+	progress = *item->progress;
+	operation_tell(operation, &progress);
+}
+
+static int installed(struct operation *operation, const ProtobufCMessage *reply,
+		     struct ph_error *error)
+{
+	Phoenix__ContainerRecord versions = PHOENIX__CONTAINER_RECORD__INIT;
+	struct container *container = operation->container;
+	Phoenix__ContainerRecord *copy;
+
+	if (!operation->installed)
+		return error_set(error, -EPROTO, container_name(container), "apply again",
+				 "the agent ended the install without a summary");
+	if (!operation->installed->changed)
+		return FLOW_UNCHANGED;
+
+	/* Carry the versions over through a copy: both lists stay owned by their messages. */
+	versions.n_versions = operation->installed->n_versions;
+	versions.versions = operation->installed->versions;
+	copy = MESSAGE_COPY(&versions);
+	for (size_t i = 0; i < container->record->n_versions; i++)
+		message_free(container->record->versions[i]);
+	free(container->record->versions);
+	container->record->versions = copy->versions;
+	container->record->n_versions = copy->n_versions;
+	copy->versions = NULL;
+	copy->n_versions = 0;
+	message_free(copy);
+	return container_save(container, error) < 0 ? error->code : FLOW_NEXT;
+}
+
+static int install_docker(void *subject, struct ph_error *error)
+{
+	Phoenix__InstallRequest request = PHOENIX__INSTALL_REQUEST__INIT;
+	struct operation *operation = subject;
+	const Phoenix__ContainerSpec *spec = operation->record->spec;
+
+	/* From here on the container stays, whatever happens: see the top of this file. */
+	operation->flow.undo_on_failure = false;
+	if (text_equal(spec->docker_source, "none"))
+		return FLOW_UNCHANGED;
+	request.operation = operation->record->id;
+	request.source = spec->docker_source;
+	request.storage_driver = spec->storage_driver;
+	request.data_root = (char *)"/var/lib/docker";
+	return operation_agent(operation, "Install", &request.base, install_item, installed);
+}
+
+/* ---- verify ---- */
+
+static int health_claimed(struct operation *operation, const ProtobufCMessage *reply,
+			  struct ph_error *error)
+{
+	struct container *container = operation->container;
+
+	container_set_claimed(container, (const Phoenix__HealthReply *)reply);
+	if (container_is_ready(container))
+		return FLOW_UNCHANGED; /* verified before, and nothing it depended on has changed */
+	return verify_run(operation, error);
+}
+
+static int verify(void *subject, struct ph_error *error)
+{
+	Phoenix__HealthRequest request = PHOENIX__HEALTH_REQUEST__INIT;
+	struct operation *operation = subject;
+
+	operation->flow.undo_on_failure = false;
+	if (text_equal(operation->record->spec->docker_source, "none"))
+		return FLOW_UNCHANGED;
+	return operation_agent(operation, "Health", &request.base, NULL, health_claimed);
+}
+
+/* ---- finish ---- */
+
+static int finish(void *subject, struct ph_error *error)
+{
+	return FLOW_UNCHANGED; /* the phase is set when the flow has ended */
+}
+
+static void apply_ended(struct operation *operation, const struct ph_error *error)
+{
+	struct container *container = operation->container;
+
+	if (error && operation->flow.undo_on_failure && operation->is_made_here) {
+		registry_take(operation->registry, container);
+		operation->container = NULL;
+		container_free(container); /* it was never there */
+		return;
+	}
+	container_set_phase(container,
+			    error ? CONTAINER_PHASE_FAILED : CONTAINER_PHASE_RUNNING, error);
+	container_update_conditions(container);
+}

@@ -1,0 +1,292 @@
+#include "controller/container/container.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/str.h"
+#include "controller/container/keeper.h"
+#include "controller/container/operation.h"
+
+#define KEY_MAXIMUM 96
+
+static void agent_connected(void *user, const Phoenix__HelloRequest *hello)
+{
+	struct container *container = user;
+
+	MESSAGE_REPLACE(container->hello, hello);
+	journal_write(container->registry->journal, PHOENIX__EVENT__SEVERITY__INFO,
+		      container_name(container), NULL, "agent.connected", "Hello",
+		      "agent %s, protocol %u", hello->version, hello->protocol);
+	keeper_connected(container);
+	container_update_conditions(container);
+	if (container->operation)
+		operation_agent_connected(container->operation);
+}
+
+static void agent_lost(void *user, bool was_session, const struct ph_error *error)
+{
+	struct container *container = user;
+
+	if (!was_session) {
+		journal_error(container->registry->journal, container_name(container), NULL,
+			      "agent.refused", "PeerRefused", error);
+		return;
+	}
+	message_free(container->hello);
+	container->hello = NULL;
+	journal_write(container->registry->journal, PHOENIX__EVENT__SEVERITY__WARNING,
+		      container_name(container), NULL, "agent.lost", "SessionEnded", "%s",
+		      error->why[0] ? error->why : "the session was closed");
+	container_set_claimed(container, NULL);
+	keeper_lost(container);
+}
+
+/* An agent speaks of its own container only, whatever names it uses. */
+static void agent_published(void *user, const Phoenix__PublishRequest *request)
+{
+	struct container *container = user;
+
+	for (size_t i = 0; i < request->n_events; i++) {
+		Phoenix__Event event = *request->events[i];
+		char type[64];
+
+		snprintf(type, sizeof(type), "claim.%.50s", request->events[i]->type);
+		event.container = (char *)container_name(container);
+		event.type = type;
+		event.seq = 0;
+		event.stream = (char *)"";
+		journal_append(container->registry->journal, &event);
+	}
+}
+
+struct container *container_new(struct registry *registry, Phoenix__ContainerRecord *record)
+{
+	struct container *container = ph_alloc(sizeof(*container));
+	const struct agent_link_config config = {
+		.loop = registry->loop,
+		.run_dir = registry->config->run_dir,
+		.name = record->spec->name,
+		.id_base = record->ids ? record->ids->first : 0,
+		.id_count = record->ids ? record->ids->count : 0,
+		.connected = agent_connected,
+		.lost = agent_lost,
+		.published = agent_published,
+		.user = container,
+	};
+
+	container->registry = registry;
+	container->record = record;
+	container->link = agent_link_new(&config);
+	agent_link_expect(container->link, record->incarnation);
+	keeper_init(container);
+	container_update_conditions(container);
+	return container;
+}
+
+void container_free(struct container *container)
+{
+	if (!container)
+		return;
+	keeper_fini(container);
+	agent_link_close(container->link);
+	message_free(container->record);
+	message_free(container->hello);
+	message_free(container->observed);
+	message_free(container->claimed);
+	conditions_fini(&container->conditions);
+	free(container);
+}
+
+const char *container_name(const struct container *container)
+{
+	return container->record->spec->name;
+}
+
+static void store_key(const struct container *container, char key[KEY_MAXIMUM])
+{
+	snprintf(key, KEY_MAXIMUM, "container/%s", container_name(container));
+}
+
+int container_save(struct container *container, struct ph_error *error)
+{
+	PH_AUTO_FREE uint8_t *value = NULL;
+	char key[KEY_MAXIMUM];
+	size_t length;
+	uint64_t revision;
+	int r;
+
+	store_key(container, key);
+	value = message_pack(container->record, &length);
+	const struct store_compare compare = { key, container->revision };
+	const struct store_operation put = { STORE_PUT, key, value, length };
+
+	r = store_commit(container->registry->store, &compare, 1, &put, 1, &revision, error);
+	if (r == STORE_CONFLICT)
+		return error_set(error, -EBUSY, key,
+				 "make sure that one phoenixd runs on this state directory",
+				 "somebody else has changed this record");
+	if (r < 0) {
+		error_prefix(error, "save %s", key);
+		return r;
+	}
+	{
+		STORE_AUTO_ENTRY struct store_entry entry = { 0 };
+
+		if (store_get(container->registry->store, key, &entry, NULL) == 0)
+			container->revision = entry.mod_revision;
+	}
+	return 0;
+}
+
+int container_delete(struct container *container, struct ph_error *error)
+{
+	char key[KEY_MAXIMUM];
+	int r;
+
+	store_key(container, key);
+	r = store_delete(container->registry->store, key, NULL, error);
+	if (r < 0)
+		return r;
+	container->revision = 0;
+	return 0;
+}
+
+bool container_is(const struct container *container, const char *phase)
+{
+	return text_equal(container->record->phase, phase);
+}
+
+void container_set_phase(struct container *container, const char *phase,
+			 const struct ph_error *failure)
+{
+	Phoenix__Failure message = PHOENIX__FAILURE__INIT;
+	struct ph_error error;
+
+	message_set_text(&container->record->phase, phase);
+	if (failure)
+		rpc_failure_from_error(&message, failure);
+	MESSAGE_REPLACE(container->record->failure, failure ? &message : NULL);
+	if (container_save(container, &error) < 0)
+		journal_error(container->registry->journal, container_name(container), NULL,
+			      "state.failed", "NotSaved", &error);
+}
+
+bool container_is_connected(const struct container *container)
+{
+	return agent_link_get_state(container->link) == AGENT_LINK_CONNECTED;
+}
+
+static void tell_transition(struct container *container, const struct conditions *old,
+			    const Phoenix__Condition *condition)
+{
+	static const char *const words[] = { "Unknown", "True", "False" };
+	const Phoenix__Condition *before = conditions_find(old, condition->type);
+
+	if (before ? before->status == condition->status :
+		     condition->status == PHOENIX__CONDITION__STATUS__UNKNOWN)
+		return;
+	journal_write(container->registry->journal,
+		      condition->status == PHOENIX__CONDITION__STATUS__TRUE ?
+			      PHOENIX__EVENT__SEVERITY__INFO :
+			      PHOENIX__EVENT__SEVERITY__WARNING,
+		      container_name(container), NULL, "condition.changed", condition->reason,
+		      "%s is %s%s%s", condition->type,
+		      condition->status <= 2 ? words[condition->status] : "?",
+		      condition->message[0] ? ": " : "", condition->message);
+}
+
+void container_update_conditions(struct container *container)
+{
+	const struct condition_facts facts = {
+		.spec = container->record->spec,
+		.profile = container->record->profile,
+		.observed = container->observed,
+		.claimed = container->claimed,
+		.verify = container->record->verify,
+		.connected = container_is_connected(container),
+	};
+	struct conditions old = container->conditions;
+
+	conditions_compute(&facts, &old, clock_wall_ms(), &container->conditions);
+	/* While it is being made or removed everything changes, and the operation tells it. */
+	if (container_is(container, CONTAINER_PHASE_RUNNING))
+		for (size_t i = 0; i < container->conditions.count; i++)
+			tell_transition(container, &old, container->conditions.items[i]);
+	conditions_fini(&old);
+}
+
+void container_set_observed(struct container *container,
+			    const Phoenix__ContainerObservation *observed)
+{
+	MESSAGE_REPLACE(container->observed, observed);
+	container_update_conditions(container);
+}
+
+void container_set_claimed(struct container *container, const Phoenix__HealthReply *claimed)
+{
+	MESSAGE_REPLACE(container->claimed, claimed);
+	container_update_conditions(container);
+}
+
+bool container_is_ready(const struct container *container)
+{
+	const Phoenix__Condition *ready = conditions_find(&container->conditions, "Ready");
+
+	return ready && ready->status == PHOENIX__CONDITION__STATUS__TRUE;
+}
+
+static const char *agent_state(const struct container *container)
+{
+	if (container_is_connected(container))
+		return "connected";
+	return container->keeper == KEEPER_IDLE ? "none" : keeper_state_name(container);
+}
+
+/* The status borrows from the container; container_status() copies it whole. */
+static void fill_operation(const struct container *container, Phoenix__ContainerStatus *status)
+{
+	const Phoenix__ContainerRecord *record = container->record;
+
+	status->operation = record->last_operation;
+	if (container->operation) {
+		status->operation = container->operation->record->id;
+		status->step = container->operation->record->step;
+	}
+	status->failure = record->failure;
+}
+
+Phoenix__ContainerStatus *container_status(const struct container *container)
+{
+	const Phoenix__ContainerRecord *record = container->record;
+	Phoenix__ContainerStatus status = PHOENIX__CONTAINER_STATUS__INIT;
+
+	status.spec = record->spec;
+	status.phase = record->phase;
+	status.ids = record->ids;
+	status.address = record->address;
+	status.incarnation = record->incarnation;
+	status.agent_state = (char *)agent_state(container);
+	status.agent_version = (char *)agent_link_version(container->link);
+	status.n_conditions = container->conditions.count;
+	status.conditions = container->conditions.items;
+	status.observed = container->observed;
+	status.verify = record->verify;
+	status.n_versions = record->n_versions;
+	status.versions = record->versions;
+	status.ready = container_is_ready(container);
+	status.profile = record->profile;
+	status.slot = record->slot;
+	if (container->hello) {
+		status.n_agent_capabilities = container->hello->n_capabilities;
+		status.agent_capabilities = container->hello->capabilities;
+	}
+	fill_operation(container, &status);
+	return MESSAGE_COPY(&status);
+}

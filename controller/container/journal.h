@@ -1,0 +1,40 @@
+/*
+ * phoenixd's way to write events: builds them, groups what one loop iteration wrote into one commit,
+ * and keeps trying while the disk refuses. Every event is also a log line.
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "controller/events/events.h"
+
+struct journal;
+
+/* Open the event log in the file path and attach it to the loop. */
+int journal_open(uv_loop_t *loop, const char *path, struct journal **ret_journal,
+		 struct ph_error *error);
+
+/* Flush, close, free once the loop has let go. NULL is allowed. */
+void journal_close(struct journal *journal);
+
+/* The event log, for readers; borrowed. */
+struct events *journal_events(struct journal *journal);
+
+/* Make what was appended so far durable and visible now. */
+void journal_flush(struct journal *journal);
+
+/*
+ * Write one event. container and operation may be NULL; reason is a CamelCase word; the message is
+ * a printf format.
+ */
+void journal_write(struct journal *journal, Phoenix__Event__Severity severity,
+		   const char *container, const char *operation, const char *type,
+		   const char *reason, const char *format, ...)
+	__attribute__((format(printf, 7, 8)));
+
+/* Write an error as an event of severity ERROR with its where, step and remedy as fields. */
+void journal_error(struct journal *journal, const char *container, const char *operation,
+		   const char *type, const char *reason, const struct ph_error *error);
+
+/* Append an event built by the caller (an agent's claim, already bounded). */
+void journal_append(struct journal *journal, const Phoenix__Event *event);

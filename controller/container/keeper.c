@@ -1,0 +1,167 @@
+/*
+ * A lost session means a dead agent (its socket hangs up when it is killed), so the first push comes
+ * at once; pushes that fail, and agents that die young, back off.
+ */
+#include "controller/container/keeper.h"
+
+#include <errno.h>
+
+#include "common/clock.h"
+#include "common/states.h"
+#include "common/str.h"
+#include "controller/container/operation.h"
+
+#define PUSH_TIMEOUT_MS 30000
+#define HELLO_TIMEOUT_MS 5000
+#define BACKOFF_FIRST_MS 250
+#define BACKOFF_LAST_MS 30000
+#define STABLE_MS 10000 /* a session that lasted this long resets the backoff */
+
+static const char *const state_names[] = { "idle", "waiting", "pushing", "greeting", "backoff" };
+#define ANY_STATE                                                                                  \
+	(STATE_BIT(KEEPER_IDLE) | STATE_BIT(KEEPER_GRACE) | STATE_BIT(KEEPER_PUSHING) |            \
+	 STATE_BIT(KEEPER_HELLO) | STATE_BIT(KEEPER_BACKOFF))
+static const uint32_t allowed_moves[] = {
+	[KEEPER_IDLE] = STATE_BIT(KEEPER_GRACE) | STATE_BIT(KEEPER_PUSHING) |
+			STATE_BIT(KEEPER_BACKOFF),
+	[KEEPER_GRACE] = STATE_BIT(KEEPER_IDLE) | STATE_BIT(KEEPER_PUSHING),
+	[KEEPER_PUSHING] = ANY_STATE,
+	[KEEPER_HELLO] = ANY_STATE,
+	[KEEPER_BACKOFF] = STATE_BIT(KEEPER_IDLE) | STATE_BIT(KEEPER_PUSHING),
+};
+static const struct states_table states = {
+	.name = "keeper", .states = state_names, .count = 5, .allowed = allowed_moves
+};
+
+static void push(struct container *container);
+
+static void wait_longer(struct container *container)
+{
+	states_move(&states, &container->keeper, KEEPER_BACKOFF);
+	timer_start(container->keeper_timer, container->backoff_ms, 0);
+	container->backoff_ms *= 2;
+	if (container->backoff_ms > BACKOFF_LAST_MS)
+		container->backoff_ms = BACKOFF_LAST_MS;
+}
+
+static void back_off(struct container *container, const struct ph_error *error)
+{
+	container->push_error = *error;
+	wait_longer(container);
+	if (container->operation)
+		operation_agent_failed(container->operation, error);
+}
+
+static void pushed(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
+{
+	struct container *container = user;
+
+	container->push = NULL;
+	if (container->keeper != KEEPER_PUSHING)
+		return;
+	if (error) {
+		journal_error(container->registry->journal, container_name(container), NULL,
+			      "agent.push", "PushFailed", error);
+		back_off(container, error);
+		return;
+	}
+	if (container_is_connected(container)) { /* its hello overtook the reply */
+		keeper_connected(container);
+		return;
+	}
+	states_move(&states, &container->keeper, KEEPER_HELLO);
+	timer_start(container->keeper_timer, HELLO_TIMEOUT_MS, 0);
+}
+
+static void push(struct container *container)
+{
+	Phoenix__AgentPushRequest request = PHOENIX__AGENT_PUSH_REQUEST__INIT;
+
+	states_move(&states, &container->keeper, KEEPER_PUSHING);
+	timer_stop(container->keeper_timer);
+	request.name = (char *)container_name(container);
+	request.boot_id = container->record->incarnation;
+	host_link_call(container->registry->host, "AgentPush", &request.base, PUSH_TIMEOUT_MS,
+		       pushed, container, &container->push);
+}
+
+static void timer_fired(void *user)
+{
+	struct container *container = user;
+	struct ph_error error;
+
+	if (container->keeper == KEEPER_HELLO) {
+		error_set(&error, -ETIMEDOUT, container_name(container),
+			  "look at phoenixctl events for refused peers",
+			  "the pushed agent did not say hello within %d s",
+			  HELLO_TIMEOUT_MS / 1000);
+		back_off(container, &error);
+		return;
+	}
+	push(container);
+}
+
+void keeper_init(struct container *container)
+{
+	container->keeper = KEEPER_IDLE;
+	container->backoff_ms = BACKOFF_FIRST_MS;
+	container->keeper_timer = timer_new(container->registry->loop, timer_fired, container);
+}
+
+void keeper_fini(struct container *container)
+{
+	host_call_cancel(container->push);
+	container->push = NULL;
+	timer_close(container->keeper_timer);
+}
+
+void keeper_connected(struct container *container)
+{
+	/* While the push call is still out, its reply moves on: pushed() looks at the session. */
+	if (container->keeper == KEEPER_PUSHING && container->push)
+		return;
+	timer_stop(container->keeper_timer);
+	container->connected_ms = clock_monotonic_ms();
+	error_clear(&container->push_error);
+	states_move(&states, &container->keeper, KEEPER_IDLE);
+}
+
+void keeper_lost(struct container *container)
+{
+	if (!container->is_agent_wanted || container->keeper != KEEPER_IDLE)
+		return;
+	if (clock_monotonic_ms() - container->connected_ms < STABLE_MS) {
+		wait_longer(container);
+		return;
+	}
+	container->backoff_ms = BACKOFF_FIRST_MS;
+	push(container);
+}
+
+void container_keep_agent(struct container *container, uint32_t grace_ms)
+{
+	container->is_agent_wanted = true;
+	if (container_is_connected(container) || container->keeper != KEEPER_IDLE)
+		return;
+	if (grace_ms == 0) {
+		push(container);
+		return;
+	}
+	states_move(&states, &container->keeper, KEEPER_GRACE);
+	timer_start(container->keeper_timer, grace_ms, 0);
+}
+
+void container_leave_agent(struct container *container)
+{
+	container->is_agent_wanted = false;
+	host_call_cancel(container->push);
+	container->push = NULL;
+	timer_stop(container->keeper_timer);
+	if (container->keeper != KEEPER_IDLE)
+		states_move(&states, &container->keeper, KEEPER_IDLE);
+}
+
+const char *keeper_state_name(const struct container *container)
+{
+	return states_name(&states, container->keeper);
+}

@@ -1,0 +1,26 @@
+/*
+ * Keeps an agent running in a container that should have one: waits a moment for one to come back
+ * by itself, else has phoenix-host push one, and again with backoff when that fails.
+ *
+ *   IDLE -> GRACE -> PUSHING -> HELLO -> IDLE (connected)
+ *             ^         |         |
+ *             '--- BACKOFF <------'
+ */
+#pragma once
+
+#include "controller/container/container.h"
+
+/* Prepare the keeper of a new container; it does nothing yet. */
+void keeper_init(struct container *container);
+
+/* Stop for good, when the container is freed. */
+void keeper_fini(struct container *container);
+
+/* The agent has said hello. */
+void keeper_connected(struct container *container);
+
+/* The session has ended: push a new agent at once when one is wanted. */
+void keeper_lost(struct container *container);
+
+/* What it is doing, for listings: "pushing", "waiting" ... */
+const char *keeper_state_name(const struct container *container);

@@ -1,0 +1,471 @@
+/*
+ * The record is written before a step runs: after a crash the recorded step is run again, which its
+ * idempotence makes harmless. A store that refuses the record fails the step instead of running on
+ * unrecorded.
+ */
+#include "controller/container/operation.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/str.h"
+
+#define KEY_MAXIMUM 64
+#define AGENT_TRIES 5
+
+static int record_save(struct operation *operation, struct ph_error *error)
+{
+	PH_AUTO_FREE uint8_t *value = NULL;
+	char key[KEY_MAXIMUM];
+	size_t length;
+	int r;
+
+	snprintf(key, sizeof(key), "operation/%s", operation->record->id);
+	value = message_pack(operation->record, &length);
+	r = store_put(operation->registry->store, key, value, length, NULL, error);
+	return r < 0 ? r : 0;
+}
+
+static void record_delete(struct operation *operation)
+{
+	struct ph_error error;
+	char key[KEY_MAXIMUM];
+
+	snprintf(key, sizeof(key), "operation/%s", operation->record->id);
+	if (store_delete(operation->registry->store, key, NULL, &error) < 0)
+		log_error(LOG_LEVEL_ERROR, "operation", operation->record->container, &error);
+}
+
+/* ---- telling ---- */
+
+void operation_tell(struct operation *operation, Phoenix__Progress *progress)
+{
+	progress->operation = operation->record->id;
+	progress->container = operation->record->container;
+	for (struct operation_watcher *watcher = operation->watchers, *next; watcher;
+	     watcher = next) {
+		next = watcher->next;
+		watcher->progress(watcher->user, progress);
+	}
+}
+
+void operation_tell_check(struct operation *operation, const Phoenix__Check *check)
+{
+	for (struct operation_watcher *watcher = operation->watchers, *next; watcher;
+	     watcher = next) {
+		next = watcher->next;
+		if (watcher->check)
+			watcher->check(watcher->user, check);
+	}
+}
+
+static void tell_step(struct operation *operation, size_t index, Phoenix__Progress__State state,
+		      uint64_t duration_ms, const struct ph_error *error)
+{
+	Phoenix__Progress progress = PHOENIX__PROGRESS__INIT;
+	Phoenix__Failure failure = PHOENIX__FAILURE__INIT;
+
+	progress.step = (char *)operation->type->steps[index].name;
+	progress.state = state;
+	progress.duration_ms = duration_ms;
+	progress.index = (uint32_t)index + 1;
+	progress.total = (uint32_t)operation->type->count;
+	if (error && error_is_set(error)) {
+		rpc_failure_from_error(&failure, error);
+		progress.failure = &failure;
+	}
+	operation_tell(operation, &progress);
+}
+
+/* ---- the flow's observer ---- */
+
+static void arm_timer(struct operation *operation)
+{
+	uint64_t deadline = flow_deadline(&operation->flow), now = clock_monotonic_ms();
+
+	if (deadline)
+		timer_start(operation->timer, deadline > now ? deadline - now : 0, 0);
+	else
+		timer_stop(operation->timer);
+}
+
+static void forget_calls(struct operation *operation)
+{
+	host_call_cancel(operation->host_call);
+	operation->host_call = NULL;
+	operation->agent_method = NULL;
+	if (operation->agent_call)
+		rpc_cancel(operation->agent_call);
+	operation->agent_call = NULL;
+}
+
+static void step_started(void *subject, const struct flow *flow, size_t index)
+{
+	struct operation *operation = subject;
+	struct ph_error error;
+
+	message_set_text(&operation->record->step, operation->type->steps[index].name);
+	if (record_save(operation, &error) < 0)
+		log_error(LOG_LEVEL_ERROR, "operation", operation->record->container, &error);
+	tell_step(operation, index, PHOENIX__PROGRESS__STATE__STARTED, 0, NULL);
+}
+
+static void step_finished(void *subject, const struct flow *flow, size_t index, int outcome,
+			  uint64_t duration_ms, const struct ph_error *error)
+{
+	struct operation *operation = subject;
+	const char *name = operation->type->steps[index].name;
+
+	forget_calls(operation);
+	if (outcome < 0) {
+		operation->record->undoing = flow->undo_on_failure;
+		journal_error(operation->registry->journal, operation->record->container,
+			      operation->record->id, "operation.step", "StepFailed", error);
+		tell_step(operation, index, PHOENIX__PROGRESS__STATE__FAILED, duration_ms, error);
+		return;
+	}
+	if (outcome == FLOW_UNCHANGED) {
+		tell_step(operation, index, PHOENIX__PROGRESS__STATE__UNCHANGED, duration_ms, NULL);
+		return;
+	}
+	operation->has_changed = true;
+	journal_write(operation->registry->journal, PHOENIX__EVENT__SEVERITY__INFO,
+		      operation->record->container, operation->record->id, "operation.step",
+		      "StepDone", "%s: %s (%llu ms)", operation->type->name, name,
+		      (unsigned long long)duration_ms);
+	tell_step(operation, index, PHOENIX__PROGRESS__STATE__DONE, duration_ms, NULL);
+}
+
+static void step_undone(void *subject, const struct flow *flow, size_t index, int result,
+			const struct ph_error *error)
+{
+	struct operation *operation = subject;
+
+	forget_calls(operation);
+	if (result < 0)
+		journal_error(operation->registry->journal, operation->record->container,
+			      operation->record->id, "operation.undo", "UndoFailed", error);
+	else
+		journal_write(operation->registry->journal, PHOENIX__EVENT__SEVERITY__INFO,
+			      operation->record->container, operation->record->id,
+			      "operation.undo", "StepUndone", "%s",
+			      operation->type->steps[index].name);
+	tell_step(operation, index, PHOENIX__PROGRESS__STATE__UNDONE, 0, error);
+}
+
+static void unlink_operation(struct operation *operation)
+{
+	struct operation **place = &operation->registry->operations;
+
+	while (*place && *place != operation)
+		place = &(*place)->next;
+	if (*place)
+		*place = operation->next;
+	if (operation->container)
+		operation->container->operation = NULL;
+}
+
+static void operation_free(struct operation *operation)
+{
+	forget_calls(operation);
+	timer_close(operation->timer);
+	message_free(operation->agent_request);
+	message_free(operation->nested);
+	message_free(operation->report);
+	message_free(operation->installed);
+	message_free(operation->record);
+	free(operation);
+}
+
+static void flow_finished(void *subject, const struct flow *flow, const struct ph_error *error)
+{
+	struct operation *operation = subject;
+	struct journal *journal = operation->registry->journal;
+	struct ph_error failure = error ? *error : (struct ph_error){ 0 };
+	bool has_failed = error && error_is_set(error);
+
+	if (has_failed)
+		error_prefix(&failure, "%s %s", operation->type->name,
+			     operation->record->container);
+	unlink_operation(operation);
+	if (operation->container)
+		message_set_text(&operation->container->record->last_operation,
+				 operation->record->id);
+	operation->type->ended(operation, has_failed ? &failure : NULL);
+	record_delete(operation);
+	if (has_failed)
+		journal_error(journal, operation->record->container, operation->record->id,
+			      "operation.failed", "Failed", &failure);
+	else
+		journal_write(journal, PHOENIX__EVENT__SEVERITY__INFO,
+			      operation->record->container, operation->record->id,
+			      "operation.done", operation->has_changed ? "Done" : "Unchanged",
+			      "%s %s", operation->type->name, operation->record->container);
+	journal_flush(journal); /* a client that is told now finds the events there */
+	while (operation->watchers) {
+		struct operation_watcher *watcher = operation->watchers;
+
+		operation->watchers = watcher->next;
+		watcher->operation = NULL;
+		watcher->ended(watcher->user, operation->record->container,
+			       operation->has_changed, has_failed ? &failure : NULL);
+	}
+	operation_free(operation);
+}
+
+static const struct flow_observer observer = {
+	.step_started = step_started,
+	.step_finished = step_finished,
+	.step_undone = step_undone,
+	.finished = flow_finished,
+};
+
+/* The flow may have ended and taken the operation with it: look for it before touching it. */
+static void arm_if_alive(struct registry *registry, struct operation *operation)
+{
+	for (struct operation *other = registry->operations; other; other = other->next) {
+		if (other == operation) {
+			arm_timer(operation);
+			return;
+		}
+	}
+}
+
+static void timer_fired(void *user)
+{
+	struct operation *operation = user;
+	struct registry *registry = operation->registry;
+
+	flow_tick(&operation->flow, clock_monotonic_ms());
+	arm_if_alive(registry, operation);
+}
+
+/* ---- life ---- */
+
+static struct operation *operation_new(struct container *container,
+				       const struct operation_type *type,
+				       Phoenix__OperationRecord *record)
+{
+	struct operation *operation = ph_alloc(sizeof(*operation));
+
+	operation->registry = container->registry;
+	operation->container = container;
+	operation->type = type;
+	operation->record = record;
+	operation->timer = timer_new(container->registry->loop, timer_fired, operation);
+	operation->next = container->registry->operations;
+	container->registry->operations = operation;
+	container->operation = operation;
+	flow_init(&operation->flow, type->steps, type->count, &observer, operation);
+	return operation;
+}
+
+static Phoenix__OperationRecord *record_new(const struct container *container,
+					    const struct operation_type *type,
+					    const Phoenix__ContainerSpec *spec, bool is_new)
+{
+	Phoenix__OperationRecord record = PHOENIX__OPERATION_RECORD__INIT;
+	uint8_t random[8];
+	char id[2 * sizeof(random) + 1];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		abort();
+	record.id = bytes_to_hex(random, sizeof(random), id);
+	record.kind = (char *)type->name;
+	record.container = (char *)container_name(container);
+	record.spec = (Phoenix__ContainerSpec *)spec;
+	record.started_ms = clock_wall_ms();
+	record.created = is_new;
+	return MESSAGE_COPY(&record);
+}
+
+int operation_start(struct container *container, const struct operation_type *type,
+		    const Phoenix__ContainerSpec *spec, bool is_new,
+		    struct operation_watcher *watcher, struct ph_error *error)
+{
+	struct registry *registry = container->registry;
+	struct operation *operation;
+
+	if (container->operation)
+		return error_set(error, -EBUSY, container_name(container),
+				 "wait until it has ended: phoenixctl events --follow",
+				 "operation %s (%s) is in progress",
+				 container->operation->record->id,
+				 container->operation->type->name);
+	operation = operation_new(container, type, record_new(container, type, spec, is_new));
+	operation->is_made_here = is_new;
+	if (watcher)
+		operation_watch(operation, watcher);
+	flow_start(&operation->flow, 0, clock_monotonic_ms());
+	arm_if_alive(registry, operation);
+	return 0;
+}
+
+void operation_resume(struct container *container, Phoenix__OperationRecord *record)
+{
+	static const struct operation_type *const types[] = { &operation_apply, &operation_remove,
+							      &operation_verify };
+	struct registry *registry = container->registry;
+	const struct operation_type *type = NULL;
+	struct operation *operation;
+	struct ph_error error;
+	size_t step = 0;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(types); i++)
+		if (text_equal(types[i]->name, record->kind))
+			type = types[i];
+	if (!type || container->operation) {
+		message_free(record);
+		return;
+	}
+	operation = operation_new(container, type, record);
+	operation->is_made_here = record->created;
+	if (flow_find_step(type->steps, type->count, record->step, &step) < 0)
+		step = 0;
+	journal_write(container->registry->journal, PHOENIX__EVENT__SEVERITY__INFO,
+		      record->container, record->id, "operation.resumed",
+		      record->undoing ? "Undoing" : "Resumed", "%s at step '%s'", type->name,
+		      type->steps[step].name);
+	if (record->undoing) {
+		error_set(&error, -EINTR, NULL, "apply again", "interrupted while being undone");
+		flow_start_undo(&operation->flow, step, &error, clock_monotonic_ms());
+	} else {
+		flow_start(&operation->flow, step, clock_monotonic_ms());
+	}
+	arm_if_alive(registry, operation);
+}
+
+void operation_watch(struct operation *operation, struct operation_watcher *watcher)
+{
+	watcher->operation = operation;
+	watcher->next = operation->watchers;
+	operation->watchers = watcher;
+}
+
+void operation_unwatch(struct operation_watcher *watcher)
+{
+	struct operation_watcher **place;
+
+	if (!watcher->operation)
+		return;
+	place = &watcher->operation->watchers;
+	while (*place && *place != watcher)
+		place = &(*place)->next;
+	if (*place)
+		*place = watcher->next;
+	watcher->operation = NULL;
+}
+
+void operation_abandon(struct operation *operation)
+{
+	unlink_operation(operation);
+	operation_free(operation);
+}
+
+/* ---- waiting ---- */
+
+void operation_step_done(struct operation *operation, int outcome, const struct ph_error *error)
+{
+	struct registry *registry = operation->registry;
+
+	flow_resume(&operation->flow, outcome, error, clock_monotonic_ms());
+	arm_if_alive(registry, operation);
+}
+
+static void host_replied(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
+{
+	struct operation *operation = user;
+	struct ph_error failure = error ? *error : (struct ph_error){ 0 };
+	int outcome;
+
+	operation->host_call = NULL;
+	if (error)
+		outcome = error->code;
+	else
+		outcome = operation->replied(operation, reply, &failure);
+	if (outcome != FLOW_WAIT)
+		operation_step_done(operation, outcome, outcome < 0 ? &failure : NULL);
+}
+
+int operation_host(struct operation *operation, const char *verb, const ProtobufCMessage *request,
+		   uint32_t timeout_ms, operation_replied_fn replied)
+{
+	operation->replied = replied;
+	host_link_call(operation->registry->host, verb, request, timeout_ms, host_replied,
+		       operation, &operation->host_call);
+	return FLOW_WAIT;
+}
+
+static void agent_item(void *user, const ProtobufCMessage *item)
+{
+	struct operation *operation = user;
+
+	if (operation->agent_item)
+		operation->agent_item(operation, item);
+}
+
+static void agent_replied(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
+{
+	struct operation *operation = user;
+	struct ph_error failure = error ? *error : (struct ph_error){ 0 };
+	int outcome;
+
+	operation->agent_call = NULL;
+	if (!operation->agent_method)
+		return; /* the step has moved on */
+	if (error && error->code == -ECONNRESET) {
+		if (++operation->agent_tries < AGENT_TRIES)
+			return; /* made again when the next agent connects */
+		error_prefix(&failure, "the agent was lost %d times", AGENT_TRIES);
+	}
+	operation->agent_method = NULL;
+	outcome = error ? error->code : operation->replied(operation, reply, &failure);
+	if (outcome != FLOW_WAIT)
+		operation_step_done(operation, outcome, outcome < 0 ? &failure : NULL);
+}
+
+void operation_agent_connected(struct operation *operation)
+{
+	static const struct rpc_handlers handlers = { .item = agent_item,
+						      .finished = agent_replied };
+
+	if (!operation->agent_method || operation->agent_call)
+		return;
+	if (agent_link_call(operation->container->link, operation->agent_method,
+			    operation->agent_request, 0, &handlers, operation,
+			    &operation->agent_call) < 0)
+		operation->agent_call = NULL; /* lost again already: the next one gets it */
+}
+
+int operation_agent(struct operation *operation, const char *method,
+		    const ProtobufCMessage *request,
+		    void (*item)(struct operation *operation, const ProtobufCMessage *item),
+		    operation_replied_fn replied)
+{
+	message_free(operation->agent_request);
+	operation->agent_request = message_copy(request);
+	operation->agent_method = method;
+	operation->agent_item = item;
+	operation->agent_tries = 0;
+	operation->replied = replied;
+	container_keep_agent(operation->container, 0);
+	operation_agent_connected(operation);
+	return FLOW_WAIT;
+}
+
+void operation_agent_failed(struct operation *operation, const struct ph_error *error)
+{
+	if (operation->agent_method && !operation->agent_call &&
+	    ++operation->agent_tries >= AGENT_TRIES) {
+		operation->agent_method = NULL;
+		operation_step_done(operation, error->code, error);
+	}
+}

@@ -1,0 +1,114 @@
+/*
+ * An operation on one container: a flow whose current step is recorded in the store before it runs,
+ * so that a restarted phoenixd resumes there. Gives steps two ways to wait, a verb of phoenix-host
+ * and a method of the agent, and tells watchers (API streams) and the event log how it goes.
+ *
+ * An operation outlives the client that asked for it. One operation per container at a time.
+ */
+#pragma once
+
+#include "common/flow.h"
+#include "controller/container/container.h"
+
+struct operation;
+
+/* What an operation does: its name in the store and its story. */
+struct operation_type {
+	const char *name;               /* "apply" */
+	const struct flow_step *steps;  /* their subject is the struct operation */
+	size_t count;
+	/* The flow has ended; error NULL on success. The container's phase is set in here. */
+	void (*ended)(struct operation *operation, const struct ph_error *error);
+};
+
+extern const struct operation_type operation_apply;
+extern const struct operation_type operation_remove;
+extern const struct operation_type operation_verify;
+
+/* A client that follows an operation. Owned by the client, which unwatches before it goes. */
+struct operation_watcher {
+	struct operation_watcher *next;
+	struct operation *operation; /* NULL once it has ended */
+	void (*progress)(void *user, const Phoenix__Progress *progress);
+	void (*check)(void *user, const Phoenix__Check *check); /* may be NULL */
+	/* Exactly once; name is the container's, changed whether anything was written. */
+	void (*ended)(void *user, const char *name, bool changed, const struct ph_error *error);
+	void *user;
+};
+
+/* What a step does with a reply: a flow_outcome or a negative errno with the error filled. */
+typedef int (*operation_replied_fn)(struct operation *operation, const ProtobufCMessage *reply,
+				    struct ph_error *error);
+
+struct operation {
+	struct operation *next;
+	struct registry *registry;            /* borrowed */
+	struct container *container;          /* borrowed; NULL once the container is gone */
+	const struct operation_type *type;
+	Phoenix__OperationRecord *record;     /* owned; as it is in the store */
+	struct flow flow;
+	struct timer *timer;                  /* owned: step deadlines */
+	struct operation_watcher *watchers;   /* borrowed list */
+	bool has_changed;                     /* a step reported FLOW_NEXT */
+	bool is_made_here;                    /* this run of the flow made the container */
+
+	struct host_call *host_call;          /* borrowed; in flight */
+	struct rpc_call *agent_call;          /* borrowed; in flight */
+	operation_replied_fn replied;
+	const char *agent_method;             /* the call to make (again) when an agent connects */
+	ProtobufCMessage *agent_request;      /* owned */
+	void (*agent_item)(struct operation *operation, const ProtobufCMessage *item);
+	unsigned int agent_tries;
+
+	Phoenix__ContainerObservation *nested; /* owned: seen while the nested container ran */
+	Phoenix__VerifyReport *report;         /* owned: of a verify in progress */
+	Phoenix__InstallItem *installed;       /* owned: summary of the install */
+};
+
+/*
+ * Start an operation on a container that has none in progress. spec is the desired one for apply,
+ * else NULL. watcher may be NULL. -EBUSY with the operation in the way.
+ */
+int operation_start(struct container *container, const struct operation_type *type,
+		    const Phoenix__ContainerSpec *spec, bool is_new,
+		    struct operation_watcher *watcher, struct ph_error *error);
+
+/* Resume one that a former phoenixd recorded; takes the record over. */
+void operation_resume(struct container *container, Phoenix__OperationRecord *record);
+
+/* Follow an operation in progress. */
+void operation_watch(struct operation *operation, struct operation_watcher *watcher);
+
+/* Stop following; nothing when it has ended. */
+void operation_unwatch(struct operation_watcher *watcher);
+
+/* Drop an operation without touching its record: phoenixd is going away. */
+void operation_abandon(struct operation *operation);
+
+/* Step helper: run a verb of phoenix-host; returns FLOW_WAIT. */
+int operation_host(struct operation *operation, const char *verb, const ProtobufCMessage *request,
+		   uint32_t timeout_ms, operation_replied_fn replied);
+
+/*
+ * Step helper: call the agent, again when it is lost and comes back (the request carries the
+ * operation's id, so that the agent attaches to work in progress); returns FLOW_WAIT.
+ */
+int operation_agent(struct operation *operation, const char *method,
+		    const ProtobufCMessage *request,
+		    void (*item)(struct operation *operation, const ProtobufCMessage *item),
+		    operation_replied_fn replied);
+
+/* End the wait of the current step. */
+void operation_step_done(struct operation *operation, int outcome, const struct ph_error *error);
+
+/* An agent of its container has connected. */
+void operation_agent_connected(struct operation *operation);
+
+/* An agent could not be brought up; the step that needs it fails when it keeps happening. */
+void operation_agent_failed(struct operation *operation, const struct ph_error *error);
+
+/* Pass something on to the watchers and the event log. */
+void operation_tell(struct operation *operation, Phoenix__Progress *progress);
+
+/* Pass a check of a verify run on to the watchers. */
+void operation_tell_check(struct operation *operation, const Phoenix__Check *check);

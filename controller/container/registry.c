@@ -1,0 +1,453 @@
+/*
+ * Adoption: the records are read before anything else, so that a client which asks right after the
+ * start sees every container. Then, once phoenix-host answers, its list of what really runs is
+ * joined with them; sessions come back by themselves because the sockets are listened on at once.
+ * Interrupted operations resume after that join, because their steps look before they act.
+ */
+#include "controller/container/registry.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/str.h"
+#include "controller/container/container.h"
+#include "controller/container/operation.h"
+
+#define POLL_MS 15000
+#define REFRESH_HOST_MS 3000
+#define REFRESH_AGENT_MS 2500
+#define ADOPT_HOST_MS 600000 /* phoenix-host may be started long after us */
+#define RECONNECT_GRACE_MS 1500 /* an agent that survived us comes back within a second */
+
+struct container *registry_find(const struct registry *registry, const char *name)
+{
+	for (struct container *container = registry->containers; container;
+	     container = container->next)
+		if (text_equal(container_name(container), name))
+			return container;
+	return NULL;
+}
+
+void registry_add(struct registry *registry, struct container *container)
+{
+	struct container **place = &registry->containers;
+
+	while (*place && strcmp(container_name(*place), container_name(container)) < 0)
+		place = &(*place)->next;
+	container->next = *place;
+	*place = container;
+}
+
+void registry_take(struct registry *registry, struct container *container)
+{
+	struct container **place = &registry->containers;
+
+	while (*place && *place != container)
+		place = &(*place)->next;
+	if (*place)
+		*place = container->next;
+}
+
+static bool is_leaving(const struct container *container)
+{
+	return container->operation && (container->operation->record->undoing ||
+					container->operation->type == &operation_remove);
+}
+
+bool registry_is_last(const struct registry *registry, const struct container *container)
+{
+	for (struct container *other = registry->containers; other; other = other->next)
+		if (other != container && !is_leaving(other))
+			return false;
+	return true;
+}
+
+/* ---- allocation: what the other records hold is taken ---- */
+
+struct taken {
+	struct id_range *ids; /* owned */
+	uint32_t *addresses;  /* owned */
+	uint32_t *slots;      /* owned */
+	size_t count;
+};
+
+static void taken_fini(struct taken *taken)
+{
+	free(taken->ids);
+	free(taken->addresses);
+	free(taken->slots);
+}
+
+static void taken_collect(const struct registry *registry, struct taken *taken)
+{
+	size_t total = 0;
+
+	for (struct container *other = registry->containers; other; other = other->next)
+		total++;
+	taken->ids = ph_alloc_array(total, sizeof(*taken->ids));
+	taken->addresses = ph_alloc_array(total, sizeof(*taken->addresses));
+	taken->slots = ph_alloc_array(total, sizeof(*taken->slots));
+	for (struct container *other = registry->containers; other; other = other->next) {
+		const Phoenix__ContainerRecord *record = other->record;
+
+		if (!record->ids)
+			continue;
+		taken->ids[taken->count].first = record->ids->first;
+		taken->ids[taken->count].count = record->ids->count;
+		text_to_ipv4(record->address, &taken->addresses[taken->count]);
+		taken->slots[taken->count] = record->slot;
+		taken->count++;
+	}
+}
+
+static int choose_address(const struct registry *registry, const Phoenix__ContainerSpec *spec,
+			  const struct taken *taken, uint32_t *ret_address, struct ph_error *error)
+{
+	const struct config *config = registry->config;
+	int r;
+
+	if (text_empty(spec->address))
+		return allocate_address(config->subnet, config->prefix_length, taken->addresses,
+					taken->count, ret_address, error);
+	r = text_to_ipv4(spec->address, ret_address);
+	if (r < 0)
+		return error_set(error, r, "network.address", "write it like 10.209.0.20",
+				 "'%s' is not an IPv4 address", spec->address);
+	return allocate_check_address(config->subnet, config->prefix_length, *ret_address,
+				      taken->addresses, taken->count, error);
+}
+
+int registry_allocate(const struct registry *registry, Phoenix__ContainerRecord *record,
+		      struct ph_error *error)
+{
+	const Phoenix__ProbeReply *probe = registry->probe;
+	PH_AUTO_FREE struct id_range *ranges = NULL;
+	__attribute__((cleanup(taken_fini))) struct taken taken = { 0 };
+	Phoenix__IdRange message = PHOENIX__ID_RANGE__INIT;
+	struct id_range ids;
+	uint32_t address, slot;
+	char text[16];
+	int r;
+
+	ranges = ph_alloc_array(probe ? probe->n_id_ranges : 0, sizeof(*ranges));
+	for (size_t i = 0; probe && i < probe->n_id_ranges; i++)
+		ranges[i] = (struct id_range){ probe->id_ranges[i]->first,
+					       probe->id_ranges[i]->count };
+	taken_collect(registry, &taken);
+
+	r = allocate_ids(ranges, probe ? probe->n_id_ranges : 0, taken.ids, taken.count, &ids,
+			 error);
+	if (r == 0)
+		r = choose_address(registry, record->spec, &taken, &address, error);
+	if (r == 0)
+		r = allocate_slot(taken.slots, taken.count, &slot, error);
+	if (r < 0)
+		return r;
+	message.first = ids.first;
+	message.count = ids.count;
+	MESSAGE_REPLACE(record->ids, &message);
+	message_set_text(&record->address, ipv4_to_text(address, text));
+	record->slot = slot;
+	return 0;
+}
+
+void registry_set_probe(struct registry *registry, const Phoenix__ProbeReply *probe)
+{
+	MESSAGE_REPLACE(registry->probe, probe);
+}
+
+/* ---- refresh: the host's list, and every agent's health, in parallel ---- */
+
+struct refresh {
+	struct registry *registry;
+	void (*done)(void *user);
+	void *user;
+	size_t waiting;
+};
+
+struct refresh_agent {
+	struct refresh *refresh;
+	char name[64]; /* the container may be gone when the answer comes */
+};
+
+static void refresh_arrived(struct refresh *refresh)
+{
+	if (--refresh->waiting > 0)
+		return;
+	refresh->done(refresh->user);
+	free(refresh);
+}
+
+static void set_observations(struct registry *registry, const Phoenix__ContainerListReply *list)
+{
+	for (struct container *container = registry->containers; container;
+	     container = container->next) {
+		Phoenix__ContainerObservation missing = PHOENIX__CONTAINER_OBSERVATION__INIT;
+		const Phoenix__ContainerObservation *found = &missing;
+
+		missing.name = (char *)container_name(container);
+		for (size_t i = 0; i < list->n_containers; i++)
+			if (text_equal(list->containers[i]->name, missing.name))
+				found = list->containers[i];
+		container_set_observed(container, found);
+	}
+}
+
+static void host_listed(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
+{
+	struct refresh *refresh = user;
+
+	if (!error)
+		set_observations(refresh->registry, (const Phoenix__ContainerListReply *)reply);
+	refresh_arrived(refresh);
+}
+
+static void agent_answered(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
+{
+	struct refresh_agent *asked = user;
+	struct container *container = registry_find(asked->refresh->registry, asked->name);
+
+	if (container && !error)
+		container_set_claimed(container, (const Phoenix__HealthReply *)reply);
+	else if (container)
+		container_set_claimed(container, NULL);
+	refresh_arrived(asked->refresh);
+	free(asked);
+}
+
+void registry_refresh(struct registry *registry, void (*done)(void *user), void *user)
+{
+	static const struct rpc_handlers handlers = { .finished = agent_answered };
+	Phoenix__ContainerListRequest list = PHOENIX__CONTAINER_LIST_REQUEST__INIT;
+	Phoenix__HealthRequest health = PHOENIX__HEALTH_REQUEST__INIT;
+	struct refresh *refresh = ph_alloc(sizeof(*refresh));
+
+	refresh->registry = registry;
+	refresh->done = done;
+	refresh->user = user;
+	refresh->waiting = 1;
+	host_link_call(registry->host, "ContainerList", &list.base, REFRESH_HOST_MS, host_listed,
+		       refresh, NULL);
+	for (struct container *container = registry->containers; container;
+	     container = container->next) {
+		struct refresh_agent *asked = ph_alloc(sizeof(*asked));
+
+		asked->refresh = refresh;
+		text_copy(asked->name, sizeof(asked->name), container_name(container));
+		refresh->waiting++;
+		if (agent_link_call(container->link, "Health", &health.base, REFRESH_AGENT_MS,
+				    &handlers, asked, NULL) < 0) {
+			refresh->waiting--;
+			free(asked);
+		}
+	}
+}
+
+static void poll_done(void *user)
+{
+	struct registry *registry = user;
+
+	registry->is_polling = false;
+}
+
+static void poll(void *user)
+{
+	struct registry *registry = user;
+
+	if (registry->is_polling || !host_link_is_up(registry->host))
+		return;
+	registry->is_polling = true;
+	registry_refresh(registry, poll_done, registry);
+}
+
+/* ---- start: records, then the join with what really runs ---- */
+
+static int load_containers(struct registry *registry, struct ph_error *error)
+{
+	STORE_AUTO_LIST struct store_list list = { 0 };
+	int r = store_list(registry->store, "container/", &list, error);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < list.count; i++) {
+		const struct store_entry *entry = &list.entries[i];
+		Phoenix__ContainerRecord *record = phoenix__container_record__unpack(
+			NULL, entry->length, entry->value);
+		struct container *container;
+
+		if (!record || !record->spec || !name_is_valid(record->spec->name)) {
+			message_free(record);
+			return error_set(error, -EUCLEAN, entry->key,
+					 "restore STATE/db from a backup",
+					 "the record cannot be decoded");
+		}
+		container = container_new(registry, record);
+		container->revision = entry->mod_revision;
+		registry_add(registry, container);
+	}
+	return 0;
+}
+
+static void resume_operations(struct registry *registry)
+{
+	STORE_AUTO_LIST struct store_list list = { 0 };
+	struct ph_error error;
+
+	if (store_list(registry->store, "operation/", &list, &error) < 0) {
+		log_error(LOG_LEVEL_ERROR, "adopt", NULL, &error);
+		return;
+	}
+	for (size_t i = 0; i < list.count; i++) {
+		Phoenix__OperationRecord *record = phoenix__operation_record__unpack(
+			NULL, list.entries[i].length, list.entries[i].value);
+		struct container *container =
+			record ? registry_find(registry, record->container) : NULL;
+
+		if (container) {
+			operation_resume(container, record);
+			continue;
+		}
+		/* Its container was never stored: nothing had been made yet. */
+		message_free(record);
+		store_delete(registry->store, list.entries[i].key, NULL, NULL);
+	}
+}
+
+static void adopted(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
+{
+	struct registry *registry = user;
+	size_t running = 0;
+
+	registry->is_adopted = true;
+	if (error) {
+		log_error(LOG_LEVEL_ERROR, "adopt", NULL, error);
+		return;
+	}
+	set_observations(registry, (const Phoenix__ContainerListReply *)reply);
+	for (struct container *container = registry->containers; container;
+	     container = container->next) {
+		if (container_is(container, CONTAINER_PHASE_REMOVING) ||
+		    !container->observed->running)
+			continue;
+		running++;
+		container_keep_agent(container, RECONNECT_GRACE_MS);
+	}
+	journal_write(registry->journal, PHOENIX__EVENT__SEVERITY__INFO, NULL, NULL,
+		      "controller.adopted", "Adopted", "%zu running containers", running);
+	resume_operations(registry);
+	timer_start(registry->poll, POLL_MS, POLL_MS);
+}
+
+static void probed(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
+{
+	if (!error)
+		registry_set_probe(user, (const Phoenix__ProbeReply *)reply);
+}
+
+static void listen_for_agents(struct registry *registry)
+{
+	struct ph_error error;
+
+	for (struct container *container = registry->containers; container;
+	     container = container->next)
+		if (agent_link_listen(container->link, &error) < 0)
+			log_error(LOG_LEVEL_WARNING, "adopt", container_name(container), &error);
+}
+
+static void begin_adoption(struct registry *registry)
+{
+	Phoenix__ProbeRequest probe = PHOENIX__PROBE_REQUEST__INIT;
+	Phoenix__ContainerListRequest list = PHOENIX__CONTAINER_LIST_REQUEST__INIT;
+
+	listen_for_agents(registry);
+	host_link_call(registry->host, "Probe", &probe.base, ADOPT_HOST_MS, probed, registry,
+		       NULL);
+	host_link_call(registry->host, "ContainerList", &list.base, ADOPT_HOST_MS, adopted,
+		       registry, NULL);
+}
+
+static void host_changed(void *user, bool is_up)
+{
+	struct registry *registry = user;
+
+	journal_write(registry->journal,
+		      is_up ? PHOENIX__EVENT__SEVERITY__INFO : PHOENIX__EVENT__SEVERITY__WARNING,
+		      NULL, NULL, is_up ? "host.connected" : "host.lost",
+		      is_up ? "Connected" : "SessionEnded", "phoenix-host");
+}
+
+static void registry_free(struct registry *registry)
+{
+	while (registry->operations)
+		operation_abandon(registry->operations);
+	while (registry->containers) {
+		struct container *container = registry->containers;
+
+		registry->containers = container->next;
+		container_free(container);
+	}
+	timer_close(registry->poll);
+	host_link_close(registry->host);
+	journal_close(registry->journal);
+	store_close(registry->store);
+	message_free(registry->probe);
+	free(registry);
+}
+
+static int open_files(struct registry *registry, struct ph_error *error)
+{
+	char path[512];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/db/state.db", registry->config->state_dir);
+	r = store_open(path, &registry->store, error);
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "%s/db/events.db", registry->config->state_dir);
+	return journal_open(registry->loop, path, &registry->journal, error);
+}
+
+int registry_open(uv_loop_t *loop, const struct config *config, struct registry **ret_registry,
+		  struct ph_error *error)
+{
+	struct registry *registry = ph_alloc(sizeof(*registry));
+	struct host_link_config link = { .changed = host_changed, .user = registry };
+	int r;
+
+	registry->loop = loop;
+	registry->config = config;
+	registry->started_ms = clock_wall_ms();
+	link.address.family = ADDRESS_UNIX;
+	snprintf(link.address.path, sizeof(link.address.path), "%s/host.sock", config->run_dir);
+
+	r = open_files(registry, error);
+	if (r < 0)
+		goto failed;
+	registry->poll = timer_new(loop, poll, registry);
+	registry->host = host_link_open(loop, &link);
+	r = load_containers(registry, error);
+	if (r < 0)
+		goto failed;
+	journal_write(registry->journal, PHOENIX__EVENT__SEVERITY__INFO, NULL, NULL,
+		      "controller.started", "Started", "phoenixd " PH_VERSION);
+	begin_adoption(registry);
+	*ret_registry = registry;
+	return 0;
+
+failed:
+	registry_free(registry);
+	return r;
+}
+
+void registry_close(struct registry *registry)
+{
+	if (registry)
+		registry_free(registry);
+}

@@ -1,0 +1,74 @@
+/*
+ * All that phoenixd knows and runs: the containers, the operations on them, and the links that they
+ * use. Reads the store at start, re-adopts what is running, resumes what was interrupted. Owns the
+ * objects; the flows in the other files of this room do the work.
+ *
+ * Loop thread only.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+#include "common/config.h"
+#include "controller/container/allocate.h"
+#include "controller/container/journal.h"
+#include "controller/link/host_link.h"
+#include "controller/store/store.h"
+#include "proto/control.pb-c.h"
+#include "proto/state.pb-c.h"
+
+struct container;
+struct operation;
+
+struct registry {
+	uv_loop_t *loop;               /* borrowed */
+	const struct config *config;   /* borrowed */
+	struct store *store;           /* owned */
+	struct journal *journal;       /* owned */
+	struct host_link *host;        /* owned */
+	struct container *containers;  /* owned; sorted by name */
+	struct operation *operations;  /* owned; those that have not ended */
+	Phoenix__ProbeReply *probe;    /* owned; the newest, NULL before the first */
+	struct timer *poll;            /* owned: health of the whole fleet */
+	uint64_t started_ms;           /* wall clock */
+	bool is_polling;
+	bool is_adopted;               /* what the store and the host know has been joined */
+};
+
+/*
+ * Open the store and the event log under STATE/db, connect to phoenix-host, and begin to adopt:
+ * containers become known at once, their sessions and operations come back as they connect.
+ */
+int registry_open(uv_loop_t *loop, const struct config *config, struct registry **ret_registry,
+		  struct ph_error *error);
+
+/* Close everything; containers, agents and operations inside agents go on without us. */
+void registry_close(struct registry *registry);
+
+/* Find a container by name; NULL when it is not known. */
+struct container *registry_find(const struct registry *registry, const char *name);
+
+/* Add a container to the list; the registry owns it. */
+void registry_add(struct registry *registry, struct container *container);
+
+/* Take a container out of the list without freeing it. */
+void registry_take(struct registry *registry, struct container *container);
+
+/*
+ * Whether no other container is there to stay: then what all share, the bridge and the profile,
+ * goes with this one. Others that are being removed or undone do not count.
+ */
+bool registry_is_last(const struct registry *registry, const struct container *container);
+
+/* Allocate ids, address (spec's or from the pool) and slot for a new container's record. */
+int registry_allocate(const struct registry *registry, Phoenix__ContainerRecord *record,
+		      struct ph_error *error);
+
+/* Remember what the host is and can do. */
+void registry_set_probe(struct registry *registry, const Phoenix__ProbeReply *probe);
+
+/* Ask phoenix-host for all containers and every agent for its health; done() is called once, within
+ * about 3 s, when every answer that will come has come. */
+void registry_refresh(struct registry *registry, void (*done)(void *user), void *user);
