@@ -1,0 +1,18 @@
+/*
+ * The control socket: phoenixctl's requests, answered from the registry. Validates everything that
+ * comes in, starts operations and streams how they go; a client that leaves stops nothing.
+ *
+ * Peers: root, our own user, and members of the configured group, by their kernel credentials.
+ * Loop thread only.
+ */
+#pragma once
+
+#include "controller/container/registry.h"
+
+struct api;
+
+/* Listen on RUN/control.sock (0660, the configured group). */
+int api_open(struct registry *registry, struct api **ret_api, struct ph_error *error);
+
+/* Stop listening and drop all clients. Free once the loop has let go. NULL is allowed. */
+void api_close(struct api *api);

@@ -1,0 +1,115 @@
+/*
+ * version, list, show, health: answers, fresh as far as a bounded wait allows. A request waits for a
+ * refresh in a small object, because its client may be gone when the refresh is done.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/str.h"
+#include "controller/api/api_private.h"
+
+API_HANDLER(version, VersionRequest, VersionReply)
+{
+	struct registry *registry = api_registry(service);
+	Phoenix__VersionReply answer = PHOENIX__VERSION_REPLY__INIT;
+
+	answer.version = (char *)PH_VERSION;
+	answer.protocol = AGENT_PROTOCOL;
+	answer.started_ms = registry->started_ms;
+	answer.host = registry->probe;
+	reply(&answer, request);
+}
+
+/* A request that waits for a refresh. */
+struct waiting {
+	struct registry *registry;
+	struct rpc_request *request;
+	char name[64]; /* "" for all */
+	void (*answer)(struct waiting *waiting);
+	ProtobufCClosure reply;
+};
+
+static void answer_list(struct waiting *waiting)
+{
+	Phoenix__ListReply answer = PHOENIX__LIST_REPLY__INIT;
+	PH_AUTO_FREE Phoenix__ContainerStatus **items = NULL;
+	size_t total = 0;
+
+	for (struct container *container = waiting->registry->containers; container;
+	     container = container->next)
+		total++;
+	items = ph_alloc_array(total, sizeof(*items));
+	for (struct container *container = waiting->registry->containers; container;
+	     container = container->next)
+		if (!waiting->name[0] || text_equal(container_name(container), waiting->name))
+			items[answer.n_containers++] = container_status(container);
+	answer.containers = items;
+	if (waiting->name[0] && !answer.n_containers)
+		api_fail_not_found(waiting->request, waiting->name);
+	else
+		waiting->reply(&answer.base, waiting->request);
+	for (size_t i = 0; i < answer.n_containers; i++)
+		message_free(items[i]);
+}
+
+static void answer_show(struct waiting *waiting)
+{
+	struct container *container = registry_find(waiting->registry, waiting->name);
+	Phoenix__ContainerStatus *status;
+
+	if (!container) {
+		api_fail_not_found(waiting->request, waiting->name);
+		return;
+	}
+	status = container_status(container);
+	waiting->reply(&status->base, waiting->request);
+	message_free(status);
+}
+
+static void refreshed(void *user)
+{
+	struct waiting *waiting = user;
+
+	waiting->answer(waiting);
+	free(waiting);
+}
+
+static void answer_fresh(struct registry *registry, const char *name,
+			 void (*answer)(struct waiting *waiting), ProtobufCClosure reply,
+			 void *request)
+{
+	struct waiting *waiting;
+
+	if (name[0] && !registry_find(registry, name)) {
+		api_fail_not_found(request, name);
+		return;
+	}
+	waiting = ph_alloc(sizeof(*waiting));
+	waiting->registry = registry;
+	waiting->request = request;
+	waiting->answer = answer;
+	waiting->reply = reply;
+	text_copy(waiting->name, sizeof(waiting->name), name);
+	registry_refresh(registry, refreshed, waiting);
+}
+
+API_HANDLER(list, NameRequest, ListReply)
+{
+	answer_fresh(api_registry(service), input->name, answer_list, (ProtobufCClosure)reply,
+		     request);
+}
+
+API_HANDLER(health, NameRequest, ListReply)
+{
+	answer_fresh(api_registry(service), input->name, answer_list, (ProtobufCClosure)reply,
+		     request);
+}
+
+API_HANDLER(show, NameRequest, ContainerStatus)
+{
+	answer_fresh(api_registry(service), input->name, answer_show, (ProtobufCClosure)reply,
+		     request);
+}

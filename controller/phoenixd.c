@@ -1,0 +1,157 @@
+/*
+ * phoenixd: the loop, the state, the API. Runs as a user of its own without capabilities; what needs
+ * root is asked of phoenix-host. Crash-only: stopping it, in any way, stops nothing else.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "common/config.h"
+#include "common/log.h"
+#include "common/notify.h"
+#include "controller/api/api.h"
+#include "controller/container/registry.h"
+
+#define DEFAULT_CONFIG "/etc/phoenix/phoenix.yaml"
+
+static const char usage[] =
+	"Usage: phoenixd [--config FILE]\n"
+	"\n"
+	"The Phoenix controller: keeps state, talks to agents and to phoenix-host, serves\n"
+	"phoenixctl. Runs in the foreground and logs to standard error.\n"
+	"\n"
+	"  --config FILE   configuration (default " DEFAULT_CONFIG ", may be absent)\n"
+	"  --help          show this text\n"
+	"  --version       show the version\n"
+	"\n"
+	"Exit status: 0 stopped by a signal, 1 could not start, 2 bad usage or configuration.\n";
+
+struct daemon {
+	uv_loop_t loop;
+	uv_signal_t terminate;
+	uv_signal_t interrupt;
+	struct config config;
+	struct registry *registry;
+	struct api *api;
+};
+
+static void fail(const struct ph_error *error)
+{
+	char text[1024];
+
+	fprintf(stderr, "phoenixd: %s\n", error_format(error, text, sizeof(text)));
+	if (error->remedy[0])
+		fprintf(stderr, "phoenixd: to do: %s\n", error->remedy);
+}
+
+/* Started as root, it becomes its user before anything is opened; there is no way back. */
+static int drop_privileges(const struct config *config, struct ph_error *error)
+{
+	if (geteuid() != 0)
+		return 0;
+	if (config->uid == 0)
+		return error_set(error, -EPERM, "user", "name an unprivileged user in the "
+				 "configuration (key: user)", "phoenixd does not run as root");
+	if (setgroups(1, &config->control_gid) < 0 ||
+	    setresgid(config->gid, config->gid, config->gid) < 0 ||
+	    setresuid(config->uid, config->uid, config->uid) < 0)
+		return error_errno(error, -errno, config->user, NULL, "become the user");
+	return 0;
+}
+
+static void signalled(uv_signal_t *handle, int number)
+{
+	struct daemon *daemon = handle->data;
+
+	log_write(LOG_LEVEL_INFO, "main", NULL, "stopping on signal %d", number);
+	notify_send("STOPPING=1");
+	uv_close((uv_handle_t *)&daemon->terminate, NULL);
+	uv_close((uv_handle_t *)&daemon->interrupt, NULL);
+	api_close(daemon->api);
+	registry_close(daemon->registry);
+}
+
+static void watch_signal(struct daemon *daemon, uv_signal_t *handle, int number)
+{
+	uv_signal_init(&daemon->loop, handle);
+	handle->data = daemon;
+	uv_signal_start(handle, signalled, number);
+}
+
+static int run(struct daemon *daemon)
+{
+	struct ph_error error;
+	int r;
+
+	uv_loop_init(&daemon->loop);
+	r = registry_open(&daemon->loop, &daemon->config, &daemon->registry, &error);
+	if (r == 0)
+		r = api_open(daemon->registry, &daemon->api, &error);
+	if (r < 0) {
+		fail(&error);
+		return EXIT_FAILURE;
+	}
+	watch_signal(daemon, &daemon->terminate, SIGTERM);
+	watch_signal(daemon, &daemon->interrupt, SIGINT);
+	notify_send("READY=1");
+	uv_run(&daemon->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&daemon->loop);
+	return EXIT_SUCCESS;
+}
+
+static int parse_arguments(int argc, char **argv, const char **ret_path, bool *ret_is_required)
+{
+	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+						 { "help", no_argument, NULL, 'h' },
+						 { "version", no_argument, NULL, 'v' },
+						 { 0 } };
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		switch (option) {
+		case 'c':
+			*ret_path = optarg;
+			*ret_is_required = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(EXIT_SUCCESS);
+		case 'v':
+			puts("phoenixd " PH_VERSION);
+			exit(EXIT_SUCCESS);
+		default:
+			return -EINVAL;
+		}
+	}
+	return optind == argc ? 0 : -EINVAL;
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon daemon;
+	const char *path = DEFAULT_CONFIG;
+	bool is_required = false;
+	struct ph_error error;
+
+	if (parse_arguments(argc, argv, &path, &is_required) < 0) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	if (config_load(path, is_required, &daemon.config, &error) < 0 ||
+	    drop_privileges(&daemon.config, &error) < 0) {
+		fail(&error);
+		return 2;
+	}
+	log_set_level(daemon.config.log_level);
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	umask(0027);
+	return run(&daemon);
+}
