@@ -1,0 +1,140 @@
+/*
+ * Backoff is jittered so that a fleet of agents does not come back at one instant. A refused hello
+ * (another start's nonce, no common protocol) ends the process: only a new push can help.
+ */
+#include "agent/link.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "common/channel.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/timer.h"
+
+#define PROTOCOL 1
+#define PROTOCOL_OLDEST 1
+#define HELLO_TIMEOUT_MS 5000
+#define HEARTBEAT_TIMEOUT_MS 10000
+#define BACKOFF_FIRST_MS 20
+#define BACKOFF_LAST_MS 1000
+
+struct link {
+	uv_loop_t *loop;
+	struct link_config config;
+	struct channel *channel; /* NULL while dialing */
+	struct timer *dial;
+	struct timer *heartbeat;
+	uint32_t backoff_ms;
+};
+
+static void heartbeat_answered(void *user, const ProtobufCMessage *reply,
+			       const struct ph_error *error)
+{
+	struct link *link = user;
+
+	if (error && link->channel)
+		channel_close(link->channel);
+}
+
+static void send_heartbeat(void *user)
+{
+	static const struct rpc_handlers handlers = { .finished = heartbeat_answered };
+	Phoenix__HeartbeatRequest request = PHOENIX__HEARTBEAT_REQUEST__INIT;
+	struct link *link = user;
+
+	if (!link->channel)
+		return;
+	request.monotonic_ms = clock_monotonic_ms();
+	channel_call(link->channel, &phoenix__controller__descriptor, "Heartbeat", &request.base,
+		     HEARTBEAT_TIMEOUT_MS, &handlers, link, NULL);
+}
+
+static void greeted(void *user, const ProtobufCMessage *message, const struct ph_error *error)
+{
+	const Phoenix__HelloReply *reply = (const Phoenix__HelloReply *)message;
+	struct link *link = user;
+
+	if (error) {
+		log_error(LOG_LEVEL_ERROR, "link", NULL, error);
+		if (error->code == -ESTALE || error->code == -EPROTONOSUPPORT)
+			exit(EXIT_FAILURE);
+		if (link->channel)
+			channel_close(link->channel);
+		return;
+	}
+	link->backoff_ms = BACKOFF_FIRST_MS;
+	timer_start(link->heartbeat, reply->heartbeat_ms, reply->heartbeat_ms);
+	log_write(LOG_LEVEL_INFO, "link", NULL, "connected, protocol %u", reply->protocol);
+}
+
+static void say_hello(struct link *link)
+{
+	static const struct rpc_handlers handlers = { .finished = greeted };
+	Phoenix__HelloRequest hello = PHOENIX__HELLO_REQUEST__INIT;
+
+	hello.protocol = PROTOCOL;
+	hello.protocol_oldest = PROTOCOL_OLDEST;
+	hello.version = (char *)PH_VERSION;
+	hello.boot_id = (char *)link->config.boot_id;
+	hello.pid = (uint32_t)getpid();
+	hello.capabilities = (char **)service_capabilities;
+	while (service_capabilities[hello.n_capabilities])
+		hello.n_capabilities++;
+	channel_call(link->channel, &phoenix__controller__descriptor, "Hello", &hello.base,
+		     HELLO_TIMEOUT_MS, &handlers, link, NULL);
+}
+
+static void dial_later(struct link *link)
+{
+	uint16_t random = 0;
+
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+		random = 0;
+	timer_start(link->dial, link->backoff_ms + random % (link->backoff_ms / 2 + 1), 0);
+	link->backoff_ms *= 2;
+	if (link->backoff_ms > BACKOFF_LAST_MS)
+		link->backoff_ms = BACKOFF_LAST_MS;
+}
+
+static void channel_closed(void *user, const struct ph_error *error)
+{
+	struct link *link = user;
+
+	link->channel = NULL;
+	timer_stop(link->heartbeat);
+	dial_later(link);
+}
+
+static void dial(void *user)
+{
+	struct link *link = user;
+	const struct channel_config config = { .service = &link->config.agent->service.base,
+					       .streaming = service_streaming,
+					       .closed = channel_closed,
+					       .user = link };
+	int fd = address_connect(&link->config.address);
+
+	if (fd < 0 || channel_open(link->loop, fd, &config, &link->channel) < 0) {
+		link->channel = NULL;
+		dial_later(link);
+		return;
+	}
+	say_hello(link);
+}
+
+struct link *link_open(uv_loop_t *loop, const struct link_config *config)
+{
+	struct link *link = ph_alloc(sizeof(*link));
+
+	link->loop = loop;
+	link->config = *config;
+	link->backoff_ms = BACKOFF_FIRST_MS;
+	link->dial = timer_new(loop, dial, link);
+	link->heartbeat = timer_new(loop, send_heartbeat, link);
+	dial(link);
+	return link;
+}

@@ -1,0 +1,32 @@
+/*
+ * What the controller may ask of this agent: the handlers of the Agent service. Long work runs in
+ * jobs, short blocking work in workers; the loop itself never blocks.
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "agent/job.h"
+#include "proto/agent.pb-c.h"
+
+struct service_agent {
+	Phoenix__Agent_Service service; /* first: handlers recover this struct from it */
+	uv_loop_t *loop;                /* borrowed */
+	struct job install;
+	struct job verify;
+	uint64_t started_ms;
+	bool supervises;                /* no init here: dockerd is kept running by us */
+	struct worker *supervision;     /* a look at dockerd that is in progress */
+};
+
+/* Names of the methods that stream, for the channel. */
+extern const char *const service_streaming[];
+
+/* What this agent can do, for its hello; NULL-terminated. */
+extern const char *const service_capabilities[];
+
+/* Prepare the handlers. */
+void service_agent_init(struct service_agent *agent, uv_loop_t *loop);
+
+/* Keep dockerd running where no init does it; to be called every few seconds. Never blocks. */
+void service_agent_supervise(struct service_agent *agent);
