@@ -6,28 +6,43 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/str.h"
+
 #define ELLIPSIS "…"
 
-/* Copy with control bytes replaced; what does not fit ends in "…" at a UTF-8 boundary. */
+/* Whether a character may move a terminal's cursor or break a line: C0, DEL and C1 controls. */
+static bool is_control(const unsigned char *byte)
+{
+	return byte[0] < 0x20 || byte[0] == 0x7f || (byte[0] == 0xc2 && byte[1] < 0xa0);
+}
+
+/*
+ * Copy at most size - 1 bytes. Line breaks become spaces, other controls and what is not UTF-8 '?';
+ * a text that does not fit ends in "…" behind a whole character.
+ */
 static void text_take(char *buffer, size_t size, const char *text)
 {
-	size_t length = text ? strlen(text) : 0;
-	size_t kept = length;
+	size_t used = 0, fits = 0; /* fits: where "…" still has room */
 
-	if (length >= size) {
-		kept = size - sizeof(ELLIPSIS);
-		while (kept > 0 && ((unsigned char)text[kept] & 0xc0) == 0x80)
-			kept--;
-	}
-	for (size_t i = 0; i < kept; i++) {
-		unsigned char byte = (unsigned char)text[i];
+	while (text && *text) {
+		size_t length = text_character(text);
+		bool is_kept = length > 0 && !is_control((const unsigned char *)text);
+		size_t written = is_kept ? length : 1;
 
-		buffer[i] = byte < 0x20 || byte == 0x7f ? (byte == '\n' ? ' ' : '?') : (char)byte;
+		if (used + written >= size) {
+			memcpy(buffer + fits, ELLIPSIS, sizeof(ELLIPSIS));
+			return;
+		}
+		if (is_kept)
+			memcpy(buffer + used, text, length);
+		else
+			buffer[used] = *text == '\n' ? ' ' : '?';
+		used += written;
+		if (used + sizeof(ELLIPSIS) <= size)
+			fits = used;
+		text += length ? length : 1;
 	}
-	if (kept < length)
-		memcpy(buffer + kept, ELLIPSIS, sizeof(ELLIPSIS));
-	else
-		buffer[kept] = '\0';
+	buffer[used] = '\0';
 }
 
 void error_clear(struct ph_error *error)
@@ -39,6 +54,7 @@ void error_clear(struct ph_error *error)
 int error_set(struct ph_error *error, int code, const char *where, const char *remedy,
 	      const char *why, ...)
 {
+	struct ph_error made = { .code = code }; /* the texts may be error's own */
 	char text[1024];
 	va_list arguments;
 
@@ -48,11 +64,10 @@ int error_set(struct ph_error *error, int code, const char *where, const char *r
 	vsnprintf(text, sizeof(text), why, arguments);
 	va_end(arguments);
 
-	error_clear(error);
-	error->code = code;
-	text_take(error->where, sizeof(error->where), where);
-	text_take(error->remedy, sizeof(error->remedy), remedy);
-	text_take(error->why, sizeof(error->why), text);
+	text_take(made.where, sizeof(made.where), where);
+	text_take(made.remedy, sizeof(made.remedy), remedy);
+	text_take(made.why, sizeof(made.why), text);
+	*error = made;
 	return code;
 }
 
@@ -64,8 +79,8 @@ int error_errno(struct ph_error *error, int code, const char *where, const char 
 
 int error_prefix(struct ph_error *error, const char *what, ...)
 {
-	char prefix[sizeof(error->what)];
-	char joined[2 * sizeof(error->what) + 4];
+	char prefix[512];
+	char joined[sizeof(prefix) + sizeof(error->what) + 4];
 	va_list arguments;
 
 	if (!error)

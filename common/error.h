@@ -25,7 +25,8 @@ void error_clear(struct ph_error *error);
 
 /*
  * Fill the error. code is a negative errno and is returned; where and remedy may be NULL; why is a
- * printf format. Control bytes in the texts become '?': they may come from a container.
+ * printf format. Line breaks become spaces, other control bytes and what is not UTF-8 become
+ * '?': texts may come from a container.
  */
 int error_set(struct ph_error *error, int code, const char *where, const char *remedy,
 	      const char *why, ...) __attribute__((format(printf, 5, 6)));

@@ -14,6 +14,7 @@
 #include "common/str.h"
 
 #define RECORD_MAXIMUM 2048
+#define VALUES_END (RECORD_MAXIMUM - 128) /* what remains holds the keys of the last fields */
 
 static const char *const level_names[] = { "debug", "info", "warning", "error" };
 static enum log_level minimum_level = LOG_LEVEL_INFO;
@@ -34,23 +35,30 @@ void log_set_level(enum log_level level)
 	minimum_level = level;
 }
 
-/* Append ` key="value"`, quotes, backslashes and control bytes escaped; nothing for "". */
+/* Append one character of a value, escaped; returns how many bytes it was. */
+static size_t append_character(struct str *record, const char *value)
+{
+	unsigned char byte = (unsigned char)*value;
+	size_t length = text_character(value);
+
+	if (byte == '"' || byte == '\\')
+		str_appendf(record, "\\%c", byte);
+	else if (length == 0 || byte < 0x20 || byte == 0x7f)
+		str_appendf(record, "\\x%02x", byte);
+	else
+		str_append_bytes(record, value, length);
+	return length ? length : 1;
+}
+
+/* Append ` key="value"`; nothing for "". A value that makes the record too long ends in "…". */
 static void append_field(struct str *record, const char *key, const char *value)
 {
 	if (text_empty(value))
 		return;
 	str_appendf(record, " %s=\"", key);
-	for (; *value; value++) {
-		unsigned char byte = (unsigned char)*value;
-
-		if (byte == '"' || byte == '\\')
-			str_appendf(record, "\\%c", byte);
-		else if (byte < 0x20 || byte == 0x7f)
-			str_appendf(record, "\\x%02x", byte);
-		else
-			str_append_bytes(record, value, 1);
-	}
-	str_append(record, "\"");
+	while (*value && record->length < VALUES_END)
+		value += append_character(record, value);
+	str_append(record, *value ? "…\"" : "\"");
 }
 
 static void append_head(struct str *record, enum log_level level, const char *area,

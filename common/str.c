@@ -93,6 +93,37 @@ bool text_empty(const char *text)
 	return !text || !text[0];
 }
 
+static bool is_continuation(unsigned char byte)
+{
+	return (byte & 0xc0) == 0x80;
+}
+
+size_t text_character(const char *text)
+{
+	const unsigned char *byte = (const unsigned char *)text;
+	unsigned char lowest = 0x80, highest = 0xbf; /* of the second byte */
+	size_t length = byte[0] < 0xe0 ? 2 : byte[0] < 0xf0 ? 3 : 4;
+
+	if (byte[0] < 0x80)
+		return byte[0] != 0;
+	if (byte[0] < 0xc2 || byte[0] > 0xf4)
+		return 0;
+	if (byte[0] == 0xe0)
+		lowest = 0xa0;
+	else if (byte[0] == 0xed)
+		highest = 0x9f;
+	else if (byte[0] == 0xf0)
+		lowest = 0x90;
+	else if (byte[0] == 0xf4)
+		highest = 0x8f;
+	if (byte[1] < lowest || byte[1] > highest)
+		return 0;
+	for (size_t i = 2; i < length; i++)
+		if (!is_continuation(byte[i]))
+			return 0;
+	return length;
+}
+
 bool text_has_prefix(const char *text, const char *prefix)
 {
 	return strncmp(text, prefix, strlen(prefix)) == 0;

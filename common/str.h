@@ -50,6 +50,12 @@ bool text_equal(const char *left, const char *right);
 /* Whether text is NULL or "". */
 bool text_empty(const char *text);
 
+/*
+ * Measure the UTF-8 character that text begins with: 1..4 bytes; 0 when the bytes are none (also cut,
+ * overlong, surrogates, beyond U+10FFFF) and at the end of text.
+ */
+size_t text_character(const char *text);
+
 /* Whether text begins with prefix. */
 bool text_has_prefix(const char *text, const char *prefix);
 
