@@ -48,7 +48,7 @@ typedef void (*events_live_fn)(void *user, Phoenix__Event *const *events, size_t
 int events_open(const char *path, uint64_t retention, struct events **ret_events,
 		struct ph_error *error);
 
-/* Flush what is pending, best effort, and close. NULL is allowed. */
+/* Commit what is pending, best effort and without telling subscribers; close. NULL is allowed. */
 void events_close(struct events *events);
 
 /* The stream id: EVENTS_STREAM_LENGTH hex digits, made when the log was; borrowed. */
@@ -82,8 +82,8 @@ int events_flush(struct events *events, struct ph_error *error);
  * Read up to limit committed events from seq `since` on; 0: from the oldest kept. container "" or
  * NULL: all. Looks at a bounded number of events per call, so a batch may be empty and not caught
  * up: go on from next until caught_up. When `since` is no longer kept, or lies beyond the end
- * (another stream's cursor), the first event is an EVENTS_GAP with fields "from" and "to", its seq
- * being "to". End with events_batch_fini().
+ * (another stream's cursor), the first event is an EVENTS_GAP with fields "from" (what was asked)
+ * and "to", also its seq: the one before what follows. End with events_batch_fini().
  */
 int events_read(struct events *events, uint64_t since, const char *container, size_t limit,
 		struct events_batch *ret_batch, struct ph_error *error);
