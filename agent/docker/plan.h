@@ -54,9 +54,10 @@ enum plan_kind {
 	PLAN_INSTALL,
 	PLAN_CONFIGURE,
 	PLAN_MOUNT_CGROUPS,
+	PLAN_REMOVE_GUARD,
 	PLAN_RESTART,
 	PLAN_START,
-	PLAN_REMOVE_GUARD,
+	PLAN_AWAIT, /* it runs, but does not answer yet */
 };
 
 struct plan_action {
