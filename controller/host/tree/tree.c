@@ -44,6 +44,28 @@ int tree_open_read(int root, const char *path, int *ret_fd, struct ph_error *err
 	return 0;
 }
 
+int tree_open_plain(int root, const char *path, int *ret_fd, struct ph_error *error)
+{
+	struct stat status;
+	PH_AUTO_CLOSE int found =
+		tree_openat2(root, tree_relative(path), O_PATH, TREE_RESOLVE_WRITE);
+	int fd;
+
+	if (found < 0)
+		return error_errno(error, found, path, NULL, "open");
+	if (fstat(found, &status) < 0)
+		return error_errno(error, -errno, path, NULL, "fstat");
+	if (!S_ISREG(status.st_mode))
+		return error_set(error, -EINVAL, path, NULL, "not a regular file");
+	if (status.st_nlink != 1)
+		return error_set(error, -EMLINK, path, NULL, "the file has hard links elsewhere");
+	fd = tree_reopen(found);
+	if (fd < 0)
+		return error_errno(error, fd, path, NULL, "open");
+	*ret_fd = fd;
+	return 0;
+}
+
 /* Read until the end or one byte more than allowed: sizes in a stat are only what was once true. */
 static int read_bounded(int fd, char *buffer, size_t size, size_t *ret_length)
 {

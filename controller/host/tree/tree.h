@@ -39,6 +39,12 @@ int tree_open_root(const char *path, int *ret_root, struct ph_error *error);
 int tree_open_read(int root, const char *path, int *ret_fd, struct ph_error *error);
 
 /*
+ * Open a regular file with one link for reading, following no symlink at all: for places where
+ * people who are not root put files. -ELOOP, -EMLINK and -EINVAL say what else it is.
+ */
+int tree_open_plain(int root, const char *path, int *ret_fd, struct ph_error *error);
+
+/*
  * Read a regular file of at most maximum bytes; the text is terminated and the caller frees it.
  * ret_length may be NULL. -EFBIG when it is longer; otherwise as tree_open_read().
  */

@@ -1,0 +1,445 @@
+/*
+ * The clone's directory is its lock: whoever creates, mounts, unmounts or destroys holds it. The
+ * order of creation is: directory, record (incomplete), root filesystem, data-root, the three files
+ * of /etc, record (complete). A creation that finds an incomplete record clears it away and begins
+ * again: nothing in there is anybody's yet.
+ */
+#include "controller/host/image/clone.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/str.h"
+#include "controller/host/image/clone_record.h"
+#include "controller/host/image/image.h"
+#include "controller/host/image/mounts.h"
+#include "controller/host/tree/copy.h"
+#include "controller/host/tree/paths.h"
+#include "controller/host/tree/tree.h"
+
+#define IDS_MINIMUM 65536
+#define PARTIAL "rootfs.partial"
+
+/* ---- the directory and its lock ------------------------------------------------------------- */
+
+/* Open and lock a clone's directory; again when it was removed while we waited. -ENOENT. */
+static int open_clone(const struct config *config, const char *name, int *ret_dir,
+		      struct ph_error *error)
+{
+	PH_AUTO_CLOSE int containers = -1;
+	int result = name_is_valid(name) ?
+			     paths_open(config, PATHS_CONTAINERS, &containers, error) :
+			     error_set(error, -EINVAL, name, NULL, "not the name of a container");
+
+	while (result == 0) {
+		PH_AUTO_CLOSE int dir = -1;
+		struct stat opened, there;
+
+		result = tree_open_dir(containers, name, &dir, error);
+		if (result < 0)
+			break;
+		if (flock(dir, LOCK_EX) < 0 || fstat(dir, &opened) < 0)
+			return error_errno(error, -errno, name, NULL, "lock");
+		if (tree_stat(containers, name, &there) == 0 && there.st_ino == opened.st_ino) {
+			*ret_dir = take_fd(&dir);
+			break;
+		}
+	}
+	return result;
+}
+
+/* A path of the clone's; names are checked long before. */
+static void clone_path(const struct config *config, const char *name, const char *below,
+		       char path[PATHS_SIZE])
+{
+	if (paths_format(config, PATHS_CONTAINERS, name, below, path, NULL) < 0)
+		path[0] = '\0';
+}
+
+static void data_path(const struct config *config, const char *name, char path[PATHS_SIZE])
+{
+	if (paths_format(config, PATHS_DATA, name, NULL, path, NULL) < 0)
+		path[0] = '\0';
+}
+
+/* ---- mounting ------------------------------------------------------------------------------- */
+
+/* Both mounts of a clone; positive: how many were made. The caller holds the lock. */
+static int mount_all(const struct config *config, const struct clone *clone,
+		     struct ph_error *error)
+{
+	struct overlay_mount overlay = { .id_base = clone->id_base, .id_count = clone->id_count };
+	PH_AUTO_CLOSE int image = -1;
+	char path[PATHS_SIZE];
+	int count = 0, result = 0;
+
+	clone_path(config, clone->name, "rootfs", path);
+	if (clone->method == CLONE_OVERLAY && !mounts_is_mounted(path)) {
+		clone_path(config, clone->name, NULL, overlay.base);
+		result = image_open_rootfs(config, clone->image, &image, error);
+		overlay.image = image;
+		if (result == 0)
+			result = mounts_overlay(&overlay, error);
+		count++;
+	}
+	data_path(config, clone->name, path);
+	if (result == 0 && !mounts_is_wall(path)) {
+		result = mounts_wall(path, error);
+		count++;
+	}
+	return result < 0 ? result : count;
+}
+
+static int unmount_all(const struct config *config, const char *name, struct ph_error *error)
+{
+	static const char *const places[] = { "rootfs", "lower" };
+	char path[PATHS_SIZE];
+	int count = 0, result;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(places); i++) {
+		clone_path(config, name, places[i], path);
+		result = mounts_unmount(path, error);
+		if (result < 0)
+			return result;
+		count += result;
+	}
+	data_path(config, name, path);
+	result = mounts_unmount_wall(path, error);
+	return result < 0 ? result : count + result;
+}
+
+int clone_mount(const struct config *config, const char *name, struct ph_error *error)
+{
+	struct clone clone;
+	PH_AUTO_CLOSE int dir = -1;
+	int result = open_clone(config, name, &dir, error);
+
+	if (result == 0)
+		result = clone_record_load(dir, name, &clone, error);
+	if (result == 0 && !clone.complete)
+		result = error_set(error, -EAGAIN, name, "apply the fleet file again",
+				   "the clone was never finished");
+	if (result == 0)
+		result = mount_all(config, &clone, error);
+	if (result < 0)
+		return error_prefix(error, "mount clone %s", name), result;
+	return result > 0 ? CLONE_CHANGED : CLONE_UNCHANGED;
+}
+
+int clone_unmount(const struct config *config, const char *name, struct ph_error *error)
+{
+	PH_AUTO_CLOSE int dir = -1;
+	int result = open_clone(config, name, &dir, error);
+
+	if (result == -ENOENT)
+		return error_clear(error), CLONE_UNCHANGED;
+	if (result == 0)
+		result = unmount_all(config, name, error);
+	if (result < 0)
+		return error_prefix(error, "unmount clone %s", name), result;
+	return result > 0 ? CLONE_CHANGED : CLONE_UNCHANGED;
+}
+
+/* ---- destroying ----------------------------------------------------------------------------- */
+
+/* The caller holds the lock. Positive: something was removed. */
+static int destroy_all(const struct config *config, const char *name, struct ph_error *error)
+{
+	static const enum paths_place places[] = { PATHS_DATA, PATHS_CONTAINERS };
+	int removed = 0;
+	int result = unmount_all(config, name, error);
+
+	for (size_t i = 0; i < ARRAY_LENGTH(places) && result >= 0; i++) {
+		PH_AUTO_CLOSE int parent = -1;
+
+		result = paths_open(config, places[i], &parent, error);
+		if (result == 0)
+			result = tree_remove(parent, name, error);
+		removed += result == TREE_DONE;
+	}
+	return result < 0 ? result : removed;
+}
+
+int clone_destroy(const struct config *config, const char *name, struct ph_error *error)
+{
+	PH_AUTO_CLOSE int dir = -1;
+	int result = open_clone(config, name, &dir, error);
+
+	if (result == -ENOENT) {
+		error_clear(error); /* perhaps only the data is left */
+		result = 0;
+	}
+	if (result == 0)
+		result = destroy_all(config, name, error);
+	if (result < 0)
+		return error_prefix(error, "destroy clone %s", name), result;
+	return result > 0 ? CLONE_CHANGED : CLONE_UNCHANGED;
+}
+
+/* ---- creating: the steps in their order ----------------------------------------------------- */
+
+static int check_request(const struct clone_request *request, struct ph_error *error)
+{
+	if (!name_is_valid(request->name))
+		return error_set(error, -EINVAL, request->name,
+				 "use small letters, digits and '-'", "not a name for a container");
+	if (request->id_base < IDS_MINIMUM || request->id_count < IDS_MINIMUM ||
+	    request->id_base > UINT32_MAX - request->id_count)
+		return error_set(error, -EINVAL, request->name, NULL,
+				 "%u ids from %u are no range for a container", request->id_count,
+				 request->id_base);
+	return 0;
+}
+
+/* What is to be made: the image's identity and a method that works here. */
+static int plan_clone(const struct config *config, const struct clone_request *request,
+		      struct clone *plan, struct ph_error *error)
+{
+	struct clone_probe probe;
+	struct image image;
+	int result = image_find(config, request->image, &image, error);
+
+	if (result < 0)
+		return result;
+	if (image.highest_id >= request->id_count && image.highest_id != UINT32_MAX)
+		return error_set(error, -EOVERFLOW, request->image,
+				 "give the container a longer id range",
+				 "the image has files of id %u, the range has %u ids",
+				 image.highest_id, request->id_count);
+	*plan = (struct clone){
+		.method = request->method,
+		.id_base = request->id_base,
+		.id_count = request->id_count,
+		.created_ms = clock_wall_ms(),
+	};
+	text_copy(plan->name, sizeof(plan->name), request->name);
+	text_copy(plan->image, sizeof(plan->image), request->image);
+	text_copy(plan->digest, sizeof(plan->digest), image.digest);
+	if (request->method != CLONE_AUTO)
+		return 0;
+	result = clone_probe(config, &probe, error);
+	plan->method = probe.method;
+	return result;
+}
+
+/* Make the directory with its record: from here on the image has a user. */
+static int register_clone(const struct config *config, const struct clone *plan, int *ret_dir,
+			  struct ph_error *error)
+{
+	struct image image;
+	struct stat status;
+	PH_AUTO_CLOSE int images = -1;
+	PH_AUTO_CLOSE int dir = -1;
+	int result = paths_open(config, PATHS_IMAGES, &images, error);
+
+	if (result == 0 && flock(images, LOCK_EX) < 0)
+		result = error_errno(error, -errno, "images", NULL, "lock");
+	if (result == 0)
+		result = image_find(config, plan->image, &image, error); /* still there */
+	if (result == 0)
+		result = paths_make(config, PATHS_CONTAINERS, plan->name, 0, plan->id_base, 0710,
+				    error);
+	if (result == 0)
+		result = open_clone(config, plan->name, &dir, error);
+	if (result < 0)
+		return result;
+	if (tree_stat(dir, "rootfs", &status) == 0)
+		return error_set(error, -EEXIST, plan->name, "remove STATE/containers/NAME",
+				 "a directory that is no clone of ours has this name");
+	result = clone_record_save(dir, plan, error);
+	if (result == 0)
+		*ret_dir = take_fd(&dir);
+	return result;
+}
+
+/* The layers' directories. The upper one shows as the container's "/": mode as in the image. */
+static int make_layers(const struct config *config, const struct clone *plan, int dir,
+		       struct ph_error *error)
+{
+	struct tree_owner upper = { plan->id_base, plan->id_base, 0755 };
+	const struct tree_owner ours = { 0, 0, 0700 };
+	struct stat status;
+	PH_AUTO_CLOSE int image = -1;
+	int result = image_open_rootfs(config, plan->image, &image, error);
+
+	if (result < 0)
+		return result;
+	if (fstat(image, &status) == 0)
+		upper.mode = status.st_mode & 07777;
+	result = tree_make_dirs(dir, "upper", &upper, error);
+	if (result >= 0)
+		result = tree_make_dirs(dir, "work", &ours, error);
+	if (result >= 0)
+		result = tree_make_dirs(dir, "lower", &ours, error);
+	if (result >= 0)
+		result = tree_make_dirs(dir, "rootfs", &ours, error);
+	return result < 0 ? result : 0;
+}
+
+/* A shifted copy, which becomes rootfs only when it is whole. */
+static int make_copy(const struct config *config, const struct clone *plan, int dir,
+		     struct ph_error *error)
+{
+	const struct tree_copy options = {
+		.id_base = plan->id_base,
+		.id_count = plan->id_count,
+		.reflink = plan->method == CLONE_REFLINK,
+	};
+	const struct tree_owner owner = { 0, 0, 0700 };
+	PH_AUTO_CLOSE int image = -1;
+	PH_AUTO_CLOSE int target = -1;
+	int result = image_open_rootfs(config, plan->image, &image, error);
+
+	if (result == 0)
+		result = tree_make_dirs(dir, PARTIAL, &owner, error);
+	if (result >= 0)
+		result = tree_open_dir(dir, PARTIAL, &target, error);
+	if (result == 0)
+		result = tree_copy(image, target, &options, error);
+	if (result == 0 && renameat2(dir, PARTIAL, dir, "rootfs", RENAME_NOREPLACE) < 0)
+		result = error_errno(error, -errno, plan->name, NULL, "rename the copy");
+	return result;
+}
+
+/* Write a file of /etc, in place of whatever the image has there (often a symlink). */
+static int put_file(int root, const char *path, const char *text, uint32_t owner_id,
+		    struct ph_error *error)
+{
+	const struct tree_owner owner = { owner_id, owner_id, 0644 };
+	struct stat status;
+	int result = 0;
+
+	if (tree_stat(root, path, &status) == 0 &&
+	    (!S_ISREG(status.st_mode) || status.st_nlink > 1))
+		result = S_ISLNK(status.st_mode) || S_ISREG(status.st_mode) ?
+				 tree_remove(root, path, error) :
+				 error_set(error, -EEXIST, path, NULL,
+					   "the image has something else than a file here");
+	if (result >= 0)
+		result = tree_write_file(root, path, text, strlen(text), &owner, error);
+	return result < 0 ? result : 0;
+}
+
+static int make_personal(const struct config *config, const struct clone_request *request,
+			 struct ph_error *error)
+{
+	PH_AUTO_FREE char *hostname = ph_format("%s\n", request->name);
+	PH_AUTO_FREE char *hosts = ph_format("127.0.0.1\tlocalhost\n"
+					     "127.0.1.1\t%s\n"
+					     "::1\tlocalhost ip6-localhost ip6-loopback\n"
+					     "ff02::1\tip6-allnodes\n"
+					     "ff02::2\tip6-allrouters\n",
+					     request->name);
+	PH_AUTO_CLOSE int root = -1;
+	int result = clone_open_rootfs(config, request->name, &root, error);
+
+	if (result == 0)
+		result = put_file(root, "etc/hostname", hostname, request->id_base, error);
+	if (result == 0)
+		result = put_file(root, "etc/hosts", hosts, request->id_base, error);
+	if (result == 0 && request->resolv_conf)
+		result = put_file(root, "etc/resolv.conf", request->resolv_conf, request->id_base,
+				  error);
+	return result;
+}
+
+static int build_clone(const struct config *config, const struct clone_request *request,
+		       struct clone *plan, int dir, struct ph_error *error)
+{
+	int result = plan->method == CLONE_OVERLAY ? make_layers(config, plan, dir, error) :
+						     make_copy(config, plan, dir, error);
+
+	if (result == 0)
+		result = paths_make(config, PATHS_DATA, plan->name, plan->id_base, plan->id_base,
+				    0711, error);
+	if (result == 0)
+		result = mount_all(config, plan, error);
+	if (result >= 0)
+		result = make_personal(config, request, error);
+	if (result < 0)
+		return result;
+	plan->complete = true;
+	return clone_record_save(dir, plan, error);
+}
+
+/* What stands at the name now: CLONE_UNCHANGED for the very clone, CLONE_CHANGED for nothing. */
+static int look_at_present(const struct config *config, const struct clone_request *request,
+			   struct clone *present, struct ph_error *error)
+{
+	int result = clone_find(config, request->name, present, error);
+
+	if (result == -ENOENT)
+		return error_clear(error), CLONE_CHANGED;
+	if (result < 0)
+		return result;
+	if (!present->complete) {
+		result = clone_destroy(config, request->name, error);
+		return result < 0 ? result : CLONE_CHANGED;
+	}
+	if (strcmp(present->image, request->image) == 0 && present->id_base == request->id_base &&
+	    present->id_count == request->id_count &&
+	    (request->method == CLONE_AUTO || request->method == present->method))
+		return CLONE_UNCHANGED;
+	return error_set(error, -EEXIST, request->name, "remove the container first",
+			 "there is a clone of image %s with ids %u+%u by %s", present->image,
+			 present->id_base, present->id_count, clone_method_name(present->method));
+}
+
+static int create(const struct config *config, const struct clone_request *request,
+		  struct clone *ret_clone, struct ph_error *error)
+{
+	struct clone plan = { 0 };
+	PH_AUTO_CLOSE int dir = -1;
+	int result = check_request(request, error);
+
+	if (result == 0)
+		result = look_at_present(config, request, &plan, error);
+	if (result == CLONE_UNCHANGED) {
+		*ret_clone = plan;
+		return clone_mount(config, request->name, error);
+	}
+	if (result == 0)
+		result = plan_clone(config, request, &plan, error);
+	if (result == 0)
+		result = register_clone(config, &plan, &dir, error);
+	if (result < 0)
+		return result;
+	result = build_clone(config, request, &plan, dir, error);
+	if (result < 0) {
+		destroy_all(config, request->name, NULL);
+		return result;
+	}
+	*ret_clone = plan;
+	return CLONE_CHANGED;
+}
+
+int clone_create(const struct config *config, const struct clone_request *request,
+		 struct clone *ret_clone, struct ph_error *error)
+{
+	struct clone clone;
+	int result = create(config, request, &clone, error);
+
+	if (result < 0)
+		return error_prefix(error, "clone image %s for %s", request->image, request->name),
+		       result;
+	if (ret_clone)
+		*ret_clone = clone;
+	return result;
+}
+
+int clone_open_rootfs(const struct config *config, const char *name, int *ret_root,
+		      struct ph_error *error)
+{
+	char path[PATHS_SIZE];
+	int result = paths_format(config, PATHS_CONTAINERS, name, "rootfs", path, error);
+
+	return result < 0 ? result : tree_open_root(path, ret_root, error);
+}

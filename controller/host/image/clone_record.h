@@ -1,0 +1,15 @@
+/*
+ * clone.json: what a clone is made of. Written before anything else of the clone and again when it
+ * is complete, so that a killed creation is recognised and an image knows its users.
+ */
+#pragma once
+
+#include "common/config.h"
+#include "common/error.h"
+#include "controller/host/image/clone.h"
+
+/* Read the record in a clone's directory; -ENOENT, -EBADMSG. */
+int clone_record_load(int dir, const char *name, struct clone *ret_clone, struct ph_error *error);
+
+/* Write it. */
+int clone_record_save(int dir, const struct clone *clone, struct ph_error *error);
