@@ -10,7 +10,9 @@ BED_PACKAGES=(
 	libseccomp2 libcap2 libasan8 libubsan1
 	jq socat strace attr sqlite3
 )
-BED_SOURCES=("$REPO/dev/lib/bed-image.sh" "$REPO/tests/vm/stub")
+BED_SOURCES=("$REPO/dev/lib/bed-image.sh" "$REPO/tests/vm/stub" "$REPO"/tests/vm/rootfs-guest/etc/systemd/system/*)
+# What the guest needs before it can read its disk.
+INITRD_MODULES=(virtio_pci virtio_blk ext4)
 
 # Print the path of the bed's disk, an ext4 file.
 bed_disk() {
@@ -34,12 +36,15 @@ uml_modules() {
 build_bed_root() {
 	local root=$1 include
 	include=$(IFS=,; printf '%s' "${BED_PACKAGES[*]}")
+	# shellcheck disable=SC2016 # for the hook's shell and for the one in the new root
+	local fetch_kernel='mkdir "$1/kernel"; chroot "$1" sh -ec "cd /kernel
+		apt-get download \$(apt-cache depends --important linux-image-amd64 | grep -o \"linux-image-[0-9].*\")"'
 	apt_sources "$BED_SUITE" | mmdebstrap --mode=root --variant=minbase --format=directory \
 		--include="$include" \
 		--dpkgopt='path-exclude=/usr/share/{doc,info,man,locale,lintian}/*' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
-		--customize-hook='chroot "$1" sh -c "cd /tmp && apt-get download \$(apt-cache depends --important linux-image-amd64 | sed -n \"s/.*Depends: //p\" | head -n 1)"' \
+		--customize-hook="$fetch_kernel" \
 		"$BED_SUITE" "$root" -
 	add_kernels "$root"
 	configure_bed "$root"
@@ -48,14 +53,12 @@ build_bed_root() {
 # Unpack the stock kernel without installing it (no initramfs-tools, no hooks) and put UML's modules beside it.
 add_kernels() {
 	local root=$1 release modules
-	mkdir -p "$root/kernel"
-	dpkg-deb -x "$root"/tmp/linux-image-*.deb "$root/kernel"
-	rm "$root"/tmp/linux-image-*.deb
+	dpkg-deb -x "$root"/kernel/linux-image-*.deb "$root/kernel"
 	release=$(basename "$root"/kernel/lib/modules/*)
 	drop_unused_modules "$root/kernel/lib/modules/$release/kernel"
 	mkdir -p "$root/usr/lib/modules"
 	mv "$root/kernel/lib/modules/$release" "$root/usr/lib/modules/"
-	mv "$root/kernel/boot/vmlinuz-$release" "$root/boot/vmlinuz"
+	unpack_kernel "$root/kernel/boot/vmlinuz-$release" "$root/boot/vmlinux"
 	printf '%s\n' "$release" >"$root/boot/release"
 	rm -rf "$root/kernel"
 	chroot "$root" depmod "$release"
@@ -64,6 +67,16 @@ add_kernels() {
 		cp -a "$modules" "$root/usr/lib/modules/"
 		chroot "$root" depmod "${modules##*/}"
 	fi
+}
+
+# QEMU boots an unpacked kernel too: emulated, the kernel unpacking itself takes longer than booting.
+unpack_kernel() {
+	python3 - "$1" "$2" <<-'END'
+	import lzma, sys
+	packed = open(sys.argv[1], "rb").read()
+	unpacked = lzma.LZMADecompressor().decompress(packed[packed.index(b"\xfd7zXZ\0"):])
+	open(sys.argv[2], "wb").write(unpacked)
+	END
 }
 
 # Hardware that no bed has: nine tenths of the kernel's size.
@@ -80,6 +93,7 @@ drop_unused_modules() {
 configure_bed() {
 	local root=$1
 	install -D -m 755 "$REPO/tests/vm/stub" "$root/usr/sbin/bed-stub"
+	cp -r "$REPO/tests/vm/rootfs-guest/." "$root"
 	mkdir -p "$root/bed"
 	printf 'phoenix-bed\n' >"$root/etc/hostname"
 	printf '127.0.0.1 localhost phoenix-bed\n' >"$root/etc/hosts"
@@ -90,6 +104,7 @@ configure_bed() {
 	printf 'nameserver 127.0.0.1\n' >"$root/etc/resolv.conf"
 	chroot "$root" useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin phoenix
 	chroot "$root" systemctl mask lxc.service lxc-net.service lxcfs.service systemd-networkd.service \
+		apparmor.service systemd-journal-flush.service systemd-update-utmp.service systemd-random-seed.service \
 		getty.target e2scrub_reap.service systemd-timesyncd.service >/dev/null
 	rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*
 }
@@ -98,4 +113,38 @@ build_bed_disk() {
 	local disk=$1 root=$2
 	# No journal: the disk is thrown away after each run.
 	mke2fs -q -t ext4 -O ^has_journal -E lazy_itable_init=1 -m 0 -d "$root" "$disk" 16G
+}
+
+# Print the path of the guest's initrd: a shell and the disk's drivers instead of half of udev.
+guest_initrd() {
+	cached guest-initrd "$(key_of "$(bed_key)" "${INITRD_MODULES[@]}" -- "$REPO/tests/vm/init-initrd")" \
+		build_guest_initrd "$(bed_root)"
+}
+
+build_guest_initrd() {
+	local result=$1 root=$2 release tree module path
+	release=$(<"$root/boot/release")
+	tree=$(mktemp -d "$BEDS/initrd.XXXXXX")
+	mkdir -p "$tree"/{bin,dev,proc,root,modules}
+	cp "$root/bin/busybox" "$tree/bin/"
+	ln -s busybox "$tree/bin/sh"
+	install -m 755 "$REPO/tests/vm/init-initrd" "$tree/init"
+	for module in "${INITRD_MODULES[@]}"; do
+		modprobe -d "$root" -S "$release" --show-depends "$module" | awk '$1 == "insmod" {print $2}'
+	done | awk '!seen[$0]++' >"$tree/modules/all"
+	while read -r path; do
+		cp "$path" "$tree/modules/"
+		basename "$path"
+	done <"$tree/modules/all" >"$tree/modules/order"
+	(cd "$tree" && find . | "$root/bin/busybox" cpio -o -H newc) >"$result"
+	rm -rf "$tree"
+}
+
+# Print the path of the shim that uml-ptrace.c explains.
+ptrace_shim() {
+	cached uml-ptrace.so "$(key_of -- "$REPO/tests/vm/uml-ptrace.c")" build_ptrace_shim
+}
+
+build_ptrace_shim() {
+	gcc -O2 -Wall -Wextra -shared -fPIC -o "$1" "$REPO/tests/vm/uml-ptrace.c"
 }

@@ -52,7 +52,7 @@ cached() {
 		local start=$SECONDS
 		say "building $name (log: ${log#"$REPO"/})"
 		rm -rf "$result.new"
-		if ! ("$function" "$result.new" "$@") >"$log" 2>&1 {lock}>&- || [[ ! -e $result.new ]]; then
+		if ! build "$function" "$result.new" "$@" >"$log" 2>&1 {lock}>&- || [[ ! -e $result.new ]]; then
 			tail -n 40 "$log" >&2
 			rm -rf "$result.new"
 			exec {lock}>&-
@@ -64,6 +64,16 @@ cached() {
 	fi
 	exec {lock}>&-
 	printf '%s\n' "$result"
+}
+
+# Run a building function in a shell of its own: in a condition bash would ignore its failures.
+build() {
+	# shellcheck disable=SC2016 # for the new shell
+	bash -euo pipefail -c '
+		. "$REPO/dev/lib/common.sh"
+		. "$REPO/dev/lib/bed-image.sh"
+		. "$REPO/dev/lib/container-images.sh"
+		"$@"' "${0##*/}" "$@"
 }
 
 # Print this machine's sources of SUITE as one-line `deb` entries, Debian's own archive when it has none.

@@ -21,14 +21,15 @@ container_key() {
 
 # Print the path of an image, a tar file: `container_image KIND`.
 container_image() {
-	local kind=$1 key
+	local kind=$1 key files
 	key=$(container_key)
 	case $kind in
 	systemd | offline | golden)
 		cached "container-$kind.tar" "$key" "build_$kind" "$(container_trees)"
 		;;
 	uml)
-		key=$(key_of "$key" -- $(find "$REPO/tests/vm/rootfs-uml" -type f | sort))
+		mapfile -t files < <(find "$REPO/tests/vm/rootfs-uml" -type f | sort)
+		key=$(key_of "$key" -- "${files[@]}")
 		cached container-uml.tar "$key" build_uml "$(container_trees)"
 		;;
 	bare) cached container-bare.tar "$key" build_bare ;;
