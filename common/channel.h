@@ -3,8 +3,8 @@
  * listener that accepts such connections. Overflow, protocol errors and hang-ups close this
  * connection only.
  *
- * Ownership: channel_open()/channel_accept() give a channel that is owned by the loop until its
- * closed function was called, after which it is freed by itself. Loop thread only.
+ * Ownership: channel_open() gives a channel that is owned by the loop until its closed function was
+ * called, after which it is freed by itself. Loop thread only.
  */
 #pragma once
 
@@ -32,14 +32,15 @@ struct channel_config {
 int channel_open(uv_loop_t *loop, int fd, const struct channel_config *config,
 		 struct channel **ret_channel);
 
-/* Begin to close: outstanding calls fail, what was accepted for sending is sent first (at most
- * 2 s), then closed() is called. Idempotent. */
+/* Begin to close: nothing is received any more, what was accepted for sending is sent (for at most
+ * 2 s), then outstanding calls fail and closed() is called. Never from within; idempotent; allowed
+ * in any handler of this channel. */
 void channel_close(struct channel *channel);
 
 /* The rpc side, for rpc_call(); valid until closed(). Use channel_call() to keep deadlines armed. */
 struct rpc *channel_rpc(struct channel *channel);
 
-/* rpc_call() on this channel with the deadline timer armed. */
+/* rpc_call() on this channel with the deadline timer armed; -ENOTCONN once it is closing. */
 int channel_call(struct channel *channel, const ProtobufCServiceDescriptor *service,
 		 const char *method, const ProtobufCMessage *request, uint32_t timeout_ms,
 		 const struct rpc_handlers *handlers, void *user, struct rpc_call **ret_call);

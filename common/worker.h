@@ -4,9 +4,9 @@
  * streams protobuf messages back through a pipe; the loop gets them as callbacks. A child that
  * passes its deadline is killed with its whole process group.
  *
- * The child starts with default signals, a session of its own, and no descriptor but stdio, its
- * pipe and those named in keep_fds. It outlives a killed parent: its messages then go nowhere and
- * it finishes its work.
+ * The child starts with default signals (but SIGPIPE ignored: reset it before an exec), a session of
+ * its own, stdin from /dev/null, and no descriptor but stdio, its pipe and those named in keep_fds.
+ * It outlives a killed parent: its messages then go nowhere and it finishes its work.
  */
 #pragma once
 
@@ -22,9 +22,11 @@ struct worker;
 /* The child's way back. */
 struct worker_output {
 	int fd;
+	bool oversized; /* a message was over the limit: the child cannot end in success */
 };
 
-/* Send one message to the parent; a parent that has gone is not an error. */
+/* Send one message to the parent; a parent that has gone is not an error. Waits while the parent
+ * does not read. A message over FRAME_LIMIT is dropped and fails the worker with -EMSGSIZE. */
 void worker_send(struct worker_output *output, const ProtobufCMessage *message);
 
 /*
@@ -44,7 +46,9 @@ struct worker_config {
 	void (*message)(void *user, const ProtobufCMessage *message);
 	/* The child has ended and all its messages were delivered. error is NULL on success;
 	 * -ETIMEDOUT after the deadline, -ECANCELED after worker_cancel(), -ECHILD when it crashed
-	 * (why names the signal). The worker is freed afterwards. */
+	 * (why names the signal), -EPROTO when its messages made no sense. A result that the child
+	 * told before the kill reached it stands. Helpers of a child that ended without a result
+	 * are killed with it. The worker is freed afterwards. */
 	void (*finished)(void *user, const struct ph_error *error);
 	void *user;
 };
@@ -52,7 +56,7 @@ struct worker_config {
 /* Fork the child. A negative errno when it could not be started; finished() is then not called. */
 int worker_start(uv_loop_t *loop, const struct worker_config *config, struct worker **ret_worker);
 
-/* Kill the child and its group; finished() follows with -ECANCELED. */
+/* Kill the child and its group; finished() follows with -ECANCELED. Idempotent until then. */
 void worker_cancel(struct worker *worker);
 
 /* Forget the worker without killing its child, for a parent that is going away. Frees it once the

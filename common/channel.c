@@ -1,0 +1,470 @@
+/*
+ * The socket side of rpc. Frames sent while a callback runs are collected and leave in one send(2)
+ * when it returns, or before the loop sleeps again: a call costs one recv and one send per side.
+ *
+ * Nothing is torn down where trouble is noticed. A handler may close the channel it runs on, and a
+ * send deep inside rpc may fail; both only move the state, and channel_settle() acts on it when no
+ * rpc code of this channel is on the stack.
+ *
+ * uv_poll and send(2) rather than uv_pipe: any stream socket will do (vsock), a dead peer is EPIPE
+ * and never a signal, and the bytes that count as unsent are all in one place.
+ */
+#include "common/channel.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/frame.h"
+#include "common/memory.h"
+#include "common/states.h"
+
+#define READ_SIZE (32 * 1024)
+#define FLUSH_AT (64 * 1024)    /* a handler that sends much does not wait for its return */
+#define OUTPUT_KEPT (16 * 1024) /* a larger buffer is freed once it is empty */
+#define DRAIN_MS 2000
+#define LAST_READS 16 /* of a peer that hung up: more than a socket's buffer */
+#define HANDLES 3
+
+/*
+ *   OPEN --channel_close()--> DRAINING --all sent, or 2 s--> CLOSED
+ *     \                         \                            ^
+ *      `-------- failure --------`--> BROKEN ----------------'
+ */
+enum channel_state {
+	CHANNEL_OPEN,
+	CHANNEL_DRAINING, /* nothing is received any more */
+	CHANNEL_BROKEN,   /* error says why; ends with the next channel_settle() */
+	CHANNEL_CLOSED,   /* waits for the loop to let go of the handles */
+};
+
+static const char *const state_names[] = { "open", "draining", "broken", "closed" };
+static const uint32_t state_moves[] = {
+	[CHANNEL_OPEN] = STATE_BIT(CHANNEL_DRAINING) | STATE_BIT(CHANNEL_BROKEN),
+	[CHANNEL_DRAINING] = STATE_BIT(CHANNEL_BROKEN) | STATE_BIT(CHANNEL_CLOSED),
+	[CHANNEL_BROKEN] = STATE_BIT(CHANNEL_CLOSED),
+	[CHANNEL_CLOSED] = 0,
+};
+static const struct states_table channel_states = {
+	.name = "channel",
+	.states = state_names,
+	.count = ARRAY_LENGTH(state_names),
+	.allowed = state_moves,
+};
+
+struct channel {
+	uv_poll_t poll;
+	uv_idle_t soon;   /* settles before the loop sleeps; active only when there is work */
+	uv_timer_t timer;
+	unsigned int handles;
+	int fd;           /* owned */
+	int interest;     /* what poll waits for */
+	bool busy;        /* a trampoline of ours is on the stack and will settle */
+	bool blocked;     /* the kernel's buffer is full until poll says otherwise */
+	bool hung_up;     /* the peer takes nothing any more; its last words may be waiting */
+	unsigned int state;
+	uint64_t armed_at_ms; /* 0: the timer does not run */
+	uint64_t drain_by_ms;
+	struct rpc *rpc; /* owned */
+	struct frame_reader reader;
+	uint8_t *output; /* owned; NULL while there is nothing to keep it for */
+	size_t output_start;
+	size_t output_end;
+	size_t output_capacity;
+	struct channel_config config;
+	int peer_result;
+	struct ucred peer;
+	struct ph_error error;
+};
+
+static void channel_polled(uv_poll_t *poll, int status, int events);
+static void channel_woken(uv_idle_t *soon);
+static void channel_timed(uv_timer_t *timer);
+static void channel_handle_closed(uv_handle_t *handle);
+
+static size_t unsent_bytes(const struct channel *channel)
+{
+	return channel->output_end - channel->output_start;
+}
+
+static void settle_soon(struct channel *channel)
+{
+	if (!channel->busy && channel->state != CHANNEL_CLOSED)
+		uv_idle_start(&channel->soon, channel_woken);
+}
+
+/* Note why the connection is lost; the first reason stays. Returns the code. */
+static int channel_break(struct channel *channel, const struct ph_error *error)
+{
+	if (channel->state == CHANNEL_OPEN || channel->state == CHANNEL_DRAINING) {
+		states_move(&channel_states, &channel->state, CHANNEL_BROKEN);
+		channel->error = *error;
+		settle_soon(channel);
+	}
+	return error->code;
+}
+
+/* A peer that went away is one outcome, however the kernel words it. */
+static bool is_hang_up(int code)
+{
+	return code == -EPIPE || code == -ECONNRESET;
+}
+
+static int break_errno(struct channel *channel, int code, const char *call)
+{
+	struct ph_error error;
+
+	if (is_hang_up(code))
+		error_set(&error, -ECONNRESET, NULL, NULL, "the peer has hung up");
+	else
+		error_errno(&error, code, NULL, NULL, call);
+	return channel_break(channel, &error);
+}
+
+static void drop_output(struct channel *channel)
+{
+	channel->output_start = 0;
+	channel->output_end = 0;
+	if (channel->output_capacity > OUTPUT_KEPT) {
+		free(take_pointer(channel->output));
+		channel->output_capacity = 0;
+	}
+}
+
+/* Give the kernel what it takes. A short write means that its buffer is full. */
+static void channel_flush(struct channel *channel)
+{
+	size_t length = unsent_bytes(channel);
+	ssize_t sent;
+
+	if (length == 0 || channel->blocked)
+		return;
+	do
+		sent = send(channel->fd, channel->output + channel->output_start, length,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && channel->state == CHANNEL_OPEN && is_hang_up(-errno)) {
+		channel->hung_up = true;
+		drop_output(channel);
+		return;
+	}
+	if (sent < 0 && errno != EAGAIN) {
+		break_errno(channel, -errno, "send");
+		return;
+	}
+	if (sent > 0)
+		channel->output_start += (size_t)sent;
+	channel->blocked = unsent_bytes(channel) > 0;
+	if (!channel->blocked)
+		drop_output(channel);
+}
+
+/* Make room at the end. Never moves more bytes than were sent since the last move. */
+static void reserve_output(struct channel *channel, size_t length)
+{
+	size_t unsent = unsent_bytes(channel);
+	size_t capacity = channel->output_capacity ? channel->output_capacity : 1024;
+
+	if (channel->output_start >= unsent && channel->output_start > 0) {
+		memmove(channel->output, channel->output + channel->output_start, unsent);
+		channel->output_start = 0;
+		channel->output_end = unsent;
+	}
+	while (channel->output_end + length > capacity)
+		capacity *= 2;
+	if (capacity != channel->output_capacity)
+		channel->output = ph_realloc(channel->output, capacity);
+	channel->output_capacity = capacity;
+}
+
+static int send_frame(void *user, const uint8_t *frame, size_t length)
+{
+	struct channel *channel = user;
+	struct ph_error error;
+
+	if (channel->state != CHANNEL_OPEN || channel->hung_up)
+		return -ENOTCONN;
+	if (unsent_bytes(channel) + length > CHANNEL_UNSENT_MAXIMUM) {
+		error_set(&error, -ENOBUFS, NULL, NULL,
+			  "the peer does not read: %zu bytes are waiting for it",
+			  unsent_bytes(channel));
+		return channel_break(channel, &error);
+	}
+	if (channel->output_end + length > channel->output_capacity)
+		reserve_output(channel, length);
+	memcpy(channel->output + channel->output_end, frame, length);
+	channel->output_end += length;
+	if (unsent_bytes(channel) >= FLUSH_AT)
+		channel_flush(channel);
+	settle_soon(channel);
+	return channel->state == CHANNEL_BROKEN ? channel->error.code : 0;
+}
+
+static size_t count_unsent(void *user)
+{
+	return unsent_bytes(user);
+}
+
+/* Hand every complete frame to rpc; a handler may end the channel in between. */
+static void receive_frames(struct channel *channel)
+{
+	struct ph_error error = { 0 };
+	const uint8_t *payload;
+	size_t length;
+	int r = FRAME_MORE;
+
+	while (channel->state == CHANNEL_OPEN) {
+		r = frame_reader_next(&channel->reader, &payload, &length);
+		if (r != FRAME_READY)
+			break;
+		r = rpc_receive(channel->rpc, payload, length, &error);
+		if (r < 0)
+			break;
+	}
+	if (r == -EMSGSIZE && !error_is_set(&error))
+		error_set(&error, -EPROTO, NULL, NULL, "a frame is larger than %d bytes",
+			  FRAME_LIMIT);
+	if (r < 0)
+		channel_break(channel, &error);
+}
+
+/* Read once and serve what came; false when there was nothing. */
+static bool channel_read(struct channel *channel)
+{
+	/* Not zeroed by the hardening flags: that would cost more than the call. */
+	__attribute__((uninitialized)) uint8_t bytes[READ_SIZE];
+	ssize_t length = recv(channel->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	if (length < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (length <= 0) {
+		break_errno(channel, length < 0 ? -errno : -ECONNRESET, "receive");
+		return false;
+	}
+	frame_reader_feed(&channel->reader, bytes, (size_t)length);
+	receive_frames(channel);
+	return true;
+}
+
+/* A peer may answer and hang up before it has read all: its answer counts. */
+static void read_last_words(struct channel *channel)
+{
+	channel->busy = true;
+	for (int i = 0; i < LAST_READS && channel->state == CHANNEL_OPEN; i++)
+		if (!channel_read(channel))
+			break;
+	break_errno(channel, -ECONNRESET, "send");
+	channel->busy = false;
+}
+
+static void update_interest(struct channel *channel)
+{
+	int interest = (channel->state == CHANNEL_OPEN ? UV_READABLE : 0) |
+		       (channel->blocked ? UV_WRITABLE : 0);
+
+	if (interest == channel->interest)
+		return;
+	channel->interest = interest;
+	if (interest)
+		uv_poll_start(&channel->poll, interest, channel_polled);
+	else
+		uv_poll_stop(&channel->poll);
+}
+
+/*
+ * Arm the timer for what comes first. It is never moved back: most calls end long before their
+ * deadline, and one early wake-up is cheaper than a timer per call.
+ */
+static void update_timer(struct channel *channel)
+{
+	bool draining = channel->state == CHANNEL_DRAINING;
+	uint64_t at = draining ? channel->drain_by_ms : rpc_deadline(channel->rpc);
+	uint64_t now;
+
+	if (at == 0 || (channel->armed_at_ms && channel->armed_at_ms <= at))
+		return;
+	now = clock_monotonic_ms();
+	uv_timer_start(&channel->timer, channel_timed, at > now ? at - now : 0, 0);
+	channel->armed_at_ms = at;
+}
+
+static void channel_finish(struct channel *channel)
+{
+	states_move(&channel_states, &channel->state, CHANNEL_CLOSED);
+	uv_close((uv_handle_t *)&channel->poll, channel_handle_closed);
+	uv_close((uv_handle_t *)&channel->soon, channel_handle_closed);
+	uv_close((uv_handle_t *)&channel->timer, channel_handle_closed);
+	close(take_fd(&channel->fd));
+}
+
+/* Do what the last callback left to do. No rpc code of this channel is on the stack. */
+static void channel_settle(struct channel *channel)
+{
+	if (channel->state == CHANNEL_CLOSED)
+		return;
+	uv_idle_stop(&channel->soon);
+	if (channel->state != CHANNEL_BROKEN)
+		channel_flush(channel);
+	if (channel->hung_up && channel->state == CHANNEL_OPEN)
+		read_last_words(channel);
+	if (channel->state == CHANNEL_BROKEN ||
+	    (channel->state == CHANNEL_DRAINING && unsent_bytes(channel) == 0)) {
+		channel_finish(channel);
+		return;
+	}
+	update_interest(channel);
+	update_timer(channel);
+}
+
+static int read_peer(int fd, struct ucred *ret_peer)
+{
+	socklen_t size = sizeof(int);
+	int domain = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0)
+		return -errno;
+	if (domain != AF_UNIX)
+		return -ENOTSUP;
+	size = sizeof(*ret_peer);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret_peer, &size) < 0 ? -errno : 0;
+}
+
+int channel_open(uv_loop_t *loop, int fd, const struct channel_config *config,
+		 struct channel **ret_channel)
+{
+	PH_AUTO_CLOSE int owned = fd;
+	PH_AUTO_FREE struct channel *channel = ph_alloc(sizeof(*channel));
+	struct rpc_config rpc = {
+		.service = config->service,
+		.streaming = config->streaming,
+		.send = send_frame,
+		.unsent = count_unsent,
+		.user = channel,
+	};
+	int r;
+
+	channel->peer_result = read_peer(fd, &channel->peer);
+	if (channel->peer_result < 0 && channel->peer_result != -ENOTSUP)
+		return channel->peer_result;
+	r = uv_poll_init(loop, &channel->poll, fd);
+	if (r < 0)
+		return r;
+	uv_idle_init(loop, &channel->soon);
+	uv_timer_init(loop, &channel->timer);
+	channel->poll.data = channel;
+	channel->soon.data = channel;
+	channel->timer.data = channel;
+	channel->handles = HANDLES;
+	channel->fd = take_fd(&owned);
+	channel->config = *config;
+	channel->rpc = rpc_new(&rpc);
+	frame_reader_init(&channel->reader, FRAME_LIMIT);
+	update_interest(channel);
+	*ret_channel = take_pointer(channel);
+	return 0;
+}
+
+void channel_close(struct channel *channel)
+{
+	if (channel->state != CHANNEL_OPEN)
+		return;
+	states_move(&channel_states, &channel->state, CHANNEL_DRAINING);
+	channel->drain_by_ms = clock_monotonic_ms() + DRAIN_MS;
+	settle_soon(channel);
+}
+
+struct rpc *channel_rpc(struct channel *channel)
+{
+	return channel->rpc;
+}
+
+int channel_call(struct channel *channel, const ProtobufCServiceDescriptor *service,
+		 const char *method, const ProtobufCMessage *request, uint32_t timeout_ms,
+		 const struct rpc_handlers *handlers, void *user, struct rpc_call **ret_call)
+{
+	int r;
+
+	if (channel->state != CHANNEL_OPEN)
+		return -ENOTCONN;
+	r = rpc_call(channel->rpc, service, method, request, timeout_ms, clock_monotonic_ms(),
+		     handlers, user, ret_call);
+	update_timer(channel);
+	return r;
+}
+
+int channel_peer(const struct channel *channel, struct ucred *ret_peer)
+{
+	if (channel->peer_result == 0)
+		*ret_peer = channel->peer;
+	return channel->peer_result;
+}
+
+/* Rpc and owner hear of the end here, where no callback can be under way any more. */
+static void channel_free(struct channel *channel)
+{
+	channel->busy = true;
+	rpc_free(channel->rpc);
+	channel->config.closed(channel->config.user, &channel->error);
+	frame_reader_fini(&channel->reader);
+	free(channel->output);
+	free(channel);
+}
+
+static void take_events(struct channel *channel, int status, int events)
+{
+	/* libuv stops a handle that it reports an error on; recv() finds the error, after the data. */
+	if (status < 0)
+		channel->interest = 0;
+	if (status < 0 || (events & UV_WRITABLE))
+		channel->blocked = false;
+	if (channel->state == CHANNEL_OPEN && (status < 0 || (events & UV_READABLE)))
+		channel_read(channel);
+}
+
+static void take_time(struct channel *channel)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	channel->armed_at_ms = 0;
+	if (channel->state == CHANNEL_DRAINING && now >= channel->drain_by_ms)
+		drop_output(channel);
+	if (channel->state == CHANNEL_OPEN)
+		rpc_tick(channel->rpc, now);
+}
+
+static void channel_polled(uv_poll_t *poll, int status, int events)
+{
+	struct channel *channel = container_of(poll, struct channel, poll);
+
+	channel->busy = true;
+	take_events(channel, status, events);
+	channel->busy = false;
+	channel_settle(channel);
+}
+
+static void channel_woken(uv_idle_t *soon)
+{
+	channel_settle(container_of(soon, struct channel, soon));
+}
+
+static void channel_timed(uv_timer_t *timer)
+{
+	struct channel *channel = container_of(timer, struct channel, timer);
+
+	channel->busy = true;
+	take_time(channel);
+	channel->busy = false;
+	channel_settle(channel);
+}
+
+static void channel_handle_closed(uv_handle_t *handle)
+{
+	struct channel *channel = handle->data;
+
+	if (--channel->handles == 0)
+		channel_free(channel);
+}
