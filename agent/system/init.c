@@ -114,7 +114,7 @@ const char *init_name(enum init_system init)
 
 static bool same_namespace(const char *pid, const char *own)
 {
-	char path[64], link[64];
+	char path[300], link[64];
 	ssize_t length;
 
 	snprintf(path, sizeof(path), "/proc/%s/ns/pid", pid);
@@ -128,7 +128,7 @@ static bool same_namespace(const char *pid, const char *own)
 /* Whether /proc/PID/stat shows this program name, alive: "12 (dockerd) S 1 ...". */
 static bool is_program(const char *pid, const char *program)
 {
-	char path[64], name[16];
+	char path[300], name[16];
 	PH_AUTO_FREE char *text = NULL;
 	const char *begin, *end;
 
