@@ -113,7 +113,7 @@ static void try_overlay_in_namespace(struct trial *trial, int output)
 static void try_overlay(struct trial *trial, char reason[256])
 {
 	struct utsname system;
-	char why[200] = "the trial ended without a result";
+	char why[176] = "the trial ended without a result";
 	int ends[2];
 	pid_t child;
 

@@ -244,6 +244,7 @@ static int unpack_entry(struct unpacking *unpacking, struct archive_entry *entry
 
 /* ---- the child ------------------------------------------------------------------------------ */
 
+/* Without EXTRACT_UNLINK: with it libarchive replaces a symlink in the way instead of refusing. */
 static int open_both(struct unpacking *unpacking)
 {
 	struct archive *reader = unpacking->reader = archive_read_new();
@@ -252,7 +253,7 @@ static int open_both(struct unpacking *unpacking)
 	archive_write_disk_set_options(writer,
 				       ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM |
 					       ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_ACL |
-					       ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_UNLINK |
+					       ARCHIVE_EXTRACT_XATTR |
 					       ARCHIVE_EXTRACT_SECURE_SYMLINKS |
 					       ARCHIVE_EXTRACT_SECURE_NODOTDOT |
 					       ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS);
