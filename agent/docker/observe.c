@@ -239,12 +239,18 @@ int docker_ask(const char *path, uint32_t timeout_ms, struct docker_facts *facts
 void docker_service(const char *path, struct service *ret_service)
 {
 	static const char *const argv[] = { "dockerd", NULL };
+	static const struct service_pid_file pid_files[] = {
+		{ "dockerd", "/var/run/docker.pid" },
+		{ "containerd", "/var/run/docker/containerd/containerd.pid" },
+		{ NULL },
+	};
 
 	*ret_service = (struct service){
 		.name = "docker",
 		.program = "dockerd",
 		.argv = argv,
 		.log_path = SITE_DOCKERD_LOG,
+		.pid_files = pid_files,
 		.path = path,
 	};
 }

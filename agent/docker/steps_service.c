@@ -22,6 +22,8 @@
 #define CONFIG_DIRECTORY "/etc/docker"
 #define ASK_TIMEOUT_MS 10000
 #define ASK_POLL_MS 200
+#define START_AGAIN 2 /* times */
+#define START_AGAIN_MS 1000
 #define LOG_MAXIMUM (4 * 1024 * 1024)
 #define JOURNAL_DEADLINE_MS 10000
 
@@ -196,8 +198,25 @@ static int silent_error(const struct install *install, const struct ph_error *la
 	PH_AUTO_FREE char *remedy = ph_format("read dockerd's log in the container (%s), then try again",
 		install->facts.init == INIT_SYSTEMD ? "journalctl -u docker" : SITE_DOCKERD_LOG);
 
-	return error_set(error, -ETIMEDOUT, "dockerd", remedy, "it did not come up within %u s: %s",
-			 install->wanted.start_timeout_ms / 1000, words[0] ? words : last->why);
+	return error_set(error, -ETIMEDOUT, "dockerd", remedy, "it did not come up: %s",
+			 words[0] ? words : last->why);
+}
+
+/*
+ * Without an init a dockerd that died at its start has nobody else to try again; after some tries its
+ * own words say why. Returns false when it is no use to wait any longer.
+ */
+static bool keep_alive(const struct install *install, int *starts_left)
+{
+	struct service service;
+
+	docker_service(install->wanted.path, &service);
+	if (install->facts.init != INIT_NONE || process_find(service.program) > 0)
+		return true;
+	if ((*starts_left)-- == 0)
+		return false;
+	usleep(START_AGAIN_MS * 1000);
+	return service_start(install->facts.init, &service, NULL) >= 0;
 }
 
 static int driver_check(const struct install *install, struct ph_error *error)
@@ -222,11 +241,12 @@ int step_confirm(void *subject, struct ph_error *error)
 	struct install *install = subject;
 	uint64_t end_ms = clock_monotonic_ms() + install->wanted.start_timeout_ms;
 	struct ph_error last = { 0 };
+	int starts_left = START_AGAIN;
 
 	if (install->first.count == 0 && answers_as_planned(install))
 		return FLOW_UNCHANGED;
 	while (docker_ask(install->wanted.path, ASK_TIMEOUT_MS, &install->facts, &last) < 0) {
-		if (clock_monotonic_ms() >= end_ms)
+		if (clock_monotonic_ms() >= end_ms || !keep_alive(install, &starts_left))
 			return silent_error(install, &last, error);
 		usleep(ASK_POLL_MS * 1000);
 	}

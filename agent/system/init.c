@@ -181,6 +181,17 @@ static void log_rotate(const char *path)
 		rename(path, old);
 }
 
+static void pid_file_check(const struct service_pid_file *file)
+{
+	PH_AUTO_FREE char *text = NULL;
+
+	if (file_read(file->path, 64, &text, NULL, NULL) < 0)
+		return;
+	text[strspn(text, "0123456789")] = '\0';
+	if (!text[0] || !is_program(text, file->program))
+		unlink(file->path);
+}
+
 static int daemon_start(const struct service *service, struct ph_error *error)
 {
 	struct command command = { .argv = service->argv, .path = service->path };
@@ -195,6 +206,8 @@ static int daemon_start(const struct service *service, struct ph_error *error)
 	if (result < 0)
 		return result;
 	log_rotate(service->log_path);
+	for (const struct service_pid_file *file = service->pid_files; file && file->program; file++)
+		pid_file_check(file);
 	return command_detach(&command, service->log_path, error);
 }
 

@@ -16,12 +16,23 @@ enum init_system {
 	INIT_OPENRC,
 };
 
+/*
+ * A pid file that a killed daemon leaves behind. Pids are small and soon used again in a container, so
+ * the next start would take some other process for the daemon and refuse.
+ */
+struct service_pid_file {
+	const char *program; /* whose pid it should hold; NULL ends a list */
+	const char *path;
+};
+
 /* A daemon, as an init knows it and as it is started when there is none. */
 struct service {
 	const char *name;         /* "docker": the unit or init script */
 	const char *program;      /* "dockerd": the process name to look for */
 	const char *const *argv;  /* without an init: what to run; ends with NULL */
 	const char *log_path;     /* without an init: stdout and stderr, made with mode 0600 */
+	const struct service_pid_file *pid_files; /* without an init: removed before a start when the
+						     pid in them is another program's; may be NULL */
 	const char *path;         /* PATH of the commands used; NULL: COMMAND_PATH */
 };
 
