@@ -28,7 +28,7 @@ run_bed() {
 	done
 	(($#)) || bed_usage
 	JOB=$(mktemp -d "${TMPDIR:-/tmp}/phoenix-$BED.XXXXXX")
-	machine=
+	machine='' follower='' watchdog=''
 	trap 'clean_up' EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
@@ -51,42 +51,42 @@ write_job() {
 }
 
 run_machine() {
-	local deadline=$1 console=$2 status=0
+	local deadline=$1 console=$2 status=0 ended
 	[[ -z $console ]] || { tail -f "$JOB/console.log" >&2 & follower=$!; }
-	# A PID namespace: whatever ends the first process ends the whole machine, helpers included.
-	timeout --foreground -k 5 "$deadline" \
-		unshare --pid --mount --fork --kill-child --mount-proc bash -c "$(declare -f boot_bed); boot_bed" \
-		</dev/null &
+	# A PID namespace: whatever ends its first process, or this one, ends the whole machine, helpers included.
+	setpriv --pdeathsig KILL unshare --pid --mount --fork --kill-child --mount-proc \
+		bash -c "$(declare -f boot_bed); boot_bed" </dev/null &
 	machine=$!
-	wait "$machine" || status=$?
-	machine=
+	sleep "$deadline" &
+	watchdog=$!
+	wait -n -p ended "$machine" "$watchdog" || status=$?
 	if [[ -s $JOB/exit ]]; then
 		exit "$(<"$JOB/exit")"
+	elif [[ $ended == "$watchdog" ]]; then
+		explain_failure 124 "still running after its deadline of $deadline s, stopped"
 	fi
-	explain_failure "$status" "$deadline"
+	explain_failure 125 "the machine ended (status $status) before the command did"
 }
 
 explain_failure() {
-	local status=$1 deadline=$2 result=125
-	if ((status == 124 || status == 137)); then
-		result=124
-		printf '%s bed: still running after its deadline of %s s, stopped.' "$BED" "$deadline"
-	else
-		printf '%s bed: the machine ended (status %s) before the command did.' "$BED" "$status"
-	fi >&2
-	printf ' Last lines of its console:\n' >&2
-	tail -n 25 "$JOB/console.log" | tr -d '\r' | sed 's/^/| /' >&2
+	local result=$1 reason=$2
+	printf '%s bed: %s. The end of its console:\n' "$BED" "$reason" >&2
+	{
+		# The first complaint tells more than the register dump behind it.
+		grep -m 3 -n -E 'Kernel panic|BUG:|Oops' "$JOB/console.log" || true
+		tail -n 25 "$JOB/console.log"
+	} | tr -d '\r' | sed 's/^/| /' >&2
 	exit "$result"
 }
 
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {
 	trap - EXIT INT TERM HUP
-	if [[ -n ${machine:-} ]]; then
-		kill -TERM "$machine" 2>/dev/null || true
-		wait "$machine" 2>/dev/null || true
-	fi
-	[[ -z ${follower:-} ]] || kill "$follower" 2>/dev/null || true
+	local process
+	for process in $machine $follower $watchdog; do
+		kill -KILL "$process" 2>/dev/null || true
+		wait "$process" 2>/dev/null || true
+	done
 	if [[ -n ${PH_BED_KEEP_LOG:-} ]]; then
 		cp "$JOB/console.log" "$PH_BED_KEEP_LOG" || true
 	fi
