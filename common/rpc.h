@@ -81,6 +81,12 @@ int rpc_call(struct rpc *rpc, const ProtobufCServiceDescriptor *service, const c
 /* Give up a call: the peer is told, finished is called with -ECANCELED before this returns. */
 void rpc_cancel(struct rpc_call *call);
 
+/*
+ * Give up all our calls, as rpc_cancel() does: before what their handlers use goes away. Calls that
+ * the handlers make meanwhile stay.
+ */
+void rpc_cancel_all(struct rpc *rpc);
+
 /* End calls whose deadline has passed (-ETIMEDOUT; the peer is told to cancel). */
 void rpc_tick(struct rpc *rpc, uint64_t now_ms);
 

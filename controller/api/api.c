@@ -123,7 +123,7 @@ int api_open(struct registry *registry, struct api **ret_api, struct ph_error *e
 	api->registry = registry;
 	api->service.service = control_service;
 	api->service.registry = registry;
-	snprintf(address.path, sizeof(address.path), "%s/control.sock", registry->config->run_dir);
+	snprintf(address.path, sizeof(address.path), "%.90s/control.sock", registry->config->run_dir);
 	r = listener_open(registry->loop, &address, 0660, accepted, api, &api->listener, error);
 	if (r < 0) {
 		free(api);

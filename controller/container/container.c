@@ -15,6 +15,24 @@
 #include "controller/container/operation.h"
 
 #define KEY_MAXIMUM 96
+#define HEALTH_TIMEOUT_MS 10000
+
+static void health_answered(void *user, const ProtobufCMessage *reply,
+			    const struct ph_error *error)
+{
+	if (!error)
+		container_set_claimed(user, (const Phoenix__HealthReply *)reply);
+}
+
+/* A new session's claims are asked for at once, so that readiness does not wait for the next poll. */
+static void ask_health(struct container *container)
+{
+	static const struct rpc_handlers handlers = { .finished = health_answered };
+	Phoenix__HealthRequest request = PHOENIX__HEALTH_REQUEST__INIT;
+
+	agent_link_call(container->link, "Health", &request.base, HEALTH_TIMEOUT_MS, &handlers,
+			container, NULL);
+}
 
 static void agent_connected(void *user, const Phoenix__HelloRequest *hello)
 {
@@ -28,6 +46,8 @@ static void agent_connected(void *user, const Phoenix__HelloRequest *hello)
 	container_update_conditions(container);
 	if (container->operation)
 		operation_agent_connected(container->operation);
+	else
+		ask_health(container);
 }
 
 static void agent_lost(void *user, bool was_session, const struct ph_error *error)

@@ -408,8 +408,7 @@ static void agent_item(void *user, const ProtobufCMessage *item)
 {
 	struct operation *operation = user;
 
-	if (operation->agent_item)
-		operation->agent_item(operation, item);
+	operation->agent_item(operation, item);
 }
 
 static void agent_replied(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
@@ -434,8 +433,9 @@ static void agent_replied(void *user, const ProtobufCMessage *reply, const struc
 
 void operation_agent_connected(struct operation *operation)
 {
-	static const struct rpc_handlers handlers = { .item = agent_item,
-						      .finished = agent_replied };
+	/* An item handler is what makes a call a stream. */
+	const struct rpc_handlers handlers = { .item = operation->agent_item ? agent_item : NULL,
+					       .finished = agent_replied };
 
 	if (!operation->agent_method || operation->agent_call)
 		return;

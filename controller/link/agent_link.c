@@ -278,8 +278,10 @@ void agent_link_close(struct agent_link *link)
 	link->is_closing = true;
 	listener_close(link->listener);
 	link->listener = NULL;
-	if (link->channel)
-		channel_close(link->channel);
-	else
+	if (!link->channel) {
 		free_link(link);
+		return;
+	}
+	rpc_cancel_all(channel_rpc(link->channel)); /* while what their handlers use still lives */
+	channel_close(link->channel);
 }

@@ -76,5 +76,8 @@ int agent_link_call(struct agent_link *link, const char *method, const ProtobufC
 /* Drop the session, if any; lost() follows. */
 void agent_link_drop(struct agent_link *link);
 
-/* Stop listening, drop the session without telling, free once the loop has let go. NULL is fine. */
+/*
+ * Stop listening, end all calls with -ECANCELED before this returns, drop the session without
+ * telling, free once the loop has let go. NULL is fine.
+ */
 void agent_link_close(struct agent_link *link);

@@ -1,0 +1,577 @@
+/*
+ * phoenixd's flows against a fake phoenix-host and fake agents that speak the real protocol over
+ * real sockets on one loop: the failure walk over apply, resume after a crash at every step, lost
+ * agents, and what may never happen, an unconfined container that counts as ready.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/str.h"
+#include "controller/container/container.h"
+#include "controller/container/operation.h"
+#include "controller/container/verify.h"
+#include "tests/support/cmocka.h"
+#include "tests/support/fake_agent.h"
+#include "tests/support/fake_host.h"
+#include "tests/support/scratch.h"
+
+#define PATIENCE_MS 20000 /* a test that waits longer than this has hung */
+
+struct world {
+	struct scratch scratch;
+	uv_loop_t loop;
+	struct config config;
+	struct fake_host host;
+	struct fake_agent agent;
+	struct registry *registry;
+	struct operation_watcher watcher;
+	bool has_ended, changed;
+	struct ph_error error;      /* how the watched operation ended */
+	unsigned int steps_changed; /* steps that reported DONE */
+	char last_step[48];
+	char kill_at[48];           /* stop the loop when this step has started */
+	bool is_killed;
+};
+
+/* ---- the loop ---- */
+
+static void patience_lost(uv_timer_t *timer)
+{
+	struct world *world = timer->data;
+
+	fail_msg("nothing happened for %d ms after step %s", PATIENCE_MS, world->last_step);
+}
+
+/* Run the loop until a condition holds. */
+static void run_until(struct world *world, bool (*holds)(struct world *world))
+{
+	uv_timer_t patience;
+
+	uv_timer_init(&world->loop, &patience);
+	patience.data = world;
+	uv_timer_start(&patience, patience_lost, PATIENCE_MS, 0);
+	while (!holds(world))
+		uv_run(&world->loop, UV_RUN_ONCE);
+	uv_close((uv_handle_t *)&patience, NULL);
+	uv_run(&world->loop, UV_RUN_NOWAIT);
+}
+
+static bool has_ended(struct world *world)
+{
+	return world->has_ended;
+}
+
+static bool is_adopted(struct world *world)
+{
+	return world->registry->is_adopted;
+}
+
+static bool is_killed_or_ended(struct world *world)
+{
+	return world->is_killed || world->has_ended;
+}
+
+/* ---- the world ---- */
+
+static void open_registry(struct world *world)
+{
+	struct ph_error error;
+
+	if (registry_open(&world->loop, &world->config, &world->registry, &error) < 0)
+		fail_msg("registry: %s", error.why);
+	run_until(world, is_adopted);
+}
+
+/* What kill -9 leaves: the store, phoenix-host and the agents; no goodbye to anybody. */
+static void close_registry(struct world *world)
+{
+	registry_close(world->registry);
+	world->registry = NULL;
+	for (int i = 0; i < 20; i++)
+		uv_run(&world->loop, UV_RUN_NOWAIT);
+}
+
+static struct world *world_new(void)
+{
+	struct world *world = ph_alloc(sizeof(*world));
+	char path[320];
+
+	log_set_level(LOG_LEVEL_ERROR + 1);
+	scratch_init(&world->scratch);
+	chmod(world->scratch.path, 0711); /* agents come with the ids of their containers */
+	uv_loop_init(&world->loop);
+	config_init(&world->config);
+	text_copy(world->config.run_dir, sizeof(world->config.run_dir), world->scratch.path);
+	text_copy(world->config.state_dir, sizeof(world->config.state_dir), world->scratch.path);
+	snprintf(path, sizeof(path), "%s/db", world->scratch.path);
+	mkdir(path, 0700);
+	world->host.apparmor = true;
+	world->host.image = "bookworm";
+	world->host.agent = &world->agent;
+	fake_host_open(&world->host, &world->loop, world->scratch.path);
+	open_registry(world);
+	return world;
+}
+
+static void world_free(struct world *world)
+{
+	if (world->registry)
+		registry_close(world->registry);
+	fake_agent_kill_all(&world->agent);
+	fake_host_close(&world->host);
+	uv_run(&world->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&world->loop), 0);
+	scratch_fini(&world->scratch);
+	free(world);
+}
+
+/* ---- operations ---- */
+
+static void progress(void *user, const Phoenix__Progress *message)
+{
+	struct world *world = user;
+
+	if (message->state == PHOENIX__PROGRESS__STATE__DONE)
+		world->steps_changed++;
+	if (message->state != PHOENIX__PROGRESS__STATE__STARTED)
+		return;
+	text_copy(world->last_step, sizeof(world->last_step), message->step);
+	if (world->kill_at[0] && text_equal(world->kill_at, message->step))
+		world->is_killed = true;
+}
+
+static void ended(void *user, const char *name, bool changed, const struct ph_error *error)
+{
+	struct world *world = user;
+
+	world->has_ended = true;
+	world->changed = changed;
+	world->error = error ? *error : (struct ph_error){ 0 };
+}
+
+static struct container *find_or_make(struct world *world, const Phoenix__ContainerSpec *spec,
+				      bool *ret_is_new)
+{
+	struct container *container = registry_find(world->registry, spec->name);
+	Phoenix__ContainerRecord record = PHOENIX__CONTAINER_RECORD__INIT;
+
+	*ret_is_new = !container;
+	if (container)
+		return container;
+	record.spec = (Phoenix__ContainerSpec *)spec;
+	record.phase = (char *)CONTAINER_PHASE_PREPARING;
+	container = container_new(world->registry, MESSAGE_COPY(&record));
+	registry_add(world->registry, container);
+	return container;
+}
+
+static void begin(struct world *world, const struct operation_type *type, const char *name)
+{
+	Phoenix__ContainerSpec spec = PHOENIX__CONTAINER_SPEC__INIT;
+	struct container *container;
+	struct ph_error error;
+	bool is_new = false;
+
+	spec.name = (char *)name;
+	spec.image = (char *)"bookworm";
+	spec.storage_driver = (char *)"fuse-overlayfs";
+	spec.docker_source = (char *)"distribution";
+	container = find_or_make(world, &spec, &is_new);
+	world->watcher = (struct operation_watcher){ .progress = progress, .ended = ended,
+						     .user = world };
+	world->has_ended = world->changed = world->is_killed = false;
+	world->steps_changed = 0;
+	world->last_step[0] = '\0';
+	if (operation_start(container, type, type == &operation_apply ? &spec : NULL, is_new,
+			    &world->watcher, &error) < 0)
+		fail_msg("start: %s", error.why);
+}
+
+static void apply(struct world *world, const char *name)
+{
+	begin(world, &operation_apply, name);
+	run_until(world, has_ended);
+}
+
+static void remove_container(struct world *world, const char *name)
+{
+	begin(world, &operation_remove, name);
+	run_until(world, has_ended);
+}
+
+static bool store_is_empty(struct world *world)
+{
+	STORE_AUTO_LIST struct store_list list = { 0 };
+
+	assert_int_equal(store_list(world->registry->store, "", &list, NULL), 0);
+	return list.count == 0;
+}
+
+/* ---- tests ---- */
+
+static void test_apply_twice(void **state)
+{
+	struct world *world = world_new();
+	struct container *container;
+	unsigned int writes;
+
+	apply(world, "web1");
+	assert_int_equal(world->error.code, 0);
+	assert_true(world->changed);
+	container = registry_find(world->registry, "web1");
+	assert_true(container_is(container, CONTAINER_PHASE_RUNNING));
+	assert_true(container_is_ready(container));
+	assert_int_equal(world->agent.installs, 1);
+	assert_int_equal(world->agent.verifies, 1);
+	assert_int_equal(world->agent.resumes, 1);
+
+	writes = world->host.writes;
+	apply(world, "web1");
+	assert_int_equal(world->error.code, 0);
+	assert_false(world->changed);
+	assert_int_equal(world->steps_changed, 0);
+	assert_int_equal(world->host.writes, writes);
+	assert_int_equal(world->agent.installs, 1);
+	assert_int_equal(world->agent.verifies, 1);
+
+	remove_container(world, "web1");
+	assert_int_equal(world->error.code, 0);
+	assert_null(registry_find(world->registry, "web1"));
+	assert_true(fake_host_is_empty(&world->host));
+	assert_true(store_is_empty(world));
+	world_free(world);
+}
+
+/* Verbs in the order of the flow; each fails before and after its work. */
+static const struct {
+	const char *verb;
+	bool after;
+	const char *step;
+} walk[] = {
+	{ "NetworkEnsure", false, "network" },    { "NetworkEnsure", true, "network" },
+	{ "ConfineEnsure", false, "confinement" }, { "ConfineEnsure", true, "confinement" },
+	{ "ContainerCreate", false, "create" },   { "ContainerCreate", true, "create" },
+	{ "ContainerStart", false, "start" },     { "ContainerStart", true, "start" },
+	{ "ContainerObserve", false, "start" },
+};
+
+static void test_failure_walk(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(walk); i++) {
+		struct world *world = world_new();
+
+		world->host.fail_verb = walk[i].verb;
+		world->host.fail_after = walk[i].after;
+		world->host.fail_count = 1;
+		apply(world, "web1");
+		if (world->error.code != -EIO || !text_equal(world->error.step, walk[i].step) ||
+		    !world->error.remedy[0] || !world->error.where[0])
+			fail_msg("%s: code %d step '%s' where '%s'", walk[i].verb,
+				 world->error.code, world->error.step, world->error.where);
+		if (!fake_host_is_empty(&world->host) || !store_is_empty(world) ||
+		    registry_find(world->registry, "web1"))
+			fail_msg("%s: something is left", walk[i].verb);
+
+		apply(world, "web1"); /* and nothing stands in the way of the next try */
+		assert_int_equal(world->error.code, 0);
+		world_free(world);
+	}
+}
+
+static void test_unconfined_is_stopped(void **state)
+{
+	struct world *world = world_new();
+
+	world->host.off_label = true;
+	apply(world, "web1");
+	assert_int_equal(world->error.code, -EPERM);
+	assert_string_equal(world->error.step, "check confinement");
+	assert_non_null(strstr(world->error.why, "pid 9 (sh)"));
+	assert_true(fake_host_is_empty(&world->host));
+	world_free(world);
+}
+
+static void test_push_that_keeps_failing(void **state)
+{
+	struct world *world = world_new();
+
+	world->host.fail_verb = "AgentPush";
+	world->host.fail_count = 100;
+	apply(world, "web1");
+	assert_string_equal(world->error.step, "start agent");
+	assert_true(fake_host_is_empty(&world->host));
+	world_free(world);
+}
+
+/* From the install on a failure leaves the container for the operator, and apply goes on. */
+static void test_install_failure_keeps_the_container(void **state)
+{
+	struct world *world = world_new();
+	struct container *container;
+
+	world->agent.fail_install = true;
+	apply(world, "web1");
+	assert_int_equal(world->error.code, -ENETUNREACH);
+	assert_string_equal(world->error.remedy, "check the network");
+	container = registry_find(world->registry, "web1");
+	assert_non_null(container);
+	assert_true(container_is(container, CONTAINER_PHASE_FAILED));
+	assert_false(container_is_ready(container));
+
+	world->agent.fail_install = false;
+	apply(world, "web1");
+	assert_int_equal(world->error.code, 0);
+	assert_true(container_is_ready(container));
+	world_free(world);
+}
+
+static void test_verify_failure(void **state)
+{
+	struct world *world = world_new();
+	struct container *container;
+
+	world->agent.fail_verify = true;
+	apply(world, "web1");
+	assert_int_equal(world->error.code, -EBADE);
+	assert_string_equal(world->error.where, "storage.whiteout");
+	container = registry_find(world->registry, "web1");
+	assert_false(container_is_ready(container));
+	assert_false(container->record->verify->passed);
+
+	world->agent.fail_verify = false;
+	begin(world, &operation_verify, "web1");
+	run_until(world, has_ended);
+	assert_int_equal(world->error.code, 0);
+	assert_true(container_is_ready(container));
+	world_free(world);
+}
+
+static bool agent_is_back(struct world *world)
+{
+	return container_is_connected(registry_find(world->registry, "web1"));
+}
+
+static bool agent_is_gone(struct world *world)
+{
+	return !agent_is_back(world);
+}
+
+static void test_killed_agent_comes_back(void **state)
+{
+	struct world *world = world_new();
+	uint64_t killed;
+
+	apply(world, "web1");
+	killed = clock_monotonic_ms();
+	fake_agent_kill(&world->agent, "web1");
+	run_until(world, agent_is_gone);
+	run_until(world, agent_is_back);
+	print_message("agent back after %llu ms\n",
+		      (unsigned long long)(clock_monotonic_ms() - killed));
+	world_free(world);
+}
+
+static bool is_installing(struct world *world)
+{
+	return text_equal(world->last_step, "install docker");
+}
+
+static void test_agent_lost_during_install(void **state)
+{
+	struct world *world = world_new();
+
+	world->agent.hang_install = true;
+	begin(world, &operation_apply, "web1");
+	run_until(world, is_installing);
+	for (int i = 0; i < 20; i++)
+		uv_run(&world->loop, UV_RUN_NOWAIT);
+	world->agent.hang_install = false;
+	fake_agent_kill(&world->agent, "web1");
+	run_until(world, has_ended);
+	assert_int_equal(world->error.code, 0);
+	assert_int_equal(world->agent.installs, 1);
+	world_free(world);
+}
+
+/* phoenix-host dies while it is being asked: the verb is asked again of the next one. */
+static void test_host_restart(void **state)
+{
+	struct world *world = world_new();
+
+	begin(world, &operation_apply, "web1");
+	fake_host_close(&world->host);
+	for (int i = 0; i < 50; i++)
+		uv_run(&world->loop, UV_RUN_NOWAIT);
+	assert_false(world->has_ended);
+	fake_host_open(&world->host, &world->loop, world->scratch.path);
+	run_until(world, has_ended);
+	assert_int_equal(world->error.code, 0);
+	world_free(world);
+}
+
+static const char *const steps[] = { "reserve", "network", "confinement", "create", "start",
+				     "check confinement", "start agent", "install docker",
+				     "verify", "finish" };
+
+static bool is_running_again(struct world *world)
+{
+	struct container *container = registry_find(world->registry, "web1");
+
+	return container && container_is(container, CONTAINER_PHASE_RUNNING) &&
+	       !world->registry->operations && container_is_ready(container);
+}
+
+/* Killed at each step, the next phoenixd finishes, and what was done is not done again. */
+static void test_crash_at_every_step(void **state)
+{
+	for (size_t i = 1; i < ARRAY_LENGTH(steps); i++) {
+		struct world *world = world_new();
+
+		text_copy(world->kill_at, sizeof(world->kill_at), steps[i]);
+		begin(world, &operation_apply, "web1");
+		run_until(world, is_killed_or_ended);
+		if (!world->is_killed)
+			fail_msg("%s: the step was never reached", steps[i]);
+		close_registry(world);
+		open_registry(world);
+		run_until(world, is_running_again);
+		assert_int_equal(world->agent.installs, 1);
+		assert_true(container_is_ready(registry_find(world->registry, "web1")));
+		remove_container(world, "web1");
+		if (!fake_host_is_empty(&world->host) || !store_is_empty(world))
+			fail_msg("%s: something is left", steps[i]);
+		world_free(world);
+	}
+}
+
+/* A container that was deleted behind our back is made again by apply. */
+static void test_deleted_behind_our_back(void **state)
+{
+	struct world *world = world_new();
+
+	apply(world, "web1");
+	fake_host_find(&world->host, "web1")->exists = false;
+	fake_agent_kill(&world->agent, "web1");
+	run_until(world, agent_is_gone);
+	world->host.fail_verb = "AgentPush"; /* nobody can be pushed into what is not there */
+	world->host.fail_count = 1;
+	apply(world, "web1");
+	assert_int_equal(world->error.code, 0);
+	assert_true(world->changed);
+	assert_true(container_is_ready(registry_find(world->registry, "web1")));
+	world_free(world);
+}
+
+static void test_second_operation_is_refused(void **state)
+{
+	struct world *world = world_new();
+	struct container *container;
+	struct ph_error error;
+
+	world->agent.hang_install = true;
+	begin(world, &operation_apply, "web1");
+	run_until(world, is_installing);
+	container = registry_find(world->registry, "web1");
+	assert_int_equal(operation_start(container, &operation_remove, NULL, false, NULL, &error),
+			 -EBUSY);
+	assert_true(error.remedy[0]);
+	world_free(world);
+}
+
+static void test_last_one_takes_the_shared_things_along(void **state)
+{
+	struct world *world = world_new();
+
+	apply(world, "web1");
+	apply(world, "web2");
+	assert_string_not_equal(fake_host_find(&world->host, "web1")->address,
+				fake_host_find(&world->host, "web2")->address);
+	assert_int_not_equal(fake_host_find(&world->host, "web1")->first_id,
+			     fake_host_find(&world->host, "web2")->first_id);
+	remove_container(world, "web1");
+	assert_true(world->host.network);
+	assert_true(world->host.profile);
+	remove_container(world, "web2");
+	assert_true(fake_host_is_empty(&world->host));
+	world_free(world);
+}
+
+/* ---- the verdict ---- */
+
+static const struct {
+	const char *name;
+	bool best_effort;
+	const char *profile;
+	bool has_seen;
+	unsigned int processes, off_label;
+	const char *nested_label; /* NULL: no nested process was seen */
+	bool passed;
+} verdicts[] = {
+	{ "confined", false, "p", true, 5, 0, "p (enforce)", true },
+	{ "nested unconfined", false, "p", true, 5, 0, "unconfined", false },
+	{ "nested complains only", false, "p", true, 5, 0, "p (complain)", false },
+	{ "nested not seen", false, "p", true, 5, 0, NULL, false },
+	{ "host did not look", false, "p", false, 0, 0, NULL, false },
+	{ "one process off label", false, "p", true, 5, 1, "p (enforce)", false },
+	{ "no process", false, "p", true, 0, 0, "p (enforce)", false },
+	{ "no AppArmor, best effort", true, "", true, 5, 0, NULL, true },
+	{ "no AppArmor, required", false, "", true, 5, 0, NULL, false },
+};
+
+static void test_verdicts(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(verdicts); i++) {
+		Phoenix__VerifyReport *report;
+		Phoenix__VerifyReport empty = PHOENIX__VERIFY_REPORT__INIT;
+		Phoenix__ContainerSpec spec = PHOENIX__CONTAINER_SPEC__INIT;
+		Phoenix__ContainerObservation observed = PHOENIX__CONTAINER_OBSERVATION__INIT;
+		Phoenix__Pair pair = PHOENIX__PAIR__INIT, *pairs[] = { &pair };
+
+		report = MESSAGE_COPY(&empty);
+		spec.confinement = verdicts[i].best_effort ?
+					   PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT :
+					   PHOENIX__CONFINEMENT__CONFINEMENT_REQUIRED;
+		observed.processes = verdicts[i].processes;
+		observed.processes_off_label = verdicts[i].off_label;
+		pair.key = (char *)"7 agent";
+		pair.value = (char *)(verdicts[i].nested_label ? verdicts[i].nested_label : "");
+		observed.n_nested = verdicts[i].nested_label ? 1 : 0;
+		observed.nested = pairs;
+		verify_judge(report, &spec, verdicts[i].profile,
+			     verdicts[i].has_seen ? &observed : NULL);
+		if (report->passed != verdicts[i].passed)
+			fail_msg("%s", verdicts[i].name);
+		message_free(report);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_apply_twice),
+		cmocka_unit_test(test_failure_walk),
+		cmocka_unit_test(test_unconfined_is_stopped),
+		cmocka_unit_test(test_push_that_keeps_failing),
+		cmocka_unit_test(test_install_failure_keeps_the_container),
+		cmocka_unit_test(test_verify_failure),
+		cmocka_unit_test(test_killed_agent_comes_back),
+		cmocka_unit_test(test_agent_lost_during_install),
+		cmocka_unit_test(test_host_restart),
+		cmocka_unit_test(test_crash_at_every_step),
+		cmocka_unit_test(test_deleted_behind_our_back),
+		cmocka_unit_test(test_second_operation_is_refused),
+		cmocka_unit_test(test_last_one_takes_the_shared_things_along),
+		cmocka_unit_test(test_verdicts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

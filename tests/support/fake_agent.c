@@ -1,0 +1,265 @@
+#include "tests/support/fake_agent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/channel.h"
+#include "common/memory.h"
+#include "common/str.h"
+#include "proto/agent.pb-c.h"
+
+struct fake_agent_session {
+	Phoenix__Agent_Service service; /* first */
+	struct fake_agent *agent;
+	struct fake_agent_session **place; /* in agent->sessions */
+	struct channel *channel;
+	char name[64];
+	char boot_id[64];
+	struct rpc_request *hanging; /* an Install that never ends, or a Verify that is held */
+	Phoenix__VerifyItem_Closure verify_reply;
+};
+
+static struct fake_agent_session *session_of(Phoenix__Agent_Service *service)
+{
+	return (struct fake_agent_session *)service;
+}
+
+static void agent__describe(Phoenix__Agent_Service *service,
+			    const Phoenix__DescribeRequest *input,
+			    Phoenix__DescribeReply_Closure reply, void *request)
+{
+	Phoenix__DescribeReply answer = PHOENIX__DESCRIBE_REPLY__INIT;
+
+	answer.distribution = (char *)"debian";
+	reply(&answer, request);
+}
+
+static void hang_ended(void *user)
+{
+	struct fake_agent_session *session = user;
+
+	rpc_end(session->hanging);
+	session->hanging = NULL;
+}
+
+static void agent__install(Phoenix__Agent_Service *service, const Phoenix__InstallRequest *input,
+			   Phoenix__InstallItem_Closure reply, void *request)
+{
+	struct fake_agent_session *session = session_of(service);
+	struct fake_agent *agent = session->agent;
+	Phoenix__InstallItem item = PHOENIX__INSTALL_ITEM__INIT;
+	Phoenix__Progress progress = PHOENIX__PROGRESS__INIT;
+	Phoenix__Pair version = PHOENIX__PAIR__INIT;
+	Phoenix__Pair *versions[] = { &version };
+	struct ph_error error;
+
+	progress.step = (char *)"fetch";
+	item.progress = &progress;
+	reply(&item, request);
+	if (agent->hang_install) {
+		session->hanging = request;
+		rpc_request_on_cancel(request, hang_ended, session);
+		return;
+	}
+	if (agent->fail_install) {
+		error_set(&error, -ENETUNREACH, "deb.example.org", "check the network",
+			  "no route to the mirror");
+		error_step(&error, "fetch");
+		rpc_fail(request, &error);
+		return;
+	}
+	version.key = (char *)"docker.io";
+	version.value = (char *)"20.10";
+	item = (Phoenix__InstallItem)PHOENIX__INSTALL_ITEM__INIT;
+	item.summary = true;
+	item.changed = !agent->installed;
+	item.n_versions = 1;
+	item.versions = versions;
+	agent->installs += !agent->installed;
+	agent->installed = true;
+	reply(&item, request);
+	rpc_end(request);
+}
+
+static void send_check(Phoenix__VerifyItem_Closure reply, void *request, Phoenix__Check *check)
+{
+	Phoenix__VerifyItem item = PHOENIX__VERIFY_ITEM__INIT;
+
+	item.check = check;
+	reply(&item, request);
+}
+
+static void finish_verify(struct fake_agent *agent, Phoenix__VerifyItem_Closure reply,
+			  void *request)
+{
+	Phoenix__VerifyItem item = PHOENIX__VERIFY_ITEM__INIT;
+	Phoenix__VerifyReport report = PHOENIX__VERIFY_REPORT__INIT;
+	Phoenix__Check check = PHOENIX__CHECK__INIT;
+	Phoenix__Check *checks[] = { &check };
+	Phoenix__Pair fact = PHOENIX__PAIR__INIT;
+	Phoenix__Pair *facts[] = { &fact };
+
+	check.id = (char *)"storage.whiteout";
+	check.expected = (char *)"hidden";
+	check.got = (char *)(agent->fail_verify ? "visible" : "hidden");
+	check.remedy = (char *)"use another driver";
+	check.status = agent->fail_verify ? PHOENIX__CHECK__STATUS__FAIL :
+					    PHOENIX__CHECK__STATUS__PASS;
+	check.observed = true; /* a lie */
+	fact.key = (char *)"docker";
+	fact.value = (char *)(agent->input ? agent->input : "1");
+	report.passed = true; /* the agent's verdict does not count */
+	report.n_checks = 1;
+	report.checks = checks;
+	report.n_facts = 1;
+	report.facts = facts;
+	item.report = &report;
+	reply(&item, request);
+	rpc_end(request);
+}
+
+static void agent__verify(Phoenix__Agent_Service *service, const Phoenix__VerifyRequest *input,
+			  Phoenix__VerifyItem_Closure reply, void *request)
+{
+	struct fake_agent *agent = session_of(service)->agent;
+	Phoenix__Check check = PHOENIX__CHECK__INIT;
+
+	agent->verifies++;
+	check.id = (char *)"docker.nested-running";
+	check.status = PHOENIX__CHECK__STATUS__PASS;
+	send_check(reply, request, &check);
+	/* Held: the report follows with Resume, as from a real agent. */
+	session_of(service)->verify_reply = reply;
+	session_of(service)->hanging = request;
+	rpc_request_on_cancel(request, hang_ended, session_of(service));
+}
+
+static void agent__resume(Phoenix__Agent_Service *service, const Phoenix__ResumeRequest *input,
+			  Phoenix__ResumeReply_Closure reply, void *request)
+{
+	struct fake_agent_session *session = session_of(service);
+	Phoenix__ResumeReply answer = PHOENIX__RESUME_REPLY__INIT;
+	struct rpc_request *held = session->hanging;
+
+	session->agent->resumes++;
+	reply(&answer, request);
+	session->hanging = NULL;
+	if (held) {
+		rpc_request_on_cancel(held, NULL, NULL);
+		finish_verify(session->agent, session->verify_reply, held);
+	}
+}
+
+static void agent__health(Phoenix__Agent_Service *service, const Phoenix__HealthRequest *input,
+			  Phoenix__HealthReply_Closure reply, void *request)
+{
+	struct fake_agent *agent = session_of(service)->agent;
+	Phoenix__HealthReply answer = PHOENIX__HEALTH_REPLY__INIT;
+	Phoenix__Pair pair = PHOENIX__PAIR__INIT;
+	Phoenix__Pair *pairs[] = { &pair };
+
+	pair.key = (char *)"docker";
+	pair.value = (char *)(agent->input ? agent->input : "1");
+	answer.n_inputs = 1;
+	answer.inputs = pairs;
+	reply(&answer, request);
+}
+
+static void channel_closed(void *user, const struct ph_error *error)
+{
+	struct fake_agent_session *session = user;
+
+	if (*session->place == session)
+		*session->place = NULL;
+	free(session);
+}
+
+static void greeted(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
+{
+}
+
+static void say_hello(struct fake_agent_session *session)
+{
+	static const struct rpc_handlers handlers = { .finished = greeted };
+	Phoenix__HelloRequest hello = PHOENIX__HELLO_REQUEST__INIT;
+
+	hello.protocol = 1;
+	hello.protocol_oldest = 1;
+	hello.version = (char *)"fake";
+	hello.boot_id = session->boot_id;
+	channel_call(session->channel, &phoenix__controller__descriptor, "Hello", &hello.base,
+		     5000, &handlers, session, NULL);
+}
+
+/* The kernel notes the credentials of the moment of connect(). */
+static int connect_as(const struct address *address, uid_t uid)
+{
+	uid_t own = geteuid();
+	int fd;
+
+	if (seteuid(uid) < 0) {
+		perror("fake agent: seteuid (run the tests as root)");
+		abort();
+	}
+	fd = address_connect(address);
+	if (seteuid(own) < 0)
+		abort();
+	return fd;
+}
+
+void fake_agent_start(struct fake_agent *agent, uv_loop_t *loop, const char *run_dir,
+		      const char *name, const char *boot_id, uid_t uid)
+{
+	static const char *const streaming[] = { "Install", "Verify", NULL };
+	static const Phoenix__Agent_Service service = PHOENIX__AGENT__INIT(agent__);
+	struct fake_agent_session *session = ph_alloc(sizeof(*session));
+	struct address address = { .family = ADDRESS_UNIX };
+	struct channel_config config = { .streaming = streaming,
+					 .closed = channel_closed,
+					 .user = session };
+	size_t i = 0;
+	int fd;
+
+	fake_agent_kill(agent, name);
+	while (agent->sessions[i])
+		if (++i == FAKE_AGENTS)
+			abort();
+	session->service = service;
+	session->agent = agent;
+	session->place = &agent->sessions[i];
+	text_copy(session->name, sizeof(session->name), name);
+	text_copy(session->boot_id, sizeof(session->boot_id), boot_id);
+	snprintf(address.path, sizeof(address.path), "%.38s/agents/%.49s/agent.sock", run_dir,
+		 name);
+	config.service = &session->service.base;
+	fd = connect_as(&address, uid);
+	if (fd < 0 || channel_open(loop, fd, &config, &session->channel) < 0) {
+		free(session);
+		return;
+	}
+	agent->sessions[i] = session;
+	if (!agent->silent)
+		say_hello(session);
+}
+
+void fake_agent_kill(struct fake_agent *agent, const char *name)
+{
+	for (size_t i = 0; i < FAKE_AGENTS; i++) {
+		struct fake_agent_session *session = agent->sessions[i];
+
+		if (!session || !text_equal(session->name, name))
+			continue;
+		agent->sessions[i] = NULL;
+		channel_close(session->channel);
+	}
+}
+
+void fake_agent_kill_all(struct fake_agent *agent)
+{
+	for (size_t i = 0; i < FAKE_AGENTS; i++)
+		if (agent->sessions[i])
+			fake_agent_kill(agent, agent->sessions[i]->name);
+}

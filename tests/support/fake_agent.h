@@ -1,0 +1,38 @@
+/*
+ * Agents without containers: connect to a container's agent socket on the test's own loop, say
+ * hello, and answer the Agent calls as told. Behaves like a pushed agent as far as phoenixd can see.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <uv.h>
+
+#define FAKE_AGENTS 8
+
+struct fake_agent_session;
+
+struct fake_agent {
+	struct fake_agent_session *sessions[FAKE_AGENTS];
+	bool silent;             /* connects, but never says hello */
+	bool fail_install;       /* Install fails at its own step "fetch" */
+	bool fail_verify;        /* a check of Verify fails */
+	bool hang_install;       /* Install never ends by itself */
+	bool installed;          /* Docker is there: Install reports no change */
+	unsigned int installs;   /* Install calls that did something */
+	unsigned int verifies;
+	unsigned int resumes;    /* nested containers released by the controller */
+	const char *input;       /* value of the one health input; NULL: "1" */
+};
+
+/*
+ * Start an agent for a container, after ending the one it had. It connects with the effective uid
+ * given, the container's first id, which needs root unless that is who we are.
+ */
+void fake_agent_start(struct fake_agent *agent, uv_loop_t *loop, const char *run_dir,
+		      const char *name, const char *boot_id, uid_t uid);
+
+/* Kill the agent of a container; nothing when it has none. */
+void fake_agent_kill(struct fake_agent *agent, const char *name);
+
+/* Kill all. */
+void fake_agent_kill_all(struct fake_agent *agent);

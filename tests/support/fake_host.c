@@ -1,0 +1,376 @@
+#include "tests/support/fake_host.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "common/str.h"
+#include "tests/support/fake_agent.h"
+
+#define PROFILE "lxc-phoenix-v2"
+
+static struct fake_host *host_of(Phoenix__Host_Service *service)
+{
+	return (struct fake_host *)service;
+}
+
+/* Whether this verb is to fail now; the request is then finished. */
+static bool fails(struct fake_host *host, const char *verb, void *request)
+{
+	struct ph_error error;
+
+	if (!host->fail_verb || !host->fail_count || strcmp(host->fail_verb, verb) != 0)
+		return false;
+	host->fail_count--;
+	error_set(&error, -EIO, "/fake", "look at the fake", "told to fail");
+	error_prefix(&error, "%s", verb);
+	rpc_fail(request, &error);
+	return true;
+}
+
+#define FAIL_BEFORE(verb)                                                                          \
+	do {                                                                                       \
+		host->calls++;                                                                     \
+		if (!host->fail_after && fails(host, verb, request))                               \
+			return;                                                                    \
+	} while (0)
+
+#define FAIL_AFTER(verb)                                                                           \
+	do {                                                                                       \
+		if (host->fail_after && fails(host, verb, request))                                \
+			return;                                                                    \
+	} while (0)
+
+#define VERB(name, request_type, reply_type)                                                       \
+	static void host__##name(Phoenix__Host_Service *service,                                   \
+				 const Phoenix__##request_type *input,                             \
+				 Phoenix__##reply_type##_Closure reply, void *request)
+
+struct fake_container *fake_host_find(struct fake_host *host, const char *name)
+{
+	for (size_t i = 0; i < FAKE_CONTAINERS; i++)
+		if (host->containers[i].exists && text_equal(host->containers[i].name, name))
+			return &host->containers[i];
+	return NULL;
+}
+
+bool fake_host_is_empty(const struct fake_host *host)
+{
+	for (size_t i = 0; i < FAKE_CONTAINERS; i++)
+		if (host->containers[i].exists)
+			return false;
+	return !host->network && !host->profile;
+}
+
+static void set(struct fake_host *host, bool *thing, bool value, int *ret_changed)
+{
+	*ret_changed = *thing != value;
+	host->writes += *thing != value;
+	*thing = value;
+}
+
+VERB(probe, ProbeRequest, ProbeReply)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ProbeReply answer = PHOENIX__PROBE_REPLY__INIT;
+	Phoenix__IdRange range = PHOENIX__ID_RANGE__INIT;
+	Phoenix__IdRange *ranges[] = { &range };
+
+	FAIL_BEFORE("Probe");
+	range.first = 0; /* the fake agents are processes of the test's own user */
+	range.count = 100 * 65536;
+	answer.apparmor = host->apparmor;
+	answer.apparmor_reason = (char *)(host->apparmor ? "" : "a fake kernel without AppArmor");
+	answer.apparmor_remedy = (char *)"write confinement: best-effort";
+	answer.n_id_ranges = 1;
+	answer.id_ranges = ranges;
+	reply(&answer, request);
+}
+
+VERB(image_import, ImageImportRequest, ImageReply)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ImageReply answer = PHOENIX__IMAGE_REPLY__INIT;
+	Phoenix__Image image = PHOENIX__IMAGE__INIT;
+
+	FAIL_BEFORE("ImageImport");
+	image.name = input->name;
+	image.source = input->source;
+	answer.image = &image;
+	answer.changed = true;
+	reply(&answer, request);
+}
+
+VERB(image_remove, ImageNameRequest, ImageReply)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ImageReply answer = PHOENIX__IMAGE_REPLY__INIT;
+
+	FAIL_BEFORE("ImageRemove");
+	answer.changed = true;
+	reply(&answer, request);
+}
+
+VERB(image_list, ImageListRequest, ImageListReply)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ImageListReply answer = PHOENIX__IMAGE_LIST_REPLY__INIT;
+	Phoenix__Image image = PHOENIX__IMAGE__INIT;
+	Phoenix__Image *images[] = { &image };
+
+	FAIL_BEFORE("ImageList");
+	image.name = (char *)host->image;
+	answer.n_images = host->image ? 1 : 0;
+	answer.images = images;
+	reply(&answer, request);
+}
+
+VERB(network_ensure, NetworkEnsureRequest, NetworkReply)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__NetworkReply answer = PHOENIX__NETWORK_REPLY__INIT;
+
+	FAIL_BEFORE("NetworkEnsure");
+	set(host, &host->network, true, &answer.changed);
+	FAIL_AFTER("NetworkEnsure");
+	reply(&answer, request);
+}
+
+VERB(network_remove, NetworkRemoveRequest, NetworkReply)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__NetworkReply answer = PHOENIX__NETWORK_REPLY__INIT;
+
+	FAIL_BEFORE("NetworkRemove");
+	set(host, &host->network, false, &answer.changed);
+	reply(&answer, request);
+}
+
+VERB(confine_ensure, ConfineEnsureRequest, ConfineReply)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ConfineReply answer = PHOENIX__CONFINE_REPLY__INIT;
+
+	FAIL_BEFORE("ConfineEnsure");
+	if (host->apparmor) {
+		set(host, &host->profile, true, &answer.changed);
+		answer.profile = (char *)PROFILE;
+	}
+	FAIL_AFTER("ConfineEnsure");
+	reply(&answer, request);
+}
+
+VERB(confine_remove, ConfineRemoveRequest, ConfineReply)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ConfineReply answer = PHOENIX__CONFINE_REPLY__INIT;
+
+	FAIL_BEFORE("ConfineRemove");
+	set(host, &host->profile, false, &answer.changed);
+	reply(&answer, request);
+}
+
+static void observe(struct fake_host *host, const char *name,
+		    Phoenix__ContainerObservation *ret_observed)
+{
+	const struct fake_container *container = fake_host_find(host, name);
+
+	ret_observed->name = (char *)name;
+	ret_observed->exists = container != NULL;
+	ret_observed->running = container && container->running;
+	if (!ret_observed->running)
+		return;
+	ret_observed->init_pid = 1;
+	ret_observed->processes = 3;
+	ret_observed->processes_off_label = host->off_label;
+	ret_observed->first_offender = (char *)(host->off_label ? "pid 9 (sh): unconfined" : "");
+	ret_observed->expected_profile = (char *)(host->apparmor ? PROFILE : "");
+}
+
+static struct fake_container *free_place(struct fake_host *host)
+{
+	for (size_t i = 0; i < FAKE_CONTAINERS; i++)
+		if (!host->containers[i].exists)
+			return &host->containers[i];
+	abort();
+}
+
+static void make_agent_dir(const struct fake_host *host, const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/agents", host->run_dir);
+	mkdir(path, 0755);
+	snprintf(path, sizeof(path), "%s/agents/%s", host->run_dir, name);
+	mkdir(path, 0755);
+}
+
+VERB(container_create, ContainerCreateRequest, ContainerObservation)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
+	struct fake_container *container = fake_host_find(host, input->spec->name);
+
+	FAIL_BEFORE("ContainerCreate");
+	answer.changed = !container;
+	if (!container) {
+		container = free_place(host);
+		text_copy(container->name, sizeof(container->name), input->spec->name);
+		text_copy(container->address, sizeof(container->address), input->address);
+		container->first_id = input->ids->first;
+		container->exists = true;
+		host->writes++;
+		make_agent_dir(host, input->spec->name);
+	}
+	FAIL_AFTER("ContainerCreate");
+	observe(host, input->spec->name, &answer);
+	reply(&answer, request);
+}
+
+VERB(container_start, ContainerRequest, ContainerObservation)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
+	struct fake_container *container = fake_host_find(host, input->name);
+	int changed = 0;
+
+	FAIL_BEFORE("ContainerStart");
+	if (container)
+		set(host, &container->running, true, &changed);
+	FAIL_AFTER("ContainerStart");
+	observe(host, input->name, &answer);
+	answer.changed = changed;
+	reply(&answer, request);
+}
+
+VERB(container_stop, ContainerStopRequest, ContainerObservation)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
+	struct fake_container *container = fake_host_find(host, input->name);
+	int changed = 0;
+
+	FAIL_BEFORE("ContainerStop");
+	if (container)
+		set(host, &container->running, false, &changed);
+	fake_agent_kill(host->agent, input->name);
+	observe(host, input->name, &answer);
+	answer.changed = changed;
+	reply(&answer, request);
+}
+
+VERB(container_destroy, ContainerRequest, ContainerObservation)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
+	struct fake_container *container = fake_host_find(host, input->name);
+
+	FAIL_BEFORE("ContainerDestroy");
+	if (container) {
+		answer.changed = true;
+		host->writes++;
+		memset(container, 0, sizeof(*container));
+	}
+	answer.name = input->name;
+	reply(&answer, request);
+}
+
+VERB(container_observe, ContainerRequest, ContainerObservation)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
+	Phoenix__Pair nested = PHOENIX__PAIR__INIT;
+	Phoenix__Pair *list[] = { &nested };
+
+	FAIL_BEFORE("ContainerObserve");
+	observe(host, input->name, &answer);
+	nested.key = (char *)"77 phoenix-agent";
+	nested.value = (char *)(host->off_label ? "unconfined" : PROFILE " (enforce)");
+	answer.n_nested = 1;
+	answer.nested = list;
+	reply(&answer, request);
+}
+
+VERB(container_list, ContainerListRequest, ContainerListReply)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ContainerListReply answer = PHOENIX__CONTAINER_LIST_REPLY__INIT;
+	Phoenix__ContainerObservation items[FAKE_CONTAINERS];
+	Phoenix__ContainerObservation *list[FAKE_CONTAINERS];
+
+	FAIL_BEFORE("ContainerList");
+	for (size_t i = 0; i < FAKE_CONTAINERS; i++) {
+		if (!host->containers[i].exists)
+			continue;
+		phoenix__container_observation__init(&items[answer.n_containers]);
+		observe(host, host->containers[i].name, &items[answer.n_containers]);
+		list[answer.n_containers] = &items[answer.n_containers];
+		answer.n_containers++;
+	}
+	answer.containers = list;
+	reply(&answer, request);
+}
+
+VERB(agent_push, AgentPushRequest, AgentPushReply)
+{
+	struct fake_host *host = host_of(service);
+	const struct fake_container *container = fake_host_find(host, input->name);
+	Phoenix__AgentPushReply answer = PHOENIX__AGENT_PUSH_REPLY__INIT;
+
+	FAIL_BEFORE("AgentPush");
+	host->writes++;
+	fake_agent_start(host->agent, host->loop, host->run_dir, input->name, input->boot_id,
+			 container ? container->first_id : 0);
+	FAIL_AFTER("AgentPush");
+	reply(&answer, request);
+}
+
+static void channel_closed(void *user, const struct ph_error *error)
+{
+	*(struct channel **)user = NULL;
+}
+
+static void accepted(void *user, int fd, const struct ucred *peer)
+{
+	struct fake_host *host = user;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(host->channels); i++) {
+		const struct channel_config config = { .service = &host->service.base,
+						       .closed = channel_closed,
+						       .user = &host->channels[i] };
+
+		if (host->channels[i])
+			continue;
+		channel_open(host->loop, fd, &config, &host->channels[i]);
+		return;
+	}
+	abort();
+}
+
+void fake_host_open(struct fake_host *host, uv_loop_t *loop, const char *run_dir)
+{
+	static const Phoenix__Host_Service service = PHOENIX__HOST__INIT(host__);
+	struct address address = { .family = ADDRESS_UNIX };
+	struct ph_error error;
+
+	host->service = service;
+	host->loop = loop;
+	text_copy(host->run_dir, sizeof(host->run_dir), run_dir);
+	snprintf(address.path, sizeof(address.path), "%.90s/host.sock", host->run_dir);
+	if (listener_open(loop, &address, 0600, accepted, host, &host->listener, &error) < 0) {
+		fprintf(stderr, "fake host: %s\n", error.why);
+		abort();
+	}
+}
+
+void fake_host_close(struct fake_host *host)
+{
+	listener_close(host->listener);
+	host->listener = NULL;
+	for (size_t i = 0; i < ARRAY_LENGTH(host->channels); i++)
+		if (host->channels[i])
+			channel_close(host->channels[i]);
+}

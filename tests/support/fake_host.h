@@ -1,0 +1,54 @@
+/*
+ * A phoenix-host without root: serves the Host verbs on a socket from a small model of a host
+ * (network, profile, containers), on the test's own loop. Any verb can be told to fail. What a real
+ * host would have left behind is what the model still holds.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "common/channel.h"
+#include "proto/host.pb-c.h"
+
+#define FAKE_CONTAINERS 8
+
+struct fake_container {
+	char name[64];
+	bool exists, running;
+	uint32_t first_id;
+	char address[16];
+};
+
+struct fake_agent;
+
+struct fake_host {
+	Phoenix__Host_Service service; /* first */
+	uv_loop_t *loop;
+	struct listener *listener;
+	struct channel *channels[8];
+	struct fake_container containers[FAKE_CONTAINERS];
+	bool network, profile;
+	bool apparmor;               /* whether this host can enforce */
+	const char *image;           /* the one image there is */
+	char run_dir[128];
+	const char *fail_verb;       /* this verb fails ... */
+	unsigned int fail_count;     /* ... so many more times */
+	bool fail_after;             /* after having done its work, not before */
+	bool off_label;              /* containers run outside their profile */
+	unsigned int writes;         /* verbs that changed something */
+	unsigned int calls;
+	struct fake_agent *agent;    /* how pushed agents behave; borrowed */
+};
+
+/* Serve on RUN/host.sock. */
+void fake_host_open(struct fake_host *host, uv_loop_t *loop, const char *run_dir);
+
+/* Hang up on everybody and stop listening, as a killed phoenix-host does. */
+void fake_host_close(struct fake_host *host);
+
+/* Whether nothing is left: no container, no network, no profile. */
+bool fake_host_is_empty(const struct fake_host *host);
+
+/* Find a container of the model; NULL when there is none. */
+struct fake_container *fake_host_find(struct fake_host *host, const char *name);
