@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -27,11 +29,12 @@
 #define TRIAL_BASE 1000000
 #define TRIAL_COUNT 65536
 
-/* Where the trial takes place: STATE/containers/.probe-<pid>. */
+#define TRIAL ".probe" /* in STATE/containers; no name of a container begins with a dot */
+
+/* Where the trial takes place. Its lock on the parent keeps others from trying meanwhile. */
 struct trial {
-	int containers; /* owned */
+	int containers; /* owned; locked */
 	int dir;        /* owned */
-	char name[32];
 	struct overlay_mount mount;
 };
 
@@ -46,20 +49,22 @@ static int trial_begin(const struct config *config, struct trial *trial, struct 
 {
 	static const char *const parts[] = { "image", "lower", "upper", "work", "rootfs" };
 	const struct tree_owner owner = { 0, 0, 0700 };
-	char below[48];
+	char below[32];
 	int result = paths_open(config, PATHS_CONTAINERS, &trial->containers, error);
 
 	if (result < 0)
 		return result;
-	snprintf(trial->name, sizeof(trial->name), ".probe-%d", getpid());
-	snprintf(below, sizeof(below), "/%s", trial->name);
-	result = paths_format(config, PATHS_CONTAINERS, NULL, trial->name, trial->mount.base, error);
+	if (flock(trial->containers, LOCK_EX) < 0)
+		return error_errno(error, -errno, TRIAL, NULL, "lock");
+	result = paths_format(config, PATHS_CONTAINERS, NULL, TRIAL, trial->mount.base, error);
+	if (result == 0)
+		result = tree_remove(trial->containers, TRIAL, error); /* of a killed one */
 	for (size_t i = 0; i < ARRAY_LENGTH(parts) && result >= 0; i++) {
-		snprintf(below, sizeof(below), "%s/%s", trial->name, parts[i]);
+		snprintf(below, sizeof(below), "%s/%s", TRIAL, parts[i]);
 		result = tree_make_dirs(trial->containers, below, &owner, error);
 	}
 	if (result >= 0)
-		result = tree_open_dir(trial->containers, trial->name, &trial->dir, error);
+		result = tree_open_dir(trial->containers, TRIAL, &trial->dir, error);
 	if (result >= 0)
 		result = tree_open_dir(trial->dir, "image", &trial->mount.image, error);
 	if (result >= 0)
@@ -71,8 +76,8 @@ static void trial_end(struct trial *trial)
 {
 	cleanup_close(&trial->mount.image);
 	cleanup_close(&trial->dir);
-	if (trial->containers >= 0 && trial->name[0])
-		tree_remove(trial->containers, trial->name, NULL);
+	if (trial->containers >= 0)
+		tree_remove(trial->containers, TRIAL, NULL);
 	cleanup_close(&trial->containers);
 }
 
@@ -94,15 +99,22 @@ static int check_overlay(const struct trial *trial, struct ph_error *error)
 	return 0;
 }
 
-/* The child's part; its reason goes back as text, "" for success. */
+/*
+ * The child's part; its reason goes back as text, "" for success. The image is opened again:
+ * open_tree takes only mounts of its caller's namespace.
+ */
 static void try_overlay_in_namespace(struct trial *trial, int output)
 {
 	struct ph_error error = { 0 };
+	char image[PATHS_SIZE + 16];
 	int result = 0;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	snprintf(image, sizeof(image), "%s/image", trial->mount.base);
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		result = error_errno(&error, -errno, NULL, NULL, "mount namespace");
+	if (result == 0)
+		result = tree_open_root(image, &trial->mount.image, &error);
 	if (result == 0)
 		result = mounts_overlay(&trial->mount, &error);
 	if (result == 0)
