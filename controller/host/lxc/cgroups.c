@@ -123,6 +123,13 @@ static int each_hierarchy(int (*with_hierarchy)(int hierarchy, void *user), void
 	return outcome;
 }
 
+/* liblxc's own ".lxc" begins with a dot. */
+static bool is_group(const struct dirent *entry)
+{
+	return entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 &&
+	       strcmp(entry->d_name, "..") != 0;
+}
+
 struct visit {
 	const char *group;
 	int (*visit)(void *user, pid_t pid);
@@ -158,7 +165,7 @@ static int visit_group(int group, struct visit *visit, int depth)
 	while (entries && outcome == 0 && visit->groups_left > 0 && (entry = readdir(entries))) {
 		PH_AUTO_CLOSE int child = -1;
 
-		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+		if (!is_group(entry))
 			continue;
 		child = open_directory(group, entry->d_name);
 		visit->groups_left--;
@@ -263,13 +270,21 @@ static void prune_group(int parent, const char *name, int depth, unsigned int *g
 	struct dirent *entry;
 
 	while (entries && depth < DEPTH_MAXIMUM && *groups_left > 0 && (entry = readdir(entries))) {
-		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+		if (!is_group(entry))
 			continue;
 		--*groups_left;
 		prune_group(group, entry->d_name, depth + 1, groups_left);
 	}
 	if (group >= 0)
 		unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+/* All monitors that end use it: it stays while one is in it. */
+static void prune_pivot(int hierarchy)
+{
+	unsigned int groups_left = 2;
+
+	prune_group(hierarchy, "phoenix.pivot", 0, &groups_left);
 }
 
 static int prune_hierarchy(int hierarchy, void *user)
@@ -283,7 +298,7 @@ static int prune_hierarchy(int hierarchy, void *user)
 		snprintf(group, sizeof(group), "phoenix.%s.%s", kinds[i], (const char *)user);
 		prune_group(hierarchy, group, 0, &groups_left);
 	}
-	unlinkat(hierarchy, "phoenix.pivot", AT_REMOVEDIR); /* stays while a monitor is in it */
+	prune_pivot(hierarchy);
 	return 0;
 }
 

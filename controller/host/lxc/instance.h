@@ -28,10 +28,12 @@ int instance_configure(const struct config *config, const struct settings *setti
 pid_t instance_init(const struct config *config, const char *name);
 
 /*
- * Start the container in the background and wait until its first process runs. The end of liblxc's
- * log becomes the reason when that fails. INSTANCE_UNCHANGED when it runs already.
+ * Start the container in the background and wait until its first process (NULL-terminated arguments,
+ * program first) runs. What liblxc logged becomes the reason when that fails. INSTANCE_UNCHANGED
+ * when it runs already.
  */
-int instance_start(const struct config *config, const char *name, struct ph_error *error);
+int instance_start(const struct config *config, const char *name, const char *const *init,
+		   struct ph_error *error);
 
 /*
  * Stop the container: ask its init and wait grace_ms (0: not at all), then kill. Returns when its

@@ -60,6 +60,7 @@ static int enter(void *payload)
 	int number;
 
 	setsid();
+	prctl(PR_SET_PDEATHSIG, 0); /* liblxc's: it would die with the verb that pushed it */
 	reset_signals();
 	umask(022);
 	if (chdir("/") == 0 && close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0)

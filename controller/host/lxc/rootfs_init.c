@@ -7,15 +7,30 @@
 #include "common/cleanup.h"
 #include "controller/host/tree/tree.h"
 
-int rootfs_init_choose(int root, enum settings_init *ret_init, struct ph_error *error)
+const char *const *rootfs_init_arguments(enum rootfs_init init)
+{
+	static const char *const system[] = { "/sbin/init", NULL };
+	static const char *const sleep[] = { "/bin/sleep", "infinity", NULL };
+	/* wait reaps every child, also those that lost their parent. */
+	static const char *const shell[] = {
+		"/bin/sh", "-c",
+		"trap exit TERM PWR INT; while :; do sleep 3600 & wait; done", NULL,
+	};
+
+	if (init == ROOTFS_INIT_SHELL)
+		return shell;
+	return init == ROOTFS_INIT_SLEEP ? sleep : system;
+}
+
+int rootfs_init_choose(int root, enum rootfs_init *ret_init, struct ph_error *error)
 {
 	static const struct {
 		const char *path;
-		enum settings_init init;
+		enum rootfs_init init;
 	} candidates[] = {
-		{ "sbin/init", SETTINGS_INIT_SYSTEM },
-		{ "bin/sh", SETTINGS_INIT_SHELL },
-		{ "bin/sleep", SETTINGS_INIT_SLEEP },
+		{ "sbin/init", ROOTFS_INIT_SYSTEM },
+		{ "bin/sh", ROOTFS_INIT_SHELL },
+		{ "bin/sleep", ROOTFS_INIT_SLEEP },
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(candidates); i++) {

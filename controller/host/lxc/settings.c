@@ -21,9 +21,6 @@
 #define SLOT_MAXIMUM 4095
 #define ID_MAXIMUM UINT32_C(4294967294)
 
-#define SHELL_INIT                                                                                 \
-	"/bin/sh -c 'trap \"exit 0\" TERM PWR INT; while :; do sleep 3600 & wait; done'"
-
 struct text_field {
 	const char *name;
 	const char *text;
@@ -48,19 +45,6 @@ static const char *const devices[] = {
 	"c 136:* rwm", /* pts */
 	"c 10:229 rwm", /* fuse */
 };
-
-const char *settings_init_command(enum settings_init init)
-{
-	switch (init) {
-	case SETTINGS_INIT_SHELL:
-		return SHELL_INIT;
-	case SETTINGS_INIT_SLEEP:
-		return "/bin/sleep infinity";
-	case SETTINGS_INIT_SYSTEM:
-	default:
-		return "/sbin/init";
-	}
-}
 
 static bool path_is_plain(const char *path)
 {
@@ -158,9 +142,8 @@ static void add(struct settings_text *text, const char *key, const char *format,
 static void add_identity(struct settings_text *text, const struct settings *settings)
 {
 	add(text, "lxc.uts.name", "%s", settings->name);
-	add(text, "lxc.init.cmd", "%s", settings_init_command(settings->init));
 	add(text, "lxc.log.file", "%s", settings->log_file);
-	add(text, "lxc.log.level", "INFO");
+	add(text, "lxc.log.level", "WARN");
 	add(text, "lxc.console.path", "none");
 	add(text, "lxc.tty.max", "0");
 	add(text, "lxc.pty.max", "1024");
@@ -174,6 +157,8 @@ static void add_confinement(struct settings_text *text, const struct settings *s
 	add(text, "lxc.idmap", "u 0 %u %u", settings->id_base, settings->id_count);
 	add(text, "lxc.idmap", "g 0 %u %u", settings->id_base, settings->id_count);
 	add(text, "lxc.apparmor.profile", "%s", is_confined ? settings->profile : "unconfined");
+	/* A kernel that mediates less than liblxc expects fails the start. */
+	add(text, "lxc.apparmor.allow_incomplete", "0");
 	if (!text_empty(settings->seccomp))
 		add(text, "lxc.seccomp.profile", "%s", settings->seccomp);
 }
@@ -181,12 +166,11 @@ static void add_confinement(struct settings_text *text, const struct settings *s
 static void add_mounts(struct settings_text *text, const struct settings *settings)
 {
 	add(text, "lxc.rootfs.path", "dir:%s", settings->rootfs);
-	add(text, "lxc.mount.auto", "proc:mixed sys:mixed");
+	/* With cgroup2 its file system is there before init; v1 hierarchies are mounted by whoever
+	 * wants them inside. */
+	add(text, "lxc.mount.auto", "proc:mixed sys:mixed%s",
+	    settings->cgroup.is_unified ? " cgroup:rw:force" : "");
 	add(text, "lxc.mount.entry", "/dev/fuse dev/fuse none bind,create=file,optional 0 0");
-	/* Unmasked instances: the kernel wants one visible before it lets a user namespace nested in
-	 * the container mount its own. The profile denies access to them. */
-	add(text, "lxc.mount.entry", "proc dev/.lxc/proc proc create=dir,optional 0 0");
-	add(text, "lxc.mount.entry", "sys dev/.lxc/sys sysfs create=dir,optional 0 0");
 	add(text, "lxc.mount.entry",
 	    "%s dev/phoenix none bind,ro,nosuid,nodev,noexec,create=dir 0 0", settings->agent_dir);
 	add(text, "lxc.mount.entry", "%s var/lib/docker none bind,create=dir 0 0",

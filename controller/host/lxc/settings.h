@@ -14,13 +14,6 @@
 
 #define SETTINGS_LINES_MAXIMUM 96
 
-/* What runs as the container's first process. */
-enum settings_init {
-	SETTINGS_INIT_SYSTEM, /* /sbin/init: systemd, sysvinit, OpenRC, busybox */
-	SETTINGS_INIT_SHELL,  /* no init: /bin/sh that reaps and waits for its end */
-	SETTINGS_INIT_SLEEP,  /* neither: /bin/sleep */
-};
-
 /* Which files limit a container, and which controllers are there to do it. */
 struct settings_cgroup {
 	bool is_unified; /* limits through cgroup2; false: through v1 hierarchies */
@@ -50,7 +43,6 @@ struct settings {
 	uint64_t memory_bytes; /* 0: no limit, as for the next two */
 	uint32_t cpu_percent;
 	uint32_t pids;
-	enum settings_init init;
 	struct settings_cgroup cgroup;
 };
 
@@ -83,6 +75,3 @@ void settings_text_format(const struct settings_text *text, struct str *ret_cont
  * The caller frees it.
  */
 char *settings_text_values(const struct settings_text *text, const char *key);
-
-/* The command line of an init choice, as it stands in lxc.init.cmd; a constant. */
-const char *settings_init_command(enum settings_init init);
