@@ -7,7 +7,7 @@ BED_PACKAGES=(
 	systemd-sysv kmod procps mount util-linux e2fsprogs zstd busybox-static
 	lxc uidmap apparmor iproute2 nftables iptables dnsmasq-base fuse-overlayfs
 	libuv1 libprotobuf-c1 liblxc1 libapparmor1 libsqlite3-0 libyaml-0-2 libjansson4 libarchive13
-	libseccomp2 libcap2 libasan8 libubsan1
+	libseccomp2 libcap2 libcmocka0 libsodium23 libasan8 libubsan1
 	jq socat strace attr sqlite3
 )
 BED_SOURCES=("$REPO/dev/lib/bed-image.sh" "$REPO/tests/vm/stub" "$REPO"/tests/vm/rootfs-guest/etc/systemd/system/*)

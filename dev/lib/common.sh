@@ -3,8 +3,8 @@
 # Source it; it expects `set -euo pipefail` in the caller.
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-# Built images live here. PH_BEDS may point several checkouts at one place.
-BEDS=${PH_BEDS:-$REPO/build/beds}
+# Built images live here: below the checkout, which is what the beds can see of this machine.
+BEDS=$REPO/build/beds
 export REPO BEDS
 
 say() { printf '== %s\n' "$*" >&2; }
@@ -16,11 +16,10 @@ die() {
 
 # Run a command and say how long it took: `timed WHAT COMMAND...`.
 timed() {
-	local what=$1 start=$SECONDS status=0
+	local what=$1 start=$SECONDS
 	shift
-	"$@" || status=$?
+	"$@"
 	say "$what: $((SECONDS - start)) s"
-	return "$status"
 }
 
 # Print a short hash of all arguments and of the files named after `--`.

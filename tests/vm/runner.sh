@@ -42,7 +42,8 @@ write_job() {
 	install -m 755 "$REPO/tests/vm/inner" "$JOB/inner"
 	printf '%s\n' "$REPO" >"$JOB/tree"
 	{
-		declare -px "${!PH_@}" 2>/dev/null || true
+		# What says where the command is comes from the bed itself.
+		(unset PH_BED PH_TIME_SCALE && declare -px "${!PH_@}" 2>/dev/null) || true
 		printf 'cd %q\n' "$PWD"
 		printf 'exec'
 		printf ' %q' "$@"
