@@ -7,7 +7,8 @@
 
 bool dpkg_package_is_installed(const struct dpkg_package *package)
 {
-	return package->state[1] == 'i' && (package->state[2] == ' ' || package->state[2] == '\0');
+	return package->state[0] && package->state[1] == 'i' &&
+	       (package->state[2] == ' ' || package->state[2] == '\0');
 }
 
 /* The second letter is the state: not-installed, config-files and installed are states of rest. */
