@@ -233,9 +233,12 @@ int exec_run(const struct exec_request *request, struct exec_result *ret_result,
 /* The first line: programs say the cause first, then what they think of it. Cut off in place. */
 static const char *first_line(struct str *text)
 {
-	if (text->length)
-		text->data[strcspn(text->data, "\n")] = '\0';
-	return text->length && *text->data ? text->data : "no reason given";
+	char *line = text->data ? text->data + strspn(text->data, "\n") : NULL;
+
+	if (!line || !*line)
+		return "no reason given";
+	line[strcspn(line, "\n")] = '\0';
+	return line;
 }
 
 int exec_check(const char *const *argv, const char *input, char **ret_output,

@@ -11,8 +11,8 @@
  * Overlay when the host can (an idmapped mount of the image as the lower layer), else a copy whose
  * ids are shifted, sharing blocks where the file system can. Container root 0 is id base on the
  * host in all three. Everything is idempotent and may be interrupted anywhere: doing it again
- * completes it. Knows nothing of liblxc: the directory's other files (config) are not touched, except
- * that clone_destroy() removes the whole directory.
+ * completes it. Knows nothing of liblxc: the directory's other files (config) are not touched,
+ * except that clone_destroy() removes the whole directory.
  */
 #pragma once
 

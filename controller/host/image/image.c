@@ -1,6 +1,6 @@
 /*
- * An import works in a directory of its own (".import-…", locked while its maker lives) and becomes
- * the image by one rename. Leftovers of a killed import or removal are recognised by their prefix
+ * An import works in a directory of its own (".import-…", locked while its maker lives), which
+ * becomes the image by one rename. Leftovers of a killed import or removal are recognised by their prefix
  * and a lock that nobody holds, and are cleared by the next import or removal. The lock on
  * STATE/images itself is held only for moments: while names change, and while a clone registers
  * (clone.c), so that an image in use cannot vanish.

@@ -6,8 +6,8 @@
 #include "common/error.h"
 
 /*
- * Look for what must be there: os-release, programs, dpkg's status. system receives the os-release's
- * PRETTY_NAME (96 bytes, plain ASCII). -EINVAL says what is missing, and what the archive looks like
- * instead.
+ * Look for what must be there: os-release, programs, dpkg's status. system receives the
+ * PRETTY_NAME of os-release as plain ASCII. -EINVAL says what is missing, and what the archive
+ * looks like instead.
  */
 int image_check(int rootfs, char system[96], struct ph_error *error);

@@ -47,7 +47,7 @@ void record_set_text(json_t *record, const char *key, const char *text)
 	PH_AUTO_FREE char *copy = ph_strdup(text ? text : "");
 
 	for (char *at = copy; *at; at++)
-		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+		if (((unsigned char)*at < 0x20 && *at != '\n' && *at != '\t') || *at == 0x7f)
 			*at = '?';
 	if (json_object_set_new(record, key, json_string(copy)) == 0)
 		return;

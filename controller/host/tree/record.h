@@ -20,7 +20,7 @@ int record_load(int dir, const char *file, json_t **ret_record, struct ph_error 
 /* Write a record; borrows it. */
 int record_save(int dir, const char *file, const json_t *record, struct ph_error *error);
 
-/* Set a text; bytes that are not UTF-8 text become '?'. */
+/* Set a text; bytes that are not UTF-8 text, lines and tabs become '?'. */
 void record_set_text(json_t *record, const char *key, const char *text);
 
 /* Set a number. */
