@@ -128,10 +128,14 @@ static int resolve_user(const char *path, const struct yaml_node *root, struct c
 	const struct passwd *account;
 	uint64_t number;
 
-	if (text_to_u64(config->user, ID_MAXIMUM, &number) == 0)
+	/* A number needs no account: it is its own group then (test beds, containers). */
+	if (text_to_u64(config->user, ID_MAXIMUM, &number) == 0) {
 		account = getpwuid((uid_t)number);
-	else
-		account = getpwnam(config->user);
+		config->uid = (uid_t)number;
+		config->gid = account ? account->pw_gid : (gid_t)number;
+		return 0;
+	}
+	account = getpwnam(config->user);
 	if (!account)
 		return fail_account(path, schema_find(root, "user"), error,
 				    "make it (adduser --system --group --no-create-home phoenix) "
