@@ -1,0 +1,163 @@
+/*
+ * One walk over the container's groups serves all: it counts, checks labels and finds nested
+ * containers. A process below init's pid namespace is one of a nested container.
+ */
+#include "controller/host/verbs/observe.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/memory.h"
+#include "common/str.h"
+#include "controller/host/confine/check.h"
+#include "controller/host/image/clone.h"
+#include "controller/host/lxc/cgroups.h"
+#include "controller/host/lxc/instance.h"
+#include "controller/host/lxc/process.h"
+
+struct walk {
+	struct observation *observation;
+	struct confine_check check;
+	unsigned int init_levels;
+	bool is_checked; /* against a profile */
+};
+
+static void note_nested(struct observation *observation, pid_t pid, int process,
+			const struct process_status *status)
+{
+	struct confine_label label;
+	char text[CONFINE_LABEL_SIZE] = "";
+	struct observe_nested *nested;
+
+	if (observation->nested_count == OBSERVE_NESTED_MAXIMUM)
+		return;
+	nested = &observation->nested[observation->nested_count++];
+	snprintf(nested->process, sizeof(nested->process), "%d %s", pid, status->name);
+	if (confine_label_read(process, &label) == 0)
+		confine_label_format(&label, text, sizeof(text));
+	text_copy(nested->label, sizeof(nested->label), text);
+}
+
+static int visit(void *user, pid_t pid)
+{
+	struct walk *walk = user;
+	PH_AUTO_CLOSE int process = process_open(pid);
+	struct process_status status;
+
+	if (process < 0 || process_read_status(process, &status) < 0)
+		return 0; /* gone meanwhile */
+	walk->observation->processes++;
+	if (walk->is_checked)
+		confine_check_visit(&walk->check, pid);
+	if (status.levels > walk->init_levels)
+		note_nested(walk->observation, pid, process, &status);
+	return 0;
+}
+
+static int look_at_processes(struct observation *observation, unsigned int init_levels,
+			     struct ph_error *error)
+{
+	struct walk walk = { observation, CONFINE_CHECK_INIT, init_levels, false };
+	int code = 0;
+
+	if (observation->placement.profile[0]) {
+		code = confine_check_begin(&walk.check, observation->placement.profile, error);
+		walk.is_checked = true;
+	}
+	if (code == 0)
+		cgroups_visit(observation->placement.name, visit, &walk);
+	observation->off_label = walk.check.offenders;
+	text_copy(observation->first_offender, sizeof(observation->first_offender),
+		  walk.check.first_text);
+	confine_check_fini(&walk.check);
+	return code;
+}
+
+static int look_at_init(struct observation *observation, int init, struct ph_error *error)
+{
+	struct process_status status;
+	struct confine_label label;
+
+	if (process_read_status(init, &status) < 0 ||
+	    process_read_start(init, &observation->init_start_ticks) < 0)
+		return 0; /* ended meanwhile: it does not run */
+	observation->running = true;
+	if (confine_label_read(init, &label) == 0)
+		confine_label_format(&label, observation->label, sizeof(observation->label));
+	observation->memory_bytes = cgroups_memory(observation->placement.name);
+	return look_at_processes(observation, status.levels, error);
+}
+
+pid_t observe_init(const struct config *config, const struct placement *placement)
+{
+	pid_t init = instance_init(config, placement->name);
+	PH_AUTO_CLOSE int process = init > 0 ? process_open(init) : -ESRCH;
+
+	if (process < 0 || !process_has_map(process, placement->id_base, placement->id_count))
+		return 0;
+	return init;
+}
+
+int observe(const struct config *config, const char *name, struct observation *ret_observation,
+	    struct ph_error *error)
+{
+	PH_AUTO_CLOSE int process = -1;
+	struct clone clone;
+	int code;
+
+	*ret_observation = (struct observation){ 0 };
+	text_copy(ret_observation->placement.name, sizeof(ret_observation->placement.name), name);
+	code = placement_load(config, name, &ret_observation->placement, error);
+	if (code == -ENOENT)
+		return 0;
+	if (code < 0)
+		return code;
+	ret_observation->exists = true;
+	if (clone_find(config, name, &clone, NULL) >= 0)
+		text_copy(ret_observation->clone_method, sizeof(ret_observation->clone_method),
+			  clone_method_name(clone.method));
+	ret_observation->init = observe_init(config, &ret_observation->placement);
+	process = ret_observation->init ? process_open(ret_observation->init) : -ESRCH;
+	return process < 0 ? 0 : look_at_init(ret_observation, process, error);
+}
+
+void observe_send(const struct observation *observation, bool changed,
+		  struct worker_output *output)
+{
+	const struct placement *placement = &observation->placement;
+	Phoenix__ContainerObservation reply = PHOENIX__CONTAINER_OBSERVATION__INIT;
+	Phoenix__IdRange ids = PHOENIX__ID_RANGE__INIT;
+	Phoenix__Pair pairs[OBSERVE_NESTED_MAXIMUM], *nested[OBSERVE_NESTED_MAXIMUM];
+	char address[16] = "";
+
+	for (size_t i = 0; i < observation->nested_count; i++) {
+		nested[i] = &pairs[i];
+		phoenix__pair__init(nested[i]);
+		nested[i]->key = (char *)observation->nested[i].process;
+		nested[i]->value = (char *)observation->nested[i].label;
+	}
+	ids.first = placement->id_base;
+	ids.count = placement->id_count;
+	reply.name = (char *)placement->name;
+	reply.exists = observation->exists;
+	reply.running = observation->running;
+	reply.init_pid = (uint32_t)observation->init;
+	reply.init_start_ticks = observation->init_start_ticks;
+	reply.label = (char *)observation->label;
+	reply.processes = observation->processes;
+	reply.processes_off_label = observation->off_label;
+	reply.first_offender = (char *)observation->first_offender;
+	reply.expected_profile = (char *)placement->profile;
+	reply.changed = changed;
+	reply.ids = observation->exists ? &ids : NULL;
+	reply.nested = nested;
+	reply.n_nested = observation->nested_count;
+	reply.clone_method = (char *)observation->clone_method;
+	reply.address = observation->exists ? ipv4_to_text(placement->address, address) : address;
+	reply.slot = placement->slot;
+	reply.memory_bytes = observation->memory_bytes;
+	worker_send(output, &reply.base);
+}

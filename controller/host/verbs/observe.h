@@ -1,0 +1,52 @@
+/*
+ * What the host sees of a container, never what the container says: the kernel's processes, labels
+ * and groups, and our own records.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/worker.h"
+#include "controller/host/confine/label.h"
+#include "controller/host/verbs/placement.h"
+#include "proto/host.pb-c.h"
+
+#define OBSERVE_NESTED_MAXIMUM 64
+
+struct observe_nested {
+	char process[64]; /* "4711 nginx" */
+	char label[128];
+};
+
+struct observation {
+	struct placement placement;
+	bool exists;
+	bool running;
+	pid_t init;
+	uint64_t init_start_ticks;
+	char label[CONFINE_LABEL_SIZE]; /* of init; "" without AppArmor */
+	uint32_t processes;
+	uint32_t off_label;
+	char first_offender[CONFINE_LABEL_SIZE];
+	char clone_method[16];
+	uint64_t memory_bytes;
+	struct observe_nested nested[OBSERVE_NESTED_MAXIMUM];
+	size_t nested_count;
+};
+
+/*
+ * Look at a container. A container that does not exist is an observation, not an error; a record
+ * that cannot be read is an error.
+ */
+int observe(const struct config *config, const char *name, struct observation *ret_observation,
+	    struct ph_error *error);
+
+/*
+ * Send the observation as a verb's reply. changed is passed on.
+ */
+void observe_send(const struct observation *observation, bool changed,
+		  struct worker_output *output);
+
+/* The init of a container that runs with its own id map; 0 when it does not. */
+pid_t observe_init(const struct config *config, const struct placement *placement);

@@ -1,0 +1,84 @@
+/* Looking: one container, and all of them. */
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/str.h"
+#include "controller/host/verbs/observe.h"
+#include "controller/host/verbs/verbs.h"
+
+#define LIST_MAXIMUM 512 /* keeps the reply within one frame */
+
+int verb_container_observe(const struct verb_host *host, const ProtobufCMessage *message,
+			   struct ph_error *error)
+{
+	const Phoenix__ContainerRequest *request = (const void *)message;
+	struct observation observation;
+	int code = observe(host->config, request->name, &observation, error);
+
+	if (code == 0)
+		observe_send(&observation, false, host->output);
+	return code;
+}
+
+/* In a list a container that cannot be read does not hide the others. */
+static Phoenix__ContainerObservation *summarise(const struct config *config, const char *name)
+{
+	Phoenix__ContainerObservation *summary = ph_alloc(sizeof(*summary));
+	struct observation observation;
+	struct ph_error error = { 0 };
+	char text[512], address[16];
+
+	phoenix__container_observation__init(summary);
+	summary->exists = true;
+	message_set_text(&summary->name, name);
+	if (observe(config, name, &observation, &error) < 0) {
+		message_set_text(&summary->failure, error_format(&error, text, sizeof(text)));
+		return summary;
+	}
+	if (!observation.exists) {
+		message_set_text(&summary->failure, "a directory without a container's record");
+		return summary;
+	}
+	summary->running = observation.running;
+	summary->init_pid = (uint32_t)observation.init;
+	summary->init_start_ticks = observation.init_start_ticks;
+	summary->processes = observation.processes;
+	summary->processes_off_label = observation.off_label;
+	summary->slot = observation.placement.slot;
+	summary->memory_bytes = observation.memory_bytes;
+	summary->ids = ph_alloc(sizeof(*summary->ids));
+	phoenix__id_range__init(summary->ids);
+	summary->ids->first = observation.placement.id_base;
+	summary->ids->count = observation.placement.id_count;
+	message_set_text(&summary->label, observation.label);
+	message_set_text(&summary->first_offender, observation.first_offender);
+	message_set_text(&summary->expected_profile, observation.placement.profile);
+	message_set_text(&summary->clone_method, observation.clone_method);
+	message_set_text(&summary->address, ipv4_to_text(observation.placement.address, address));
+	return summary;
+}
+
+int verb_container_list(const struct verb_host *host, const ProtobufCMessage *message,
+			struct ph_error *error)
+{
+	Phoenix__ContainerListReply reply = PHOENIX__CONTAINER_LIST_REPLY__INIT;
+	PH_AUTO_FREE char(*names)[64] = NULL;
+	size_t count;
+	int code = placement_names(host->config, &names, &count, error);
+
+	if (code < 0)
+		return code;
+	if (count > LIST_MAXIMUM)
+		count = LIST_MAXIMUM;
+	reply.containers = ph_alloc_array(count + 1, sizeof(*reply.containers));
+	for (reply.n_containers = 0; reply.n_containers < count; reply.n_containers++)
+		reply.containers[reply.n_containers] =
+			summarise(host->config, names[reply.n_containers]);
+	worker_send(host->output, &reply.base);
+	for (size_t i = 0; i < count; i++)
+		message_free(reply.containers[i]);
+	free(reply.containers);
+	return 0;
+}
