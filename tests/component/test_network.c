@@ -360,6 +360,47 @@ static void findings(void **state)
 	assert_true(prints("nft list ruleset", "FORWARD"));
 }
 
+/* Put a script in a program's place, in the test's mount namespace. */
+static char *replace_program(const struct host_fixture *fixture, const char *program,
+			     const char *script)
+{
+	PH_AUTO_FREE char *path = host_fixture_path(fixture, "program");
+	FILE *file = fopen(path, "we");
+
+	fputs(script, file);
+	fclose(file);
+	assert_int_equal(chmod(path, *script ? 0755 : 0644), 0);
+	assert_int_equal(mount(path, program, NULL, MS_BIND, NULL), 0);
+	return ph_strdup(program);
+}
+
+static void poor_hosts(void **state)
+{
+	struct host_fixture *fixture = *state;
+	PH_AUTO_FREE char *nft = NULL, *dnsmasq = NULL;
+	struct network_status status;
+	struct ph_error error = { 0 };
+
+	NEEDS_ROOT(state);
+	nft = replace_program(fixture, "/usr/sbin/nft",
+			      "#!/bin/sh\necho 'Error: Operation not supported' >&2; exit 1\n");
+	assert_ensure(fixture, NETWORK_CHANGED, &status);
+	assert_false(status.masquerade);
+	assert_int_equal(status.finding_count, 1);
+	assert_non_null(strstr(status.findings[0].what, "Operation not supported"));
+	assert_true(status.dns && dns_answers("10.213.0.1"));
+	assert_ensure(fixture, NETWORK_UNCHANGED, &status);
+	assert_remove(fixture, NETWORK_CHANGED);
+	assert_int_equal(umount(nft), 0);
+
+	dnsmasq = replace_program(fixture, "/usr/sbin/dnsmasq", "");
+	assert_int_equal(network_ensure(&fixture->config, &status, &error), -ENOENT);
+	assert_non_null(strstr(error.remedy, "dnsmasq-base"));
+	assert_int_equal(umount(dnsmasq), 0);
+	assert_remove(fixture, NETWORK_CHANGED);
+	assert_nothing_left(fixture);
+}
+
 static void ports_keep_the_bridge(void **state)
 {
 	struct host_fixture *fixture = *state;
@@ -599,6 +640,7 @@ int main(void)
 		TEST(refused),
 		TEST(foreign_empty_bridge_is_adopted_and_kept),
 		TEST(findings),
+		TEST(poor_hosts),
 		TEST(ports_keep_the_bridge),
 		TEST(configuration_changes),
 		TEST(bad_configurations),
