@@ -28,6 +28,5 @@ void budget_fini(struct budget *budget);
  * Decode a message within the budget. The message lives until budget_fini(); it is never freed by
  * itself. Returns NULL when the bytes are malformed or the budget is exceeded.
  */
-ProtobufCMessage *budget_unpack(struct budget *budget,
-				const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes,
-				size_t length);
+ProtobufCMessage *budget_unpack(struct budget *budget, const ProtobufCMessageDescriptor *descriptor,
+				const uint8_t *bytes, size_t length);

@@ -305,8 +305,7 @@ uint64_t flow_deadline(const struct flow *flow)
 	return flow->deadline_at_ms;
 }
 
-int flow_find_step(const struct flow_step *steps, size_t count, const char *name,
-		   size_t *ret_index)
+int flow_find_step(const struct flow_step *steps, size_t count, const char *name, size_t *ret_index)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(steps[i].name, name) == 0) {

@@ -29,7 +29,7 @@ enum flow_outcome {
 typedef int (*flow_step_fn)(void *subject, struct ph_error *error);
 
 struct flow_step {
-	const char *name;     /* what users read: "start container" */
+	const char *name; /* what users read: "start container" */
 	flow_step_fn run;
 	flow_step_fn undo;    /* NULL: nothing to undo; must be idempotent, may be called for a
 				 step that failed half-way */

@@ -39,8 +39,7 @@ enum frame_outcome {
  * Take the next complete frame: FRAME_READY and the payload (borrowed until the next feed),
  * FRAME_MORE, or -EMSGSIZE when the announced length is over the limit (the stream is lost).
  */
-int frame_reader_next(struct frame_reader *reader, const uint8_t **ret_payload,
-		      size_t *ret_length);
+int frame_reader_next(struct frame_reader *reader, const uint8_t **ret_payload, size_t *ret_length);
 
 /* Write the header for a payload of length bytes. */
 void frame_write_header(uint8_t header[FRAME_HEADER_SIZE], uint32_t length);

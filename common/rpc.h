@@ -28,8 +28,8 @@ struct rpc;
 struct rpc_call;
 struct rpc_request;
 
-#define RPC_CALLS_MAXIMUM 256    /* ours in flight on one connection */
-#define RPC_REQUESTS_MAXIMUM 64  /* the peer's in flight on one connection */
+#define RPC_CALLS_MAXIMUM 256   /* ours in flight on one connection */
+#define RPC_REQUESTS_MAXIMUM 64 /* the peer's in flight on one connection */
 
 struct rpc_config {
 	/* Service for the peer's requests; NULL refuses all of them. Borrowed. */
@@ -103,8 +103,7 @@ void rpc_end(struct rpc_request *request);
 void rpc_fail(struct rpc_request *request, const struct ph_error *error);
 
 /* Be told once when the peer cancels or goes away; the request still has to be finished. */
-void rpc_request_on_cancel(struct rpc_request *request, void (*cancelled)(void *user),
-			   void *user);
+void rpc_request_on_cancel(struct rpc_request *request, void (*cancelled)(void *user), void *user);
 
 /* Whether the peer has cancelled or gone away: items go nowhere. */
 bool rpc_request_is_cancelled(const struct rpc_request *request);

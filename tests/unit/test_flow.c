@@ -202,12 +202,10 @@ static const struct story_case story_cases[] = {
 	{ "from behind the last step", "ffff", "nnnn", 4, "done" },
 	{ "a resumed flow undoes what was done before", "nnnf", "nnnn", 3,
 	  "3 ~3 ~1 ~0 EACCES in three" },
-	{ "unchanged steps are not undone", "nuuf", "nnnn", 0,
-	  "0 1 2 3 ~3 ~0 EACCES in three" },
+	{ "unchanged steps are not undone", "nuuf", "nnnn", 0, "0 1 2 3 ~3 ~0 EACCES in three" },
 	{ "unchanged after a wait, too", "nUnf", "nnnn", 0, "0 1 2 3 ~3 ~0 EACCES in three" },
 	{ "unchanged inside run, too", "nRnf", "nnnn", 0, "0 1 2 3 ~3 ~0 EACCES in three" },
-	{ "all unchanged but the failed one", "uuuf", "nnnn", 0,
-	  "0 1 2 3 ~3 EACCES in three" },
+	{ "all unchanged but the failed one", "uuuf", "nnnn", 0, "0 1 2 3 ~3 EACCES in three" },
 	{ "a step without undo", "nnf", "nnnn", 0, "0 1 2 ~1 ~0 EACCES in two" },
 	{ "waiting undo", "nnnf", "wnwr", 0, "0 1 2 3 ~3 ~1 ~0 EACCES in three" },
 	{ "undo fails at once", "nnnf", "nfnn", 0,
@@ -224,8 +222,7 @@ static const struct story_case story_cases[] = {
 	{ "cancel inside a step that changed", "ncnn", "nnnn", 0, "0 1 ~1 ~0 ECANCELED in one" },
 	{ "cancel inside an unchanged step", "nznn", "nnnn", 0, "0 1 ~0 ECANCELED in one" },
 	{ "cancel inside a step that waits", "nCnn", "nnnn", 0, "0 1 ~1 ~0 ECANCELED in one" },
-	{ "cancel inside the last step", "nnnc", "nnnn", 0,
-	  "0 1 2 3 ~3 ~1 ~0 ECANCELED in three" },
+	{ "cancel inside the last step", "nnnc", "nnnn", 0, "0 1 2 3 ~3 ~1 ~0 ECANCELED in three" },
 	{ "cancel while waiting", "nnnk", "nnnn", 0, "0 1 2 3 ~3 ~1 ~0 ECANCELED in three" },
 	{ "cancel inside an undo changes nothing", "nnnf", "ncnn", 0,
 	  "0 1 2 3 ~3 ~1 ~0 EACCES in three" },
@@ -255,8 +252,9 @@ static void failure_walk(void **state)
 	static const struct {
 		char kind;
 		int code;
-	} failures[] = { { 'f', -EACCES }, { 'F', -EACCES }, { 'x', -ENOENT }, { 'd', -ETIMEDOUT },
-			 { 'k', -ECANCELED }, { 'C', -ECANCELED }, { 'c', -ECANCELED } };
+	} failures[] = { { 'f', -EACCES },    { 'F', -EACCES },    { 'x', -ENOENT },
+			 { 'd', -ETIMEDOUT }, { 'k', -ECANCELED }, { 'C', -ECANCELED },
+			 { 'c', -ECANCELED } };
 	static const char successes[] = "nwr", undo_kinds[] = "nwrufFxd";
 
 	for (size_t failing = 0; failing < ARRAY_LENGTH(steps); failing++)
@@ -351,8 +349,7 @@ static void undoing_is_resumed_after_a_crash(void **state)
 	story_init(&story, "ffff", "wrnf");
 	flow_start_undo(&story.flow, 3, &first, story.now_ms);
 	tell(&story);
-	assert_string_equal(str_text(&story.log),
-			    "~3 (EACCES in three) ~1 ~0 ENOSPC in three");
+	assert_string_equal(str_text(&story.log), "~3 (EACCES in three) ~1 ~0 ENOSPC in three");
 	str_fini(&story.log);
 
 	story_init(&story, "ffff", "n");
@@ -500,12 +497,11 @@ static void observers_see_each_step_begin_and_end(void **state)
 	story.flow.observer = &attentive;
 	flow_start(&story.flow, 0, story.now_ms);
 	tell(&story);
-	assert_string_equal(str_text(&story.log),
-			    "start0 0 end0:0 after 0 "
-			    "start1 1 end1:2 after 5 "
-			    "start2 2 end2:0 after 5 "
-			    "start3 3 end3:-13 after 5 three "
-			    "~3 undone3:0 ~0 undone0:0 EACCES in three");
+	assert_string_equal(str_text(&story.log), "start0 0 end0:0 after 0 "
+						  "start1 1 end1:2 after 5 "
+						  "start2 2 end2:0 after 5 "
+						  "start3 3 end3:-13 after 5 three "
+						  "~3 undone3:0 ~0 undone0:0 EACCES in three");
 	str_fini(&story.log);
 }
 

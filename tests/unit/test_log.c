@@ -47,8 +47,8 @@ static const char *without_time(const char *record)
 	static const char form[] = "dddd-dd-ddTdd:dd:dd.dddZ ";
 
 	for (size_t i = 0; form[i]; i++) {
-		bool matches = form[i] == 'd' ? isdigit((unsigned char)record[i]) != 0
-					      : record[i] == form[i];
+		bool matches = form[i] == 'd' ? isdigit((unsigned char)record[i]) != 0 :
+						record[i] == form[i];
 
 		if (!matches)
 			fail_msg("no time stamp: %s", record);

@@ -19,13 +19,13 @@ static const struct {
 	unsigned int from, to;
 	bool is_allowed;
 } move_cases[] = {
-	{ DOOR_OPEN, DOOR_OPEN, true },      { DOOR_OPEN, DOOR_CLOSED, true },
-	{ DOOR_OPEN, DOOR_LOCKED, false },   { DOOR_CLOSED, DOOR_OPEN, true },
-	{ DOOR_CLOSED, DOOR_CLOSED, true },  { DOOR_CLOSED, DOOR_LOCKED, true },
-	{ DOOR_LOCKED, DOOR_OPEN, false },   { DOOR_LOCKED, DOOR_CLOSED, true },
-	{ DOOR_LOCKED, DOOR_LOCKED, true },  { DOOR_OPEN, DOOR_COUNT, false },
-	{ DOOR_COUNT, DOOR_OPEN, false },    { DOOR_COUNT, DOOR_COUNT, false },
-	{ DOOR_OPEN, 33, false },            { 4000000000u, DOOR_OPEN, false },
+	{ DOOR_OPEN, DOOR_OPEN, true },     { DOOR_OPEN, DOOR_CLOSED, true },
+	{ DOOR_OPEN, DOOR_LOCKED, false },  { DOOR_CLOSED, DOOR_OPEN, true },
+	{ DOOR_CLOSED, DOOR_CLOSED, true }, { DOOR_CLOSED, DOOR_LOCKED, true },
+	{ DOOR_LOCKED, DOOR_OPEN, false },  { DOOR_LOCKED, DOOR_CLOSED, true },
+	{ DOOR_LOCKED, DOOR_LOCKED, true }, { DOOR_OPEN, DOOR_COUNT, false },
+	{ DOOR_COUNT, DOOR_OPEN, false },   { DOOR_COUNT, DOOR_COUNT, false },
+	{ DOOR_OPEN, 33, false },           { 4000000000u, DOOR_OPEN, false },
 };
 
 static void the_table_decides(void **state)

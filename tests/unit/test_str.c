@@ -17,17 +17,17 @@ struct check_case {
 };
 
 static const struct check_case name_cases[] = {
-	{ "a", true },	       { "web1", true },  { "0", true },	{ "a-b-", true },
-	{ X62 "x", true },     { X62 "xx", false }, { "", false },	{ NULL, false },
-	{ "-a", false },       { "A", false },	  { "web_1", false },	{ "a.b", false },
-	{ "a/b", false },      { "a b", false },  { "a\n", false },	{ "é", false },
-	{ "..", false },       { "a\x01", false },
+	{ "a", true },     { "web1", true },    { "0", true },      { "a-b-", true },
+	{ X62 "x", true }, { X62 "xx", false }, { "", false },      { NULL, false },
+	{ "-a", false },   { "A", false },      { "web_1", false }, { "a.b", false },
+	{ "a/b", false },  { "a b", false },    { "a\n", false },   { "é", false },
+	{ "..", false },   { "a\x01", false },
 };
 
 static const struct check_case file_name_cases[] = {
-	{ "a", true },	    { ".hidden", true }, { "...", true },   { "a b.tar", true },
-	{ X255, true },	    { X255 "x", false }, { "", false },	    { NULL, false },
-	{ ".", false },	    { "..", false },	 { "a/b", false },  { "/", false },
+	{ "a", true },   { ".hidden", true }, { "...", true },  { "a b.tar", true },
+	{ X255, true },  { X255 "x", false }, { "", false },    { NULL, false },
+	{ ".", false },  { "..", false },     { "a/b", false }, { "/", false },
 	{ "a/", false },
 };
 
@@ -112,14 +112,29 @@ static const struct {
 	const char *text;
 	size_t length;
 } character_cases[] = {
-	{ "", 0 },	       { "a", 1 },	      { "\x7f", 1 },
-	{ "\x80", 0 },	       { "\xc2\x80", 2 },     { "\xc1\xbf", 0 },
-	{ "\xc3", 0 },	       { "\xdf\xbf", 2 },     { "\xe0\x9f\xbf", 0 },
-	{ "\xe0\xa0\x80", 3 }, { "\xed\x9f\xbf", 3 }, { "\xed\xa0\x80", 0 },
-	{ "\xee\x80\x80", 3 }, { "\xe2\x82", 0 },     { "\xf0\x8f\xbf\xbf", 0 },
-	{ "\xf0\x90\x80\x80", 4 }, { "\xf4\x8f\xbf\xbf", 4 }, { "\xf4\x90\x80\x80", 0 },
-	{ "\xf0\x90\x80", 0 }, { "\xf5\x80\x80\x80", 0 }, { "\xff", 0 },
-	{ "\xe2\x28\xa1", 0 }, { "\xe2\x82\x28", 0 },
+	{ "", 0 },
+	{ "a", 1 },
+	{ "\x7f", 1 },
+	{ "\x80", 0 },
+	{ "\xc2\x80", 2 },
+	{ "\xc1\xbf", 0 },
+	{ "\xc3", 0 },
+	{ "\xdf\xbf", 2 },
+	{ "\xe0\x9f\xbf", 0 },
+	{ "\xe0\xa0\x80", 3 },
+	{ "\xed\x9f\xbf", 3 },
+	{ "\xed\xa0\x80", 0 },
+	{ "\xee\x80\x80", 3 },
+	{ "\xe2\x82", 0 },
+	{ "\xf0\x8f\xbf\xbf", 0 },
+	{ "\xf0\x90\x80\x80", 4 },
+	{ "\xf4\x8f\xbf\xbf", 4 },
+	{ "\xf4\x90\x80\x80", 0 },
+	{ "\xf0\x90\x80", 0 },
+	{ "\xf5\x80\x80\x80", 0 },
+	{ "\xff", 0 },
+	{ "\xe2\x28\xa1", 0 },
+	{ "\xe2\x82\x28", 0 },
 };
 
 static void characters_are_measured(void **state)
@@ -135,8 +150,9 @@ static void texts_are_compared(void **state)
 		const char *left, *right;
 		bool is_equal;
 	} cases[] = {
-		{ "a", "a", true },  { "a", "b", false }, { NULL, "", true },  { "", NULL, true },
-		{ NULL, NULL, true }, { NULL, "a", false }, { "a", "ab", false },
+		{ "a", "a", true },   { "a", "b", false },  { NULL, "", true },
+		{ "", NULL, true },   { NULL, NULL, true }, { NULL, "a", false },
+		{ "a", "ab", false },
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)

@@ -1,0 +1,216 @@
+/*
+ * A call waits for a reply, for items and an end, or for a failure. Which of them is the peer's
+ * choice, so whatever does not suit the method ends the call and not the connection.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/budget.h"
+#include "common/memory.h"
+#include "common/rpc_private.h"
+
+static struct rpc_call *find_call(const struct rpc *rpc, uint64_t id)
+{
+	struct rpc_call *call = rpc->calls;
+
+	while (call && call->id != id)
+		call = call->next;
+	return call;
+}
+
+static void unlink_call(struct rpc_call *call)
+{
+	struct rpc_call **link = &call->rpc->calls;
+
+	while (*link != call)
+		link = &(*link)->next;
+	*link = call->next;
+	call->rpc->call_count--;
+	call->rpc = NULL;
+}
+
+/* End a call; its finished handler may do anything, also free the rpc (the caller has entered). */
+static void finish_call(struct rpc_call *call, const ProtobufCMessage *reply,
+			const struct ph_error *error)
+{
+	unlink_call(call);
+	if (call->handlers.finished)
+		call->handlers.finished(call->user, reply, error);
+	free(call);
+}
+
+static void fail_call(struct rpc_call *call, int code, const char *why)
+{
+	struct ph_error error = { 0 };
+
+	error_set(&error, code, NULL, NULL, "%s: %s", call->method->name, why);
+	finish_call(call, NULL, &error);
+}
+
+int rpc_call(struct rpc *rpc, const ProtobufCServiceDescriptor *service, const char *method,
+	     const ProtobufCMessage *request, uint32_t timeout_ms, uint64_t now_ms,
+	     const struct rpc_handlers *handlers, void *user, struct rpc_call **ret_call)
+{
+	const ProtobufCMethodDescriptor *found;
+	struct rpc_call *call;
+	int result;
+
+	if (rpc->is_closed)
+		return -ECONNRESET;
+	if (rpc->call_count >= RPC_CALLS_MAXIMUM)
+		return -EAGAIN;
+	found = protobuf_c_service_descriptor_get_method_by_name(service, method);
+	if (!found)
+		return -EINVAL;
+	result = rpc_send_request(rpc, rpc->next_id, method, timeout_ms, request);
+	if (result < 0)
+		return result;
+
+	call = ph_alloc(sizeof(*call));
+	*call = (struct rpc_call){
+		.rpc = rpc,
+		.next = rpc->calls,
+		.method = found,
+		.handlers = *handlers,
+		.user = user,
+		.id = rpc->next_id++,
+		.deadline_ms = timeout_ms ? now_ms + timeout_ms : 0,
+	};
+	rpc->calls = call;
+	rpc->call_count++;
+	if (ret_call)
+		*ret_call = call;
+	return 0;
+}
+
+void rpc_cancel(struct rpc_call *call)
+{
+	struct rpc *rpc = call->rpc;
+
+	if (!rpc)
+		return;
+	rpc_enter(rpc);
+	rpc_send_cancel(rpc, call->id);
+	fail_call(call, -ECANCELED, "cancelled");
+	rpc_leave(rpc);
+}
+
+/* Calls that handlers make meanwhile are newer than the newest and stay. */
+void rpc_cancel_all(struct rpc *rpc)
+{
+	uint64_t newest = rpc->next_id;
+	struct rpc_call *call;
+
+	rpc_enter(rpc);
+	for (call = rpc->calls; call;) {
+		if (call->id >= newest) {
+			call = call->next;
+			continue;
+		}
+		rpc_cancel(call);
+		call = rpc->calls; /* any of them may have gone */
+	}
+	rpc_leave(rpc);
+}
+
+/* A call older than newest whose deadline has passed; calls made meanwhile have to wait. */
+static struct rpc_call *find_expired(const struct rpc *rpc, uint64_t now_ms, uint64_t newest)
+{
+	struct rpc_call *call = rpc->calls;
+
+	while (call && (call->id >= newest || call->deadline_ms == 0 || call->deadline_ms > now_ms))
+		call = call->next;
+	return call;
+}
+
+void rpc_tick(struct rpc *rpc, uint64_t now_ms)
+{
+	uint64_t newest = rpc->next_id;
+	struct rpc_call *call;
+
+	rpc_enter(rpc);
+	while ((call = find_expired(rpc, now_ms, newest))) {
+		rpc_send_cancel(rpc, call->id);
+		fail_call(call, -ETIMEDOUT, "no answer in time");
+	}
+	rpc_leave(rpc);
+}
+
+uint64_t rpc_deadline(const struct rpc *rpc)
+{
+	uint64_t earliest = 0;
+
+	for (const struct rpc_call *call = rpc->calls; call; call = call->next)
+		if (call->deadline_ms && (earliest == 0 || call->deadline_ms < earliest))
+			earliest = call->deadline_ms;
+	return earliest;
+}
+
+size_t rpc_calls(const struct rpc *rpc)
+{
+	return rpc->call_count;
+}
+
+/* Decode an output message and hand it over: an item, or the reply that ends the call. */
+static void receive_output(struct rpc_call *call, bool is_item, const ProtobufCBinaryData *payload)
+{
+	struct budget budget;
+	ProtobufCMessage *message;
+
+	budget_init(&budget, BUDGET_BYTES, BUDGET_ALLOCATIONS);
+	message = budget_unpack(&budget, call->method->output, payload->data, payload->len);
+	if (!message && is_item)
+		rpc_send_cancel(call->rpc, call->id);
+	if (!message)
+		fail_call(call, -EBADMSG, "the peer's answer cannot be decoded");
+	else if (!is_item)
+		finish_call(call, message, NULL);
+	else if (call->handlers.item)
+		call->handlers.item(call->user, message);
+	budget_fini(&budget);
+}
+
+void rpc_receive_response(struct rpc *rpc, const Phoenix__Envelope *envelope)
+{
+	struct rpc_call *call = find_call(rpc, envelope->id);
+
+	if (!call)
+		return;
+	if (call->handlers.item || call->has_items)
+		fail_call(call, -EPROTO, "the peer answered a stream with a single reply");
+	else
+		receive_output(call, false, &envelope->response);
+}
+
+void rpc_receive_item(struct rpc *rpc, const Phoenix__Envelope *envelope)
+{
+	struct rpc_call *call = find_call(rpc, envelope->id);
+
+	if (!call)
+		return;
+	call->has_items = true;
+	receive_output(call, true, &envelope->item);
+}
+
+void rpc_receive_end(struct rpc *rpc, const Phoenix__Envelope *envelope)
+{
+	struct rpc_call *call = find_call(rpc, envelope->id);
+	struct ph_error error = { 0 };
+
+	if (!call)
+		return;
+	if (envelope->end->failure) {
+		rpc_failure_to_error(envelope->end->failure, &error);
+		finish_call(call, NULL, &error);
+	} else if (call->handlers.item || call->has_items) {
+		finish_call(call, NULL, NULL);
+	} else {
+		fail_call(call, -EPROTO, "the peer ended the call without a reply");
+	}
+}
+
+void rpc_reset_calls(struct rpc *rpc)
+{
+	while (rpc->calls)
+		fail_call(rpc->calls, -ECONNRESET, "the connection has ended");
+}

@@ -1,0 +1,85 @@
+/*
+ * What the files of rpc share: rpc.c is the connection, rpc_call.c our calls, rpc_request.c the
+ * peer's requests, rpc_send.c the way out. Nothing else includes this.
+ *
+ * Everything that enters user code goes through rpc_enter()/rpc_leave(), and nothing that a callback
+ * could have freed is touched after it: a call or request is taken off its list first, and the rpc
+ * itself is freed when the last function of ours has left the stack.
+ */
+#pragma once
+
+#include "common/rpc.h"
+
+struct rpc_call {
+	struct rpc *rpc; /* borrowed; NULL once the call is finishing */
+	struct rpc_call *next;
+	const ProtobufCMethodDescriptor *method; /* borrowed */
+	struct rpc_handlers handlers;
+	void *user;
+	uint64_t id;
+	uint64_t deadline_ms; /* 0: none */
+	bool has_items;
+};
+
+struct rpc_request {
+	struct rpc *rpc; /* borrowed; NULL once the connection has gone */
+	struct rpc_request *next;
+	uint64_t id;
+	uint32_t timeout_ms;
+	bool is_streaming;
+	bool is_cancelled; /* nothing is sent for it any more */
+	void (*cancelled)(void *user);
+	void *cancelled_user;
+};
+
+struct rpc {
+	struct rpc_config config;
+	struct rpc_call *calls; /* owned */
+	size_t call_count;
+	struct rpc_request *requests; /* owned by their handlers, until finished */
+	size_t request_count;
+	uint64_t next_id;
+	unsigned int entered; /* how often user code that we called is on the stack */
+	bool is_closed;
+};
+
+/* User code may be entered from here on, and may call rpc_free(). */
+void rpc_enter(struct rpc *rpc);
+
+/* The pair of rpc_enter(); the rpc may be gone afterwards. */
+void rpc_leave(struct rpc *rpc);
+
+/* Send a request; -EMSGSIZE when it fits no frame, or what the connection's send() returned. */
+int rpc_send_request(struct rpc *rpc, uint64_t id, const char *method, uint32_t timeout_ms,
+		     const ProtobufCMessage *message);
+
+/* Send a response or an item; errors as above. */
+int rpc_send_output(struct rpc *rpc, uint64_t id, bool is_item, const ProtobufCMessage *message);
+
+/* Tell the peer that nobody waits for a call any more. */
+void rpc_send_cancel(struct rpc *rpc, uint64_t id);
+
+/* End a request of the peer; error NULL: successfully. */
+void rpc_send_end(struct rpc *rpc, uint64_t id, const struct ph_error *error);
+
+/* Take the reply of a unary call. Answers to unknown ids are ignored: the peer may not know yet that
+ * a call has ended. */
+void rpc_receive_response(struct rpc *rpc, const Phoenix__Envelope *envelope);
+
+/* Take one item of a streaming call. */
+void rpc_receive_item(struct rpc *rpc, const Phoenix__Envelope *envelope);
+
+/* Take the end of a stream, or a call's failure. */
+void rpc_receive_end(struct rpc *rpc, const Phoenix__Envelope *envelope);
+
+/* End all calls with -ECONNRESET. */
+void rpc_reset_calls(struct rpc *rpc);
+
+/* Serve a request, or answer why not. -EPROTO when its id is in use. */
+int rpc_receive_request(struct rpc *rpc, const Phoenix__Envelope *envelope, struct ph_error *error);
+
+/* Take the peer's cancel. */
+void rpc_receive_cancel(struct rpc *rpc, const Phoenix__Envelope *envelope);
+
+/* Cancel all requests and let go of them: their handlers finish them without a connection. */
+void rpc_orphan_requests(struct rpc *rpc);
