@@ -316,23 +316,20 @@ static int check_confinement(void *subject, struct ph_error *error)
 static int described(struct operation *operation, const ProtobufCMessage *reply,
 		     struct ph_error *error)
 {
-	return operation->agent_tries > 0 ? FLOW_NEXT : FLOW_UNCHANGED;
+	return operation->agent_was_connected ? FLOW_UNCHANGED : FLOW_NEXT;
 }
 
 static int start_agent(void *subject, struct ph_error *error)
 {
 	Phoenix__DescribeRequest request = PHOENIX__DESCRIBE_REQUEST__INIT;
 	struct operation *operation = subject;
-	bool was_connected = container_is_connected(operation->container);
 	int r;
 
 	r = agent_link_listen(operation->container->link, error);
 	if (r < 0)
 		return r;
-	r = operation_agent(operation, "Describe", &request.base, NULL, described);
-	if (!was_connected)
-		operation->has_changed = true;
-	return r;
+	operation->agent_was_connected = container_is_connected(operation->container);
+	return operation_agent(operation, "Describe", &request.base, NULL, described);
 }
 
 static int leave_agent(void *subject, struct ph_error *error)
@@ -347,6 +344,7 @@ static void install_item(struct operation *operation, const ProtobufCMessage *me
 {
 	const Phoenix__InstallItem *item = (const Phoenix__InstallItem *)message;
 	Phoenix__Progress progress;
+	char step[96];
 
 	if (item->summary) {
 		MESSAGE_REPLACE(operation->installed, item);
@@ -354,7 +352,10 @@ static void install_item(struct operation *operation, const ProtobufCMessage *me
 	}
 	if (!item->progress)
 		return;
+	/* The agent's steps are told as parts of ours. */
 	progress = *item->progress;
+	snprintf(step, sizeof(step), "install docker: %.60s", progress.step);
+	progress.step = step;
 	operation_tell(operation, &progress);
 }
 

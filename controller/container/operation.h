@@ -59,6 +59,7 @@ struct operation {
 	ProtobufCMessage *agent_request;      /* owned */
 	void (*agent_item)(struct operation *operation, const ProtobufCMessage *item);
 	unsigned int agent_tries;
+	bool agent_was_connected;             /* before this operation asked for one */
 
 	Phoenix__ContainerObservation *nested; /* owned: seen while the nested container ran */
 	Phoenix__VerifyReport *report;         /* owned: of a verify in progress */
