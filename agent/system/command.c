@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,7 +28,8 @@
 
 #define STREAMS 3
 #define ENVIRONMENT_MAXIMUM 64
-#define END_POLL_MS 20 /* how often the program's end is looked for while its pipes are silent */
+#define END_POLL_MS 20 /* how often the program's end is looked for where there is no pidfd */
+#define PIDFD_POLL_MS 1000
 
 /* What a program may need to know of the agent's own surroundings: proxies, and Go's run-time switch. */
 static const char *const COMMAND_INHERITED[] = {
@@ -45,6 +47,7 @@ struct run {
 	const struct command *command;
 	struct stream streams[STREAMS];
 	pid_t pid;
+	int pidfd; /* tells of its end; -1 on a kernel or under a filter without them */
 	int wait_status;
 	uint64_t started_ms;
 };
@@ -241,7 +244,8 @@ static void run_prepare(struct run *run, const struct command *command)
 {
 	size_t maximum = command->output_maximum ? command->output_maximum : COMMAND_OUTPUT_MAXIMUM;
 
-	*run = (struct run){ .command = command, .pid = -1, .started_ms = clock_monotonic_ms() };
+	*run = (struct run){ .command = command, .pid = -1, .pidfd = -1,
+			      .started_ms = clock_monotonic_ms() };
 	for (size_t i = 0; i < STREAMS; i++) {
 		struct stream *stream = &run->streams[i];
 
@@ -255,6 +259,7 @@ static void run_prepare(struct run *run, const struct command *command)
 
 static void run_fini(struct run *run)
 {
+	cleanup_close(&run->pidfd);
 	for (size_t i = 0; i < STREAMS; i++) {
 		cleanup_close(&run->streams[i].fd);
 		capture_fini(&run->streams[i].capture);
@@ -336,6 +341,8 @@ static int run_fork(struct run *run, struct child *child, int failure)
 	result = exec_await(failure);
 	if (result < 0)
 		waitpid(run->pid, NULL, 0);
+	else
+		run->pidfd = (int)syscall(SYS_pidfd_open, run->pid, 0);
 	return result;
 }
 
@@ -363,24 +370,26 @@ static int run_start(struct run *run)
 	return result;
 }
 
-/* Milliseconds until the deadline, at most END_POLL_MS; 0 when it has passed. */
+/* Milliseconds to wait at most; 0 when the deadline has passed. */
 static int poll_time(const struct run *run)
 {
 	uint64_t passed = clock_monotonic_ms() - run->started_ms;
 	uint32_t deadline = run->command->deadline_ms;
+	int longest = run->pidfd < 0 ? END_POLL_MS : PIDFD_POLL_MS;
 
-	if (deadline == 0 || passed + END_POLL_MS <= deadline)
-		return END_POLL_MS;
+	if (deadline == 0 || passed + (uint64_t)longest <= deadline)
+		return longest;
 	return passed >= deadline ? 0 : (int)(deadline - passed);
 }
 
 static void streams_wait(struct run *run, int timeout_ms)
 {
-	struct pollfd polled[STREAMS];
+	struct pollfd polled[STREAMS + 1];
 
 	for (size_t i = 0; i < STREAMS; i++)
 		polled[i] = (struct pollfd){ .fd = run->streams[i].fd, .events = POLLIN };
-	if (poll(polled, STREAMS, timeout_ms) <= 0)
+	polled[STREAMS] = (struct pollfd){ .fd = run->pidfd, .events = POLLIN };
+	if (poll(polled, ARRAY_LENGTH(polled), timeout_ms) <= 0)
 		return;
 	for (size_t i = 0; i < STREAMS; i++)
 		if (polled[i].revents)
