@@ -128,7 +128,7 @@ ctl() {
 # Start phoenix-host and phoenixd on a private configuration and wait until the control socket answers.
 phoenix_up() {
 	# Not below /tmp, which may be a tmpfs: images and data-roots need a real file system.
-	PH_WORK=$(mktemp -d /var/tmp/phoenix-system.XXXXXX)
+	PH_WORK=$(mktemp -d /var/tmp/phx.XXXXXX) # short: a socket address has 108 bytes
 	chmod 711 "$PH_WORK"
 	PH_BRIDGE=phxt$(printf '%04x' $((BASHPID & 0xffff)))
 	trap 'phoenix_exit' EXIT
@@ -138,6 +138,7 @@ phoenix_up() {
 	export PH_NET
 	PH_SUBNET=$PH_NET.0.0/16
 	mkdir -p "$PH_WORK/state"
+	export PHOENIX_SPOOL=$PH_WORK/state/spool
 	cat >"$PH_WORK/phoenix.yaml" <<-END
 	user: ${PH_USER:-64998}
 	group: 0
