@@ -1,8 +1,8 @@
 /*
  * The clone's directory is its lock: whoever creates, mounts, unmounts or destroys holds it. The
  * order of creation is: directory, record (incomplete), root filesystem, data-root, the three files
- * of /etc, record (complete). A creation that finds an incomplete record clears it away and begins
- * again: nothing in there is anybody's yet.
+ * of /etc, record (complete). A creation that finds an incomplete record clears its parts away and
+ * begins again: nothing in there is anybody's yet. What others keep in the directory stays then.
  */
 #include "controller/host/image/clone.h"
 
@@ -166,6 +166,29 @@ static int destroy_all(const struct config *config, const char *name, struct ph_
 		removed += result == TREE_DONE;
 	}
 	return result < 0 ? result : removed;
+}
+
+/*
+ * Remove an unfinished clone's own parts, and the directory when nothing else is in it. The record
+ * goes last: as long as it is there, the rest is known to be unfinished. The caller holds the lock.
+ */
+static int clear_parts(const struct config *config, const char *name, int dir,
+		       struct ph_error *error)
+{
+	static const char *const parts[] = { "rootfs", PARTIAL, "upper", "work", "lower",
+					     CLONE_RECORD };
+	PH_AUTO_CLOSE int containers = -1;
+	int result = unmount_all(config, name, error);
+
+	if (result >= 0)
+		result = paths_remove(config, PATHS_DATA, name, error);
+	for (size_t i = 0; i < ARRAY_LENGTH(parts) && result >= 0; i++)
+		result = tree_remove(dir, parts[i], error);
+	if (result >= 0)
+		result = paths_open(config, PATHS_CONTAINERS, &containers, error);
+	if (result == 0 && unlinkat(containers, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY)
+		result = error_errno(error, -errno, name, NULL, "remove directory");
+	return result < 0 ? result : 0;
 }
 
 int clone_destroy(const struct config *config, const char *name, struct ph_error *error)
@@ -370,6 +393,21 @@ static int build_clone(const struct config *config, const struct clone_request *
 	return clone_record_save(dir, plan, error);
 }
 
+/* Somebody may be finishing it just now: looked at again under the lock. */
+static int clear_unfinished(const struct config *config, const char *name, struct ph_error *error)
+{
+	struct clone clone;
+	PH_AUTO_CLOSE int dir = -1;
+	int result = open_clone(config, name, &dir, error);
+
+	if (result == 0)
+		result = clone_record_load(dir, name, &clone, error);
+	if (result == 0 && clone.complete)
+		return error_set(error, -EAGAIN, name, "apply again",
+				 "another request was making this clone");
+	return result < 0 ? result : clear_parts(config, name, dir, error);
+}
+
 /* What stands at the name now: CLONE_UNCHANGED for the very clone, CLONE_CHANGED for nothing. */
 static int look_at_present(const struct config *config, const struct clone_request *request,
 			   struct clone *present, struct ph_error *error)
@@ -380,10 +418,8 @@ static int look_at_present(const struct config *config, const struct clone_reque
 		return error_clear(error), CLONE_CHANGED;
 	if (result < 0)
 		return result;
-	if (!present->complete) {
-		result = clone_destroy(config, request->name, error);
-		return result < 0 ? result : CLONE_CHANGED;
-	}
+	if (!present->complete)
+		return clear_unfinished(config, request->name, error);
 	if (strcmp(present->image, request->image) == 0 && present->id_base == request->id_base &&
 	    present->id_count == request->id_count &&
 	    (request->method == CLONE_AUTO || request->method == present->method))
@@ -414,7 +450,7 @@ static int create(const struct config *config, const struct clone_request *reque
 		return result;
 	result = build_clone(config, request, &plan, dir, error);
 	if (result < 0) {
-		destroy_all(config, request->name, NULL);
+		clear_parts(config, request->name, dir, NULL);
 		return result;
 	}
 	*ret_clone = plan;

@@ -60,7 +60,7 @@ enum clone_outcome {
  * Make a container's clone and data-root and mount what has to be mounted. Sets the hostname, hosts
  * and resolv.conf inside. CLONE_UNCHANGED when it is there already, -EEXIST when the name has a
  * clone of another image or id range, -ENOENT without the image. What a failed first creation has
- * made is removed again. ret_clone may be NULL.
+ * made is removed again; other files in the directory stay. ret_clone may be NULL.
  */
 int clone_create(const struct config *config, const struct clone_request *request,
 		 struct clone *ret_clone, struct ph_error *error);

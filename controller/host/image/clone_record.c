@@ -13,8 +13,6 @@
 #include "controller/host/tree/record.h"
 #include "controller/host/tree/tree.h"
 
-#define RECORD "clone.json"
-
 static const char *const method_names[] = {
 	[CLONE_AUTO] = "auto",
 	[CLONE_OVERLAY] = "overlay",
@@ -44,7 +42,7 @@ int clone_record_load(int dir, const char *name, struct clone *ret_clone, struct
 	uint64_t base = 0, count = 0;
 	char method[16];
 	RECORD_AUTO json_t *record = NULL;
-	int result = record_load(dir, RECORD, &record, error);
+	int result = record_load(dir, CLONE_RECORD, &record, error);
 
 	if (result < 0)
 		return result;
@@ -57,7 +55,7 @@ int clone_record_load(int dir, const char *name, struct clone *ret_clone, struct
 	    !record_number(record, "id_count", UINT32_MAX, &count) ||
 	    !record_number(record, "created_ms", INT64_MAX, &clone.created_ms) ||
 	    !record_flag(record, "complete", &clone.complete))
-		return error_set(error, -EBADMSG, RECORD, "remove the container and apply again",
+		return error_set(error, -EBADMSG, CLONE_RECORD, "remove the container and apply again",
 				 "damaged record of the clone %s", name);
 	clone.id_base = (uint32_t)base;
 	clone.id_count = (uint32_t)count;
@@ -77,7 +75,7 @@ int clone_record_save(int dir, const struct clone *clone, struct ph_error *error
 	record_set_number(record, "id_count", clone->id_count);
 	record_set_number(record, "created_ms", clone->created_ms);
 	json_object_set_new(record, "complete", json_boolean(clone->complete));
-	return record_save(dir, RECORD, record, error);
+	return record_save(dir, CLONE_RECORD, record, error);
 }
 
 int clone_find(const struct config *config, const char *name, struct clone *ret_clone,

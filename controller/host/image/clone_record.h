@@ -8,6 +8,8 @@
 #include "common/error.h"
 #include "controller/host/image/clone.h"
 
+#define CLONE_RECORD "clone.json"
+
 /* Read the record in a clone's directory; -ENOENT, -EBADMSG. */
 int clone_record_load(int dir, const char *name, struct clone *ret_clone, struct ph_error *error);
 

@@ -244,6 +244,33 @@ static void remove_log(const struct config *config, const char *name)
 		unlinkat(logs, file, 0);
 }
 
+static void wait_for_end(int pidfd, uint64_t deadline_ms)
+{
+	struct pollfd end = { .fd = pidfd, .events = POLLIN };
+	uint64_t now = clock_monotonic_ms();
+
+	while (pidfd >= 0 && now < deadline_ms) {
+		if (poll(&end, 1, (int)(deadline_ms - now)) >= 0 || errno != EINTR)
+			return;
+		now = clock_monotonic_ms();
+	}
+}
+
+/* liblxc tells of a failed start before its monitor has put everything away. */
+static void wait_for_monitor(const char *name)
+{
+	uint64_t deadline_ms = clock_monotonic_ms() + END_TIMEOUT_MS;
+	pid_t monitor;
+
+	while ((monitor = cgroups_monitor(name)) > 0 && clock_monotonic_ms() < deadline_ms) {
+		PH_AUTO_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, monitor, 0);
+
+		if (pidfd < 0)
+			break;
+		wait_for_end(pidfd, deadline_ms);
+	}
+}
+
 /* liblxc moves its caller into the monitor's group: it gets a process of its own for that. */
 static bool start_in_child(const struct config *config, const char *name,
 			   const char *const *init)
@@ -275,6 +302,7 @@ int instance_start(const struct config *config, const char *name, const char *co
 	remove_log(config, name);
 	if (start_in_child(config, name, init))
 		return INSTANCE_CHANGED;
+	wait_for_monitor(name);
 	cgroups_prune(name);
 	instance_log_tail(config, name, log, sizeof(log));
 	return error_set(error, -EIO, "liblxc", NULL, "the container does not start: %s",
@@ -306,18 +334,6 @@ static int kill_left(const char *name, uint64_t deadline_ms)
 		nanosleep(&moment, NULL);
 	} while (clock_monotonic_ms() < deadline_ms);
 	return -ETIME;
-}
-
-static void wait_for_end(int pidfd, uint64_t deadline_ms)
-{
-	struct pollfd end = { .fd = pidfd, .events = POLLIN };
-	uint64_t now = clock_monotonic_ms();
-
-	while (pidfd >= 0 && now < deadline_ms) {
-		if (poll(&end, 1, (int)(deadline_ms - now)) >= 0 || errno != EINTR)
-			return;
-		now = clock_monotonic_ms();
-	}
 }
 
 int instance_stop(const struct config *config, const char *name, unsigned int grace_ms,
