@@ -131,7 +131,9 @@ static int fail_wanted(const struct yaml_node *node, const char *key, const char
 
 const struct yaml_node *schema_find(const struct yaml_node *map, const char *key)
 {
-	for (size_t i = 0; map && i < map->count; i++)
+	if (!map || map->kind != YAML_MAP)
+		return NULL;
+	for (size_t i = 0; i < map->count; i++)
 		if (strcmp(map->keys[i]->text, key) == 0)
 			return map->items[i];
 	return NULL;

@@ -12,7 +12,7 @@
 #include "common/error.h"
 #include "common/yaml.h"
 
-/* Named outcome: the map has no such key, or is NULL. */
+/* Named outcome: the map has no such key, or is NULL or no map. */
 enum { SCHEMA_ABSENT = 1 };
 
 /* Fill an error at a node; returns -EINVAL. remedy may be NULL. */
@@ -26,7 +26,7 @@ const char *schema_suggest(const char *word, const char *const *candidates);
 int schema_check_keys(const struct yaml_node *node, const char *what, const char *const *keys,
 		      struct ph_error *error);
 
-/* The value of a key; NULL when there is none or map is NULL. */
+/* The value of a key; NULL when there is none, or map is NULL or no map. */
 const struct yaml_node *schema_find(const struct yaml_node *map, const char *key);
 
 /* Get a map or a list; one without a value ("labels:") counts as absent. */

@@ -18,7 +18,7 @@
 #define FLEET_LABELS_MAXIMUM 32
 #define FLEET_PIDS_DEFAULT 4096 /* memory and processors have no limit by default */
 
-/* One field in which two specs differ; texts as a person would write them in the fleet file. */
+/* One field in which two specs differ; texts as in the fleet file, "unlimited" for a limit of 0. */
 struct fleet_difference {
 	const char *field; /* "resources.memory"; static */
 	char *old;         /* owned; "" where there was none */

@@ -299,6 +299,10 @@ static void no_map_has_no_keys(void **state)
 {
 	bool value = true;
 
+	struct yaml_node *list = parse("[key, key]");
+
+	assert_null(schema_find(list, "key"));
+	yaml_node_free(list);
 	assert_null(schema_find(NULL, "key"));
 	assert_int_equal(schema_get_bool(NULL, "key", &value, NULL), SCHEMA_ABSENT);
 	assert_true(value);
