@@ -7,6 +7,9 @@
  * The child starts with default signals (but SIGPIPE ignored: reset it before an exec), a session of
  * its own, stdin from /dev/null, and no descriptor but stdio, its pipe and those named in keep_fds.
  * It outlives a killed parent: its messages then go nowhere and it finishes its work.
+ *
+ * A process that starts workers must not use libuv's thread pool (uv_queue_work(), uv_fs_*() with a
+ * callback, uv_getaddrinfo()): a fork has no such threads, and its child would wait for them.
  */
 #pragma once
 
@@ -31,7 +34,7 @@ void worker_send(struct worker_output *output, const ProtobufCMessage *message);
 
 /*
  * What the child runs. Returns 0 or a negative errno with error filled, which the parent gets in
- * finished(). It must not use the parent's loop.
+ * finished(). It must not use libuv at all, may fork, and must not call exit().
  */
 typedef int (*worker_fn)(struct worker_output *output, void *data, struct ph_error *error);
 

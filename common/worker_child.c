@@ -122,6 +122,17 @@ static void close_others(const struct worker_config *config, int fd)
 	close_range(next, ~0U, 0);
 }
 
+/*
+ * libuv keeps the numbers of a pipe for signals and closes them in every fork of a fork (its
+ * pthread_atfork handler): by then they would be descriptors of the job, in the child that it makes
+ * to run a program. The shutdown makes it forget them. It would wait for threads of libuv's pool,
+ * which a fork does not have: a process that starts workers must not use that pool.
+ */
+static void forget_libuv(void)
+{
+	uv_library_shutdown();
+}
+
 static void replace_stdin(void)
 {
 	PH_AUTO_CLOSE int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -136,6 +147,7 @@ _Noreturn void worker_child_run(const struct worker_config *config, int fd)
 	struct ph_error error = { 0 };
 	int result;
 
+	forget_libuv();
 	setsid();
 	prctl(PR_SET_NAME, "phoenix-worker");
 	reset_signals();
