@@ -8,33 +8,13 @@ skips=() failures=()
 # Count the cases in the verbose log of a ctest run, and print all that a failing program printed.
 #
 # A program that printed no TAP counts as one case; one that ended badly without a failed case is one failed case.
+# A line `SKIP: reason` before a case's own line is something that the case could not do here: the whole case
+# where cmocka says so (`# SKIP`), else a skip beside a passed case.
 tally_ctest() {
-	local log=$1 kind detail
+	local kind detail
 	while IFS=$'\t' read -r kind detail; do
 		note_case "$kind" "$detail"
-	done < <(awk '
-		match($0, /^[0-9]+: /) {
-			id = substr($0, 1, RLENGTH - 2); line = substr($0, RLENGTH + 1)
-			output[id] = output[id] line "\n"
-			if (line ~ /^ok .*# SKIP/) { seen[id]++; cases[id] = cases[id] "skip\t" line "\n" }
-			else if (line ~ /^ok [0-9]/) { seen[id]++; cases[id] = cases[id] "pass\t" line "\n" }
-			else if (line ~ /^not ok/) { seen[id]++; bad[id]++; cases[id] = cases[id] "fail\t" line "\n" }
-			next
-		}
-		match($0, /Test +#[0-9]+: /) {
-			id = substr($0, RSTART, RLENGTH); gsub(/[^0-9]/, "", id)
-			name = substr($0, RSTART + RLENGTH); sub(/ .*/, "", name)
-			good = / Passed /; skip = /\*\*\*(Skipped|Not Run \(Disabled\))/
-			n = split(cases[id], lines, "\n")
-			for (i = 1; i < n; i++) { split(lines[i], part, "\t"); print part[1] "\t" name ": " part[2] }
-			if (!good && !skip && !bad[id]) {
-				reason = $0; sub(/.*\*\*\*/, "", reason)
-				print "fail\t" name ": " reason
-			} else if (!seen[id]) print (skip ? "skip" : "pass") "\t" name
-			if (!good && !skip) {
-				printf "---- output of %s\n%s----\n", name, output[id] > "/dev/stderr"
-			}
-		}' "$log")
+	done < <(awk -f "$REPO/dev/lib/ctest-cases.awk" "$1")
 }
 
 # Count the cases in what a system script printed: `tally_script NAME LOG EXIT-STATUS`.
