@@ -166,10 +166,9 @@ static void add_confinement(struct settings_text *text, const struct settings *s
 static void add_mounts(struct settings_text *text, const struct settings *settings)
 {
 	add(text, "lxc.rootfs.path", "dir:%s", settings->rootfs);
-	/* With cgroup2 its file system is there before init; v1 hierarchies are mounted by whoever
-	 * wants them inside. */
-	add(text, "lxc.mount.auto", "proc:mixed sys:mixed%s",
-	    settings->cgroup.is_unified ? " cgroup:rw:force" : "");
+	/* Cgroups are mounted by the container's init, or by the agent where there is none: liblxc
+	 * does not tell back what it took of "cgroup:rw:force", so it could not be checked. */
+	add(text, "lxc.mount.auto", "proc:mixed sys:mixed");
 	add(text, "lxc.mount.entry", "/dev/fuse dev/fuse none bind,create=file,optional 0 0");
 	add(text, "lxc.mount.entry",
 	    "%s dev/phoenix none bind,ro,nosuid,nodev,noexec,create=dir 0 0", settings->agent_dir);
