@@ -307,12 +307,19 @@ static int pipes_open(struct run *run, struct child *child)
 	return 0;
 }
 
+/* Close once: the numbers are soon used again. */
+static void end_close(int *fd)
+{
+	cleanup_close(fd);
+	*fd = -1;
+}
+
 static void child_fini(struct child *child)
 {
-	cleanup_close(&child->input);
-	cleanup_close(&child->failure);
+	end_close(&child->input);
+	end_close(&child->failure);
 	for (size_t i = 0; i < STREAMS; i++)
-		cleanup_close(&child->ends[i]);
+		end_close(&child->ends[i]);
 }
 
 /* Wait until exec has succeeded (the pipe closes) or failed (the pipe holds an errno). */

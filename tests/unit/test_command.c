@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -115,6 +116,52 @@ static void deadlines_kill_the_whole_group(void **state)
 		usleep(20000);
 		if (i == 99)
 			fail_msg("the grandchild lives");
+	}
+}
+
+static uint64_t processor_us(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+static void waiting_costs_nothing(void **state)
+{
+	const struct command command = { .argv = SHELL("exec >&- 2>&-; sleep 1"), .with_status = true };
+	PH_AUTO_COMMAND_RESULT struct command_result ended = { 0 };
+	uint64_t before = processor_us();
+
+	assert_int_equal(command_run(&command, &ended, NULL), 0);
+	assert_in_range(processor_us() - before, 0, 200000);
+	assert_in_range(ended.duration_ms, 1000, 1900);
+}
+
+static int descriptor_count(void)
+{
+	PH_AUTO_DIR DIR *directory = opendir("/proc/self/fd");
+	int count = 0;
+
+	while (readdir(directory))
+		count++;
+	return count;
+}
+
+static void no_descriptor_is_left(void **state)
+{
+	int before = descriptor_count();
+
+	for (int i = 0; i < 4; i++) {
+		const struct command command = {
+			.argv = i % 2 ? SHELL("exit 1") : (const char *const[]){ "no-such", NULL },
+			.with_status = i > 1,
+		};
+		PH_AUTO_COMMAND_RESULT struct command_result ended = { 0 };
+
+		command_run(&command, &ended, NULL);
+		assert_int_equal(descriptor_count(), before);
 	}
 }
 
@@ -266,6 +313,8 @@ int main(void)
 		cmocka_unit_test(programs_end_as_they_do),
 		cmocka_unit_test(missing_programs_are_told),
 		cmocka_unit_test(deadlines_kill_the_whole_group),
+		cmocka_unit_test(waiting_costs_nothing),
+		cmocka_unit_test(no_descriptor_is_left),
 		cmocka_unit_test(lines_are_handed_over),
 		cmocka_unit_test(failures_carry_their_last_words),
 		cmocka_unit_test(children_die_with_their_caller),
