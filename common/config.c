@@ -24,8 +24,8 @@
 #define ID_MAXIMUM (UINT32_MAX - 1) /* the last one means "none" to the kernel */
 
 static const char *const top_keys[] = {
-	"user", "group", "run_dir", "state_dir", "agent", "profiles_dir", "network", "log_level",
-	NULL,
+	"user",         "group",   "run_dir",   "state_dir", "agent",
+	"profiles_dir", "network", "log_level", NULL,
 };
 static const char *const network_keys[] = { "bridge", "subnet", "dns", NULL };
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
@@ -63,8 +63,7 @@ static int read_path(const struct yaml_node *root, const char *key, size_t maxim
 	return ret < 0 ? ret : 0;
 }
 
-static int read_run_dir(const struct yaml_node *root, struct config *config,
-			struct ph_error *error)
+static int read_run_dir(const struct yaml_node *root, struct config *config, struct ph_error *error)
 {
 	const struct yaml_node *node = schema_find(root, "run_dir");
 	int ret = read_path(root, "run_dir", sizeof(config->run_dir) - 1, config->run_dir, error);
@@ -84,8 +83,7 @@ static bool is_interface_name(const char *name)
 	return name[0] != '.' && name[0] != '-' && strspn(name, allowed) == strlen(name);
 }
 
-static int read_network(const struct yaml_node *root, struct config *config,
-			struct ph_error *error)
+static int read_network(const struct yaml_node *root, struct config *config, struct ph_error *error)
 {
 	const struct yaml_node *network;
 	const char *bridge;
@@ -139,7 +137,8 @@ static int resolve_user(const char *path, const struct yaml_node *root, struct c
 	if (!account)
 		return fail_account(path, schema_find(root, "user"), error,
 				    "make it (adduser --system --group --no-create-home phoenix) "
-				    "or name another one under 'user'", "user", config->user);
+				    "or name another one under 'user'",
+				    "user", config->user);
 	config->uid = account->pw_uid;
 	config->gid = account->pw_gid;
 	return 0;
@@ -159,7 +158,8 @@ static int resolve_group(const char *path, const struct yaml_node *root, const c
 	if (!group)
 		return fail_account(path, schema_find(root, "group"), error,
 				    "make it (addgroup --system phoenix) or name another one "
-				    "under 'group'", "group", name);
+				    "under 'group'",
+				    "group", name);
 	config->control_gid = group->gr_gid;
 	return 0;
 }
@@ -192,8 +192,8 @@ static int read_config(const char *path, const struct yaml_node *root, struct co
 	if (ret == 0)
 		ret = read_run_dir(root, config, error);
 	if (ret == 0)
-		ret = read_path(root, "state_dir", sizeof(config->state_dir) - 1,
-				config->state_dir, error);
+		ret = read_path(root, "state_dir", sizeof(config->state_dir) - 1, config->state_dir,
+				error);
 	if (ret == 0)
 		ret = read_path(root, "agent", sizeof(config->agent) - 1, config->agent, error);
 	if (ret == 0)
@@ -220,7 +220,8 @@ static int check_trust(int fd, const char *path, struct ph_error *error)
 	if (status.st_uid != 0 && status.st_uid != geteuid())
 		return error_set(error, -EPERM, path, "chown root it, or run as its owner",
 				 "the file belongs to another user (%u), who could change what "
-				 "Phoenix does", status.st_uid);
+				 "Phoenix does",
+				 status.st_uid);
 	if (status.st_mode & (S_IWGRP | S_IWOTH))
 		return error_set(error, -EPERM, path, "chmod go-w it",
 				 "the file is writable for others, who could change what Phoenix "
@@ -229,8 +230,7 @@ static int check_trust(int fd, const char *path, struct ph_error *error)
 }
 
 /* Read and parse the file; root stays NULL when it is empty. */
-static int parse_file(const char *path, int fd, struct yaml_node **ret_root,
-		      struct ph_error *error)
+static int parse_file(const char *path, int fd, struct yaml_node **ret_root, struct ph_error *error)
 {
 	PH_AUTO_FREE char *text = NULL;
 	size_t length;
@@ -243,8 +243,7 @@ static int parse_file(const char *path, int fd, struct yaml_node **ret_root,
 	return ret < 0 ? ret : 0;
 }
 
-int config_load(const char *path, bool required, struct config *ret_config,
-		struct ph_error *error)
+int config_load(const char *path, bool required, struct config *ret_config, struct ph_error *error)
 {
 	PH_CLEANUP(yaml_node_free_cleanup) struct yaml_node *root = NULL;
 	PH_AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

@@ -69,9 +69,9 @@ const char *schema_suggest(const char *word, const char *const *candidates)
 
 		if (strlen(*candidates) > WORD_MAXIMUM)
 			continue;
-		/* an abbreviation is as near as one slip */
-		edits = length >= 3 && text_has_prefix(*candidates, word) ?
-			1 : distance(word, *candidates);
+		edits = distance(word, *candidates);
+		if (length >= 3 && text_has_prefix(*candidates, word))
+			edits = 1; /* an abbreviation is as near as one slip */
 		if (edits < best_distance || (edits == best_distance && !best)) {
 			best_distance = edits;
 			best = *candidates;
@@ -120,8 +120,8 @@ static int fail_wanted(const struct yaml_node *node, const char *key, const char
 		       const char *remedy, struct ph_error *error)
 {
 	if (node->kind != YAML_SCALAR)
-		return schema_error(node, error, remedy, "key '%s' must be %s, not %s", key,
-				    wanted, kind_name(node));
+		return schema_error(node, error, remedy, "key '%s' must be %s, not %s", key, wanted,
+				    kind_name(node));
 	if (is_null(node))
 		return schema_error(node, error, remedy, "key '%s' must be %s, but has no value",
 				    key, wanted);
@@ -185,8 +185,8 @@ int schema_get_map(const struct yaml_node *map, const char *key, const struct ya
 	return get_container(map, key, YAML_MAP, "a map", ret_map, error);
 }
 
-int schema_get_list(const struct yaml_node *map, const char *key,
-		    const struct yaml_node **ret_list, struct ph_error *error)
+int schema_get_list(const struct yaml_node *map, const char *key, const struct yaml_node **ret_list,
+		    struct ph_error *error)
 {
 	return get_container(map, key, YAML_LIST, "a list", ret_list, error);
 }
@@ -224,7 +224,8 @@ int schema_get_name(const struct yaml_node *map, const char *key, const char **r
 	if (node->kind != YAML_SCALAR || !name_is_valid(node->text))
 		return fail_wanted(node, key, "a name",
 				   "a name is 1 to 63 of a-z, 0-9 and '-', and does not begin "
-				   "with '-'", error);
+				   "with '-'",
+				   error);
 	*ret_name = node->text;
 	return 0;
 }
@@ -325,7 +326,8 @@ int schema_get_size(const struct yaml_node *map, const char *key, uint64_t *ret_
 	if (node->kind != YAML_SCALAR || parse_size(node->text, ret_bytes) < 0)
 		return fail_wanted(node, key, "a size",
 				   "write a whole number with KiB, MiB, GiB or TiB (512MiB), or "
-				   "plain bytes", error);
+				   "plain bytes",
+				   error);
 	return 0;
 }
 
@@ -386,8 +388,8 @@ int schema_get_ipv4(const struct yaml_node *map, const char *key, uint32_t *ret_
 }
 
 /* Split "A.B.C.D/N". */
-static int parse_subnet(const char *text, uint32_t minimum, uint32_t maximum,
-			uint32_t *ret_address, uint32_t *ret_prefix_length)
+static int parse_subnet(const char *text, uint32_t minimum, uint32_t maximum, uint32_t *ret_address,
+			uint32_t *ret_prefix_length)
 {
 	const char *slash = strchr(text, '/');
 	char address[16];
@@ -473,7 +475,8 @@ int schema_get_path(const struct yaml_node *map, const char *key, size_t maximum
 		if (!is_path_byte(*byte))
 			return fail_wanted(node, key, "a path of letters, digits and /._+@-",
 					   "it goes into mount options, where other bytes mean "
-					   "something", error);
+					   "something",
+					   error);
 	*ret_path = path;
 	return 0;
 }

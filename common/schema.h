@@ -32,8 +32,8 @@ const struct yaml_node *schema_find(const struct yaml_node *map, const char *key
 /* Get a map or a list; one without a value ("labels:") counts as absent. */
 int schema_get_map(const struct yaml_node *map, const char *key, const struct yaml_node **ret_map,
 		   struct ph_error *error);
-int schema_get_list(const struct yaml_node *map, const char *key,
-		    const struct yaml_node **ret_list, struct ph_error *error);
+int schema_get_list(const struct yaml_node *map, const char *key, const struct yaml_node **ret_list,
+		    struct ph_error *error);
 
 /* Get a text of 1 to maximum bytes. */
 int schema_get_text(const struct yaml_node *map, const char *key, size_t maximum,

@@ -43,8 +43,7 @@ int yaml_error(const char *file, unsigned int line, unsigned int column, struct 
 	va_start(arguments, why);
 	vsnprintf(text, sizeof(text), why, arguments);
 	va_end(arguments);
-	snprintf(where, sizeof(where), "%s%s:%u:%u", shown == file ? "" : "…", shown, line,
-		 column);
+	snprintf(where, sizeof(where), "%s%s:%u:%u", shown == file ? "" : "…", shown, line, column);
 	return error_set(error, -EINVAL, where, remedy, "%s", text);
 }
 
@@ -104,7 +103,8 @@ static int fail_parsing(struct reader *reader)
 		 parser->context ? ", " : "", parser->context ? parser->context : "");
 	return fail_at(reader, &parser->problem_mark,
 		       "look for a missing ':' or '-', a wrong indentation or an open quote here "
-		       "or in the line above", why);
+		       "or in the line above",
+		       why);
 }
 
 static int next_event(struct reader *reader, yaml_event_t *ret_event)
@@ -350,8 +350,7 @@ int yaml_parse(const char *file, const char *text, size_t length, struct yaml_no
 	return ret;
 }
 
-int yaml_read(int fd, const char *file, char **ret_text, size_t *ret_length,
-	      struct ph_error *error)
+int yaml_read(int fd, const char *file, char **ret_text, size_t *ret_length, struct ph_error *error)
 {
 	PH_AUTO_FREE char *text = NULL;
 	size_t length = 0, capacity = 0;

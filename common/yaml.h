@@ -28,9 +28,9 @@ struct yaml_node {
 	enum yaml_kind kind;
 	unsigned int line; /* 1-based, as column */
 	unsigned int column;
-	const char *file; /* borrowed from the caller of yaml_parse() */
-	char *text;       /* owned; scalars */
-	bool plain;       /* a scalar that is not quoted */
+	const char *file;         /* borrowed from the caller of yaml_parse() */
+	char *text;               /* owned; scalars */
+	bool plain;               /* a scalar that is not quoted */
 	struct yaml_node **keys;  /* owned; scalars; maps */
 	struct yaml_node **items; /* owned; elements of a list, values of a map */
 	size_t count;

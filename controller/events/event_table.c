@@ -180,8 +180,8 @@ static int trim(struct event_table *table, uint64_t oldest, struct ph_error *err
 	return database_execute(&table->database, table->statements[TRIM], error);
 }
 
-int event_table_write(struct event_table *table, const struct event_record *records,
-		      size_t count, struct ph_error *error)
+int event_table_write(struct event_table *table, const struct event_record *records, size_t count,
+		      struct ph_error *error)
 {
 	uint64_t last = table->last + count;
 	uint64_t oldest = trim_target(table, last);
@@ -222,9 +222,9 @@ static bool row_matches(sqlite3_stmt *statement, const char *container)
 	       strcmp((const char *)sqlite3_column_text(statement, 1), container) == 0;
 }
 
-int event_table_read(struct event_table *table, uint64_t since, const char *container,
-		     size_t limit, struct event_record *records, size_t *ret_count,
-		     uint64_t *ret_next, struct ph_error *error)
+int event_table_read(struct event_table *table, uint64_t since, const char *container, size_t limit,
+		     struct event_record *records, size_t *ret_count, uint64_t *ret_next,
+		     struct ph_error *error)
 {
 	sqlite3_stmt *statement = table->statements[READ];
 	uint64_t next = since;
@@ -233,8 +233,7 @@ int event_table_read(struct event_table *table, uint64_t since, const char *cont
 
 	database_bind_u64(statement, 1, since);
 	database_bind_u64(statement, 2, EVENT_TABLE_SCAN_MAXIMUM);
-	while (count < limit &&
-	       (ret = database_step(&table->database, statement, error)) == 1) {
+	while (count < limit && (ret = database_step(&table->database, statement, error)) == 1) {
 		next = (uint64_t)sqlite3_column_int64(statement, 0) + 1;
 		if (row_matches(statement, container))
 			take_row(statement, &records[count++]);

@@ -39,16 +39,16 @@ uint64_t event_table_last(const struct event_table *table);
 const char *event_table_path(const struct event_table *table);
 
 /* Write records with the next seqs in one commit, and let go of what is beyond the retention. */
-int event_table_write(struct event_table *table, const struct event_record *records,
-		      size_t count, struct ph_error *error);
+int event_table_write(struct event_table *table, const struct event_record *records, size_t count,
+		      struct ph_error *error);
 
 /*
  * Read up to limit records of a container ("": all) from a seq on into records, which the caller
  * ends. ret_next is the first seq that was not looked at.
  */
-int event_table_read(struct event_table *table, uint64_t since, const char *container,
-		     size_t limit, struct event_record *records, size_t *ret_count,
-		     uint64_t *ret_next, struct ph_error *error);
+int event_table_read(struct event_table *table, uint64_t since, const char *container, size_t limit,
+		     struct event_record *records, size_t *ret_count, uint64_t *ret_next,
+		     struct ph_error *error);
 
 /* Find the seq of the count-th newest record of a container ("": all), or the oldest there is. */
 int event_table_tail(struct event_table *table, const char *container, uint64_t count,

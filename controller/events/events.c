@@ -204,9 +204,10 @@ static int decode(struct events *events, struct event_record *records, size_t co
 	int ret = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		Phoenix__Event *event = ret < 0 ? NULL :
-			phoenix__event__unpack(NULL, records[i].length, records[i].bytes);
+		Phoenix__Event *event = NULL;
 
+		if (ret == 0)
+			event = phoenix__event__unpack(NULL, records[i].length, records[i].bytes);
 		if (event)
 			batch->events[batch->count++] = event;
 		else if (ret == 0)

@@ -16,12 +16,12 @@
 #include "common/error.h"
 #include "proto/model.pb-c.h"
 
-#define EVENTS_RETENTION 100000       /* default: newest events that are kept */
-#define EVENTS_BATCH 64               /* a good size for a group commit */
+#define EVENTS_RETENTION 100000          /* default: newest events that are kept */
+#define EVENTS_BATCH 64                  /* a good size for a group commit */
 #define EVENTS_EVENT_MAXIMUM (16 * 1024) /* packed bytes of one event */
-#define EVENTS_PENDING_MAXIMUM 8192   /* appended, not yet committed: while the disk is full */
-#define EVENTS_STREAM_LENGTH 32       /* hex digits of a stream id */
-#define EVENTS_GAP "gap"              /* type of the synthetic event; fields "from" and "to" */
+#define EVENTS_PENDING_MAXIMUM 8192      /* appended, not yet committed: while the disk is full */
+#define EVENTS_STREAM_LENGTH 32          /* hex digits of a stream id */
+#define EVENTS_GAP "gap"                 /* type of the synthetic event; fields "from" and "to" */
 
 struct events;
 struct events_subscription;

@@ -50,12 +50,13 @@ Phoenix__Event *gap_event(const struct gap *gap, const char *stream)
 
 	if (gap->kind == GAP_RETENTION)
 		event = new_event(EVENTS_GAP, "Retention",
-				  ph_format("events %" PRIu64 " to %" PRIu64
-					    " are no longer kept", gap->from, to));
+				  ph_format("events %" PRIu64 " to %" PRIu64 " are no longer kept",
+					    gap->from, to));
 	else
 		event = new_event(EVENTS_GAP, "BeyondEnd",
 				  ph_format("this log ends at %" PRIu64 ": a cursor at %" PRIu64
-					    " is from another log", to, gap->from));
+					    " is from another log",
+					    to, gap->from));
 	event->stream = ph_strdup(stream);
 	event->seq = to;
 	add_field(event, "from", gap->from);
@@ -67,7 +68,8 @@ Phoenix__Event *gap_dropped_event(uint64_t count)
 {
 	Phoenix__Event *event = new_event("events.dropped", "DiskRefused",
 					  ph_format("%" PRIu64 " events could not be kept while "
-						    "the disk refused them", count));
+						    "the disk refused them",
+						    count));
 
 	add_field(event, "count", count);
 	return event;

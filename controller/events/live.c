@@ -97,8 +97,7 @@ void live_push(struct live *live, Phoenix__Event *event)
 	batch->events[batch->count++] = event;
 }
 
-static bool is_selected(const struct events_subscription *subscription,
-			const Phoenix__Event *event)
+static bool is_selected(const struct events_subscription *subscription, const Phoenix__Event *event)
 {
 	return event->seq > subscription->last &&
 	       (text_empty(subscription->container) ||

@@ -16,7 +16,7 @@
 #define MEMORY_MINIMUM (UINT64_C(64) << 20) /* dockerd alone needs about as much */
 #define MEMORY_MAXIMUM (UINT64_C(1) << 60)
 #define CPU_PERCENT_MAXIMUM (1024 * 100)
-#define PIDS_MINIMUM 64 /* an init, dockerd's and containerd's threads */
+#define PIDS_MINIMUM 64                /* an init, dockerd's and containerd's threads */
 #define PIDS_MAXIMUM (4 * 1024 * 1024) /* the kernel's PID_MAX_LIMIT */
 #define REQUEST_BYTES 1024             /* what the request around a fleet takes of each limit */
 #define REQUEST_ALLOCATIONS 16
@@ -29,7 +29,8 @@ static int problem(struct check_problem *ret_problem, const char *field, const c
 {
 	va_list arguments;
 
-	*ret_problem = (struct check_problem){ .other = CHECK_NONE, .field = field,
+	*ret_problem = (struct check_problem){ .other = CHECK_NONE,
+					       .field = field,
 					       .remedy = remedy };
 	va_start(arguments, why);
 	vsnprintf(ret_problem->why, sizeof(ret_problem->why), why, arguments);
@@ -90,13 +91,12 @@ static int check_labels(const Phoenix__ContainerSpec *spec, struct check_problem
 	return 0;
 }
 
-static int check_resources(const Phoenix__Resources *resources,
-			   struct check_problem *ret_problem)
+static int check_resources(const Phoenix__Resources *resources, struct check_problem *ret_problem)
 {
 	if (!resources)
 		return problem(ret_problem, "resources", NULL, "the resources are missing");
-	if (resources->memory_bytes != 0 && (resources->memory_bytes < MEMORY_MINIMUM ||
-					     resources->memory_bytes > MEMORY_MAXIMUM))
+	if (resources->memory_bytes != 0 &&
+	    (resources->memory_bytes < MEMORY_MINIMUM || resources->memory_bytes > MEMORY_MAXIMUM))
 		return problem(ret_problem, "resources.memory", "write 0 for no limit, or 512MiB",
 			       "a memory limit of %llu bytes is not within 64MiB and 1EiB",
 			       (unsigned long long)resources->memory_bytes);
@@ -151,11 +151,13 @@ static int check_words(const Phoenix__ContainerSpec *spec, struct check_problem 
 	if (!name_is_valid(spec->name))
 		return problem(ret_problem, "name",
 			       "a name is 1 to 63 of a-z, 0-9 and '-', and does not begin "
-			       "with '-'", "'%.60s' is not a name", spec->name);
+			       "with '-'",
+			       "'%.60s' is not a name", spec->name);
 	if (text_empty(spec->image))
 		return problem(ret_problem, "image",
 			       "write 'image: NAME' here or under 'defaults' ('phoenixctl image "
-			       "list' shows them)", "container '%s' has no image", spec->name);
+			       "list' shows them)",
+			       "container '%s' has no image", spec->name);
 	if (!name_is_valid(spec->image))
 		return problem(ret_problem, "image", "'phoenixctl image list' shows their names",
 			       "'%.60s' is not a name for an image", spec->image);
@@ -291,8 +293,9 @@ static int check_in_subnet(const char *text, uint32_t subnet, uint32_t prefix_le
 	if (address == subnet || address == subnet + 1 || address == (subnet | host_bits))
 		return problem(ret_problem, "network.address", remedy,
 			       "the address %s is the %s of the bridge's network", text,
-			       address == subnet ? "number" :
-			       address == subnet + 1 ? "gateway" : "broadcast address");
+			       address == subnet     ? "number" :
+			       address == subnet + 1 ? "gateway" :
+						       "broadcast address");
 	return 0;
 }
 

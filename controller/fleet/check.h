@@ -13,9 +13,9 @@
 #define CHECK_NONE SIZE_MAX
 
 struct check_problem {
-	size_t container;   /* index; CHECK_NONE: the fleet as a whole */
-	size_t other;       /* index of the one it collides with, or CHECK_NONE */
-	const char *field;  /* as in the fleet file: "resources.memory"; static */
+	size_t container;  /* index; CHECK_NONE: the fleet as a whole */
+	size_t other;      /* index of the one it collides with, or CHECK_NONE */
+	const char *field; /* as in the fleet file: "resources.memory"; static */
 	char why[240];
 	const char *remedy; /* static; may be NULL */
 };

@@ -121,8 +121,8 @@ static const struct field fields[] = {
 
 static void add(struct fleet_differences *differences, const char *field, char *old, char *new)
 {
-	differences->items = ph_realloc(differences->items, (differences->count + 1) *
-					sizeof(*differences->items));
+	differences->items = ph_realloc(differences->items,
+					(differences->count + 1) * sizeof(*differences->items));
 	differences->items[differences->count++] = (struct fleet_difference){ field, old, new };
 }
 

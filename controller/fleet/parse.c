@@ -227,14 +227,12 @@ static int read_spec(const struct yaml_node *map, const char *what, const char *
 		ret = read_choice(map, "storage", storage_keys, drivers, &spec->storage_driver,
 				  error);
 	if (ret == 0)
-		ret = read_choice(map, "docker", docker_keys, sources, &spec->docker_source,
-				  error);
+		ret = read_choice(map, "docker", docker_keys, sources, &spec->docker_source, error);
 	return ret == 0 ? read_address(map, spec, error) : ret;
 }
 
 /* The version comes first: another one may have other keys. */
-static int read_version(const struct yaml_node *root, uint32_t *ret_version,
-			struct ph_error *error)
+static int read_version(const struct yaml_node *root, uint32_t *ret_version, struct ph_error *error)
 {
 	const struct yaml_node *node = schema_find(root, "version");
 	uint64_t version;
@@ -286,8 +284,7 @@ static int find_list(struct parse *parse, struct ph_error *error)
 	return 0;
 }
 
-static int read_container(struct parse *parse, const struct yaml_node *map,
-			  struct ph_error *error)
+static int read_container(struct parse *parse, const struct yaml_node *map, struct ph_error *error)
 {
 	Phoenix__ContainerSpec *spec = fleet_spec_copy(parse->base);
 	int ret;
@@ -354,14 +351,14 @@ static int read_fleet(struct parse *parse, struct ph_error *error)
 						  sizeof(*parse->fleet->containers));
 	for (size_t i = 0; i < parse->list->count && ret == 0; i++)
 		ret = read_container(parse, parse->list->items[i], error);
-	if (ret == 0 && (check_fleet(parse->fleet, &problem) < 0 ||
-			 check_size(parse->fleet, &problem) < 0))
+	if (ret == 0 &&
+	    (check_fleet(parse->fleet, &problem) < 0 || check_size(parse->fleet, &problem) < 0))
 		ret = fail(parse, &problem, error);
 	return ret;
 }
 
-static int parse_text(const char *file, const char *text, size_t length,
-		      Phoenix__Fleet **ret_fleet, struct ph_error *error)
+static int parse_text(const char *file, const char *text, size_t length, Phoenix__Fleet **ret_fleet,
+		      struct ph_error *error)
 {
 	PH_CLEANUP(parse_fini) struct parse parse = { 0 };
 	int ret = yaml_parse(file, text, length, &parse.root, error);

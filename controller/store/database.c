@@ -22,6 +22,7 @@
 #define REMEDY_SPACE "free space on that file system, then try again; nothing was changed"
 #define REMEDY_DISK "check the disk and the file system (dmesg), then start phoenixd again"
 #define REMEDY_RIGHTS "the file and its directory must be writable for phoenixd's user"
+#define REMEDY_DIRECTORY "the directory must exist and be writable for phoenixd's user"
 #define REMEDY_DAMAGED                                                                             \
 	"stop phoenixd and restore the file from a backup, or move it away to start with an "      \
 	"empty one; running containers are not touched by that"
@@ -65,15 +66,18 @@ static int failed(struct database *database, int result, struct ph_error *error)
 {
 	const struct meaning *meaning = find_meaning(result);
 	int system = sqlite3_system_errno(database->handle);
-	bool disk = meaning->code == -EIO || meaning->code == -EACCES;
+	const char *message = sqlite3_errmsg(database->handle);
 
 	if ((result & 0xff) == SQLITE_NOMEM)
 		abort();
-	if (meaning->result == SQLITE_IOERR && (system == EDQUOT || system == EFBIG))
+	if (meaning->code == -EIO && (system == EDQUOT || system == EFBIG))
 		meaning = find_meaning(SQLITE_FULL);
-	return error_set(error, meaning->code, database->path, meaning->remedy, "%s: %s%s%s",
-			 meaning->why, sqlite3_errmsg(database->handle),
-			 disk && system ? ": " : "", disk && system ? strerror(system) : "");
+	/* errno is of the last call that failed: it belongs to these results only */
+	if (system && (meaning->code == -EIO || meaning->code == -EACCES))
+		return error_set(error, meaning->code, database->path, meaning->remedy,
+				 "%s: %s: %s", meaning->why, message, strerror(system));
+	return error_set(error, meaning->code, database->path, meaning->remedy, "%s: %s",
+			 meaning->why, message);
 }
 
 int database_run(struct database *database, const char *sql, struct ph_error *error)
@@ -196,8 +200,7 @@ static int make_file(const char *path, struct ph_error *error)
 
 	if (fd < 0 && errno != EEXIST)
 		return error_errno(error, -errno, path,
-				   errno == ENOSPC ? REMEDY_SPACE :
-				   "the directory must exist and be writable for phoenixd's user",
+				   errno == ENOSPC ? REMEDY_SPACE : REMEDY_DIRECTORY,
 				   "make the file");
 	return 0;
 }
@@ -230,8 +233,7 @@ static int create_tables(struct database *database, const struct database_schema
 {
 	PH_AUTO_FREE char *sql = ph_format("%s; PRAGMA application_id = %d; "
 					   "PRAGMA user_version = %d",
-					   schema->create, schema->application_id,
-					   schema->version);
+					   schema->create, schema->application_id, schema->version);
 	int ret = database_begin(database, error);
 
 	if (ret < 0)
@@ -283,8 +285,8 @@ static int configure(struct database *database, struct ph_error *error)
 			    error);
 }
 
-int database_open(struct database *database, const char *path,
-		  const struct database_schema *schema, struct ph_error *error)
+int database_open(struct database *database, const char *path, const struct database_schema *schema,
+		  struct ph_error *error)
 {
 	bool unclean = log_was_left(path);
 	int result, ret;
@@ -295,7 +297,8 @@ int database_open(struct database *database, const char *path,
 		return ret;
 	result = sqlite3_open_v2(path, &database->handle,
 				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
-				 SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW, NULL);
+					 SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW,
+				 NULL);
 	if (result != SQLITE_OK)
 		return failed(database, result, error);
 	sqlite3_busy_timeout(database->handle, BUSY_TIMEOUT_MS);

@@ -25,8 +25,8 @@ struct database_schema {
  * Open the file, make it (mode 0600) and its tables when it is new, and check it when its last user
  * died. -EBUSY, -EPROTO (newer), -EUCLEAN (damaged or of another kind), or what the disk said.
  */
-int database_open(struct database *database, const char *path,
-		  const struct database_schema *schema, struct ph_error *error);
+int database_open(struct database *database, const char *path, const struct database_schema *schema,
+		  struct ph_error *error);
 
 /* Close the file; all statements must be finalised. Half-opened ones are allowed. */
 void database_close(struct database *database);

@@ -210,7 +210,7 @@ static int check_compare(struct sqlite_store *store, const struct store_compare 
 	return revision == compare->mod_revision ? 0 : STORE_CONFLICT;
 }
 
-/* Write one row of history; operation NULL: nothing was done. */
+/* Write one row of history. */
 static int record(struct sqlite_store *store, uint64_t position,
 		  const struct store_operation *operation, uint64_t create_revision,
 		  uint64_t version, struct ph_error *error)
@@ -228,8 +228,8 @@ static int record(struct sqlite_store *store, uint64_t position,
 	return database_execute(&store->database, statement, error);
 }
 
-static int put(struct sqlite_store *store, const struct store_operation *operation,
-	       uint64_t position, struct ph_error *error)
+static int put_key(struct sqlite_store *store, const struct store_operation *operation,
+		   uint64_t position, struct ph_error *error)
 {
 	sqlite3_stmt *statement = store->statements[PUT];
 	uint64_t create_revision = 0, version = 0;
@@ -249,8 +249,8 @@ static int put(struct sqlite_store *store, const struct store_operation *operati
 }
 
 /* Returns 1 when there was nothing to delete. */
-static int delete(struct sqlite_store *store, const struct store_operation *operation,
-		  uint64_t position, struct ph_error *error)
+static int delete_key(struct sqlite_store *store, const struct store_operation *operation,
+		      uint64_t position, struct ph_error *error)
 {
 	sqlite3_stmt *statement = store->statements[DELETE];
 	int ret;
@@ -272,9 +272,9 @@ static int write_operations(struct sqlite_store *store, const struct store_opera
 	bool changed = false;
 
 	for (size_t i = 0; i < count; i++) {
-		int ret = operations[i].type == STORE_PUT ?
-			put(store, &operations[i], position + i, error) :
-			delete(store, &operations[i], position + i, error);
+		bool is_put = operations[i].type == STORE_PUT;
+		int ret = (is_put ? put_key : delete_key)(store, &operations[i], position + i,
+							  error);
 
 		if (ret < 0)
 			return ret;

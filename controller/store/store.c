@@ -30,8 +30,8 @@ struct store_watch {
 };
 
 struct store {
-	struct sqlite_store *tables;        /* owned */
-	TAILQ_HEAD(, store_watch) watches;  /* owned; oldest first */
+	struct sqlite_store *tables;       /* owned */
+	TAILQ_HEAD(, store_watch) watches; /* owned; oldest first */
 	bool delivering;
 };
 

@@ -32,9 +32,9 @@ enum {
 };
 
 struct store_entry {
-	char *key;       /* owned */
-	uint8_t *value;  /* owned; never NULL */
-	size_t length;   /* bytes of value */
+	char *key;      /* owned */
+	uint8_t *value; /* owned; never NULL */
+	size_t length;  /* bytes of value */
 	uint64_t create_revision;
 	uint64_t mod_revision; /* what a compare needs */
 	uint64_t version;      /* 1 when created, counts each put */

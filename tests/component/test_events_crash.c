@@ -123,7 +123,8 @@ static void flushed_events_survive_kill(void **state)
 		writing += last > before;
 	}
 	print_message("# %d kills, %" PRIu64 " events, %" PRIu64 " rounds with events, %" PRIu64
-		      " ms\n", KILL_ROUNDS, last, writing, clock_monotonic_ms() - started);
+		      " ms\n",
+		      KILL_ROUNDS, last, writing, clock_monotonic_ms() - started);
 	assert_true(writing > KILL_ROUNDS / 4); /* else nothing was tested */
 	assert_true(last > 2 * RETENTION);      /* so that the trimming was killed as well */
 	scratch_fini(&scratch);

@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "common/clock.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/memory.h"
 #include "controller/store/store.h"
 #include "tests/support/scratch.h"
@@ -154,8 +154,9 @@ static int fill_disk(const char *path)
 	if (store_revision(store) != (uint64_t)count - 1 || count < 3)
 		return 13;
 	store_close(store);
-	return store_open(path, &store, NULL) == 0 &&
-	       store_revision(store) == (uint64_t)count - 1 ? 0 : 14;
+	return store_open(path, &store, NULL) == 0 && store_revision(store) == (uint64_t)count - 1 ?
+		       0 :
+		       14;
 }
 
 /* In a mount namespace of its own, on a file system of 4 MiB. */

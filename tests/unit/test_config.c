@@ -39,7 +39,8 @@ static const struct refusal_case refusal_cases[] = {
 	  "longer than 25 bytes" },
 	{ "run_dir of a kilometre",
 	  "run_dir: /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", "3:10", "longer than 95 bytes" },
+	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
+	  "3:10", "longer than 95 bytes" },
 	{ "bridge of 16 bytes", "network: {bridge: abcdefghijklmnop}\n", "3:19", "longer than 15" },
 	{ "bridge with a slash", "network: {bridge: a/b}\n", "3:19", "not a name for an" },
 	{ "bridge as an option", "network: {bridge: -a}\n", "3:19", "not a name for an interface" },
@@ -189,7 +190,8 @@ static void longest_socket_path_fits(void **state)
 	char path[200];
 
 	assert_int_equal(load(*state, ACCOUNTS "run_dir: /run/phoenix/abcdefghijkl\n", &config,
-			      &error), 0);
+			      &error),
+			 0);
 	snprintf(path, sizeof(path), "%s/agents/%063d/agent.sock", config.run_dir, 0);
 	assert_int_equal(strlen(path), 107); /* and its end: sun_path's 108 */
 }

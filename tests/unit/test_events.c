@@ -93,7 +93,8 @@ static void fixture_open(struct fixture *fixture, uint64_t retention)
 	events_close(fixture->events);
 	fixture->events = NULL;
 	assert_int_equal(events_open(scratch_file(&fixture->scratch, "events.db"), retention,
-				     &fixture->events, NULL), 0);
+				     &fixture->events, NULL),
+			 0);
 }
 
 static int fixture_setup(void **state)
@@ -185,7 +186,8 @@ static void reads_follow_the_table(void **state)
 
 		print_message("# %s\n", row->name);
 		assert_int_equal(events_read(fixture->events, row->since, row->container,
-					     row->limit, &batch, NULL), 0);
+					     row->limit, &batch, NULL),
+				 0);
 		describe(&text, batch.events, batch.count);
 		assert_string_equal(str_text(&text), row->events);
 		assert_int_equal(batch.next, row->next);
@@ -209,7 +211,8 @@ static void tails_follow_the_table(void **state)
 
 		print_message("# %s\n", row->name);
 		assert_int_equal(events_tail(fixture->events, row->container, row->count, &since,
-					     NULL), 0);
+					     NULL),
+				 0);
 		assert_int_equal(since, row->since);
 	}
 }
@@ -369,7 +372,8 @@ static void dropped_events_are_counted(void **state)
 	assert_int_equal(events_flush(fixture->events, NULL), 0);
 	assert_int_equal(events_last(fixture->events), EVENTS_PENDING_MAXIMUM + 1);
 	assert_int_equal(events_read(fixture->events, events_last(fixture->events), "", 2, &batch,
-				     NULL), 0);
+				     NULL),
+			 0);
 	assert_int_equal(batch.count, 1);
 	assert_string_equal(batch.events[0]->type, "events.dropped");
 	assert_string_equal(field(batch.events[0], "count"), "3");
@@ -515,7 +519,8 @@ static void a_missing_directory_is_named(void **state)
 	struct ph_error error = { 0 };
 
 	assert_int_equal(events_open(scratch_file(&fixture->scratch, "none/events.db"), 0, &events,
-				     &error), -ENOENT);
+				     &error),
+			 -ENOENT);
 	assert_string_equal(error.what, "open the event log");
 	assert_string_equal(error.where, fixture->scratch.file);
 }

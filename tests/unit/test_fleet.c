@@ -160,8 +160,8 @@ static const struct refusal_case refusal_cases[] = {
 	  "not an IPv4 address for a container" },
 	{ "an address used twice",
 	  HEAD "- {name: a, network: {address: 10.209.0.20}}\n"
-	       "- {name: b, network: {address: 10.209.0.20}}\n", "5:32",
-	  "the address 10.209.0.20 of 'b' is also that of 'a', in line 4" },
+	       "- {name: b, network: {address: 10.209.0.20}}\n",
+	  "5:32", "the address 10.209.0.20 of 'b' is also that of 'a', in line 4" },
 
 	{ "labels as a list", HEAD "- {name: a, labels: [web]}\n", "4:21", "must be a map" },
 	{ "a label's key", HEAD "- {name: a, labels: {a b: c}}\n", "4:22", "not a key" },
@@ -235,7 +235,8 @@ static void refusals_follow_the_table(void **state)
 		print_message("# %s\n", row->name);
 		snprintf(where, sizeof(where), "fleet.yaml:%s", row->where);
 		assert_int_equal(fleet_parse("fleet.yaml", row->text, strlen(row->text), &fleet,
-					     &error), -EINVAL);
+					     &error),
+				 -EINVAL);
 		assert_null(fleet);
 		if (!strstr(error.why, row->why))
 			fail_msg("\"%s\" is not in \"%s\"", row->why, error.why);
@@ -251,8 +252,8 @@ static char *large_fleet(size_t containers, size_t labels)
 
 	str_append(&text, "version: 1\ndefaults: {image: bookworm}\ncontainers:\n");
 	for (size_t i = 0; i < containers; i++) {
-		str_appendf(&text, "- {name: web%zu, network: {address: 10.9.%zu.%zu}", i,
-			    i / 250, i % 250 + 1);
+		str_appendf(&text, "- {name: web%zu, network: {address: 10.9.%zu.%zu}", i, i / 250,
+			    i % 250 + 1);
 		for (size_t j = 0; j < labels; j++)
 			str_appendf(&text, "%sl%zu: v", j ? ", " : ", labels: {", j);
 		str_append(&text, labels ? "}}\n" : "}\n");
@@ -471,7 +472,8 @@ static void addresses_follow_the_table(void **state)
 		print_message("# %s\n", row->name);
 		set(&fleet->containers[0]->address, row->address);
 		assert_int_equal(fleet_validate_addresses(fleet, row->subnet, row->prefix_length,
-							  &error), row->why ? -EINVAL : 0);
+							  &error),
+				 row->why ? -EINVAL : 0);
 		if (row->why && !strstr(error.why, row->why))
 			fail_msg("\"%s\" is not in \"%s\"", row->why, error.why);
 	}
@@ -569,7 +571,8 @@ static void examples_are_valid(void **state)
 	assert_int_equal(demo->containers[2]->confinement,
 			 PHOENIX__CONFINEMENT__CONFINEMENT_REQUIRED);
 	assert_int_equal(fleet_load(PH_SOURCE_DIR "/examples/demo-best-effort.yaml", &best_effort,
-				    NULL), 0);
+				    NULL),
+			 0);
 	assert_int_equal(best_effort->n_containers, 3);
 	assert_int_equal(best_effort->containers[0]->confinement,
 			 PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT);
@@ -668,8 +671,8 @@ static void an_accepted_fleet_can_be_sent(void **state)
 		bytes = ph_alloc(length);
 		phoenix__apply_request__pack(&request, bytes);
 		budget_init(&budget, BUDGET_BYTES, BUDGET_ALLOCATIONS);
-		assert_non_null(budget_unpack(&budget, &phoenix__apply_request__descriptor, bytes,
-					      length));
+		assert_non_null(
+			budget_unpack(&budget, &phoenix__apply_request__descriptor, bytes, length));
 		budget_fini(&budget);
 		fleet_free(request.fleet);
 	}

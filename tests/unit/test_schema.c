@@ -219,8 +219,10 @@ static void values_follow_the_table(void **state)
 		print_message("# %s\n", row->name);
 		if (!row->expected) {
 			assert_int_equal(ret, -EINVAL);
-			assert_string_equal(error.where, root->items[0]->count ||
-					    root->items[0]->text[0] ? "f.yaml:1:6" : error.where);
+			assert_string_equal(error.where,
+					    root->items[0]->count || root->items[0]->text[0] ?
+						    "f.yaml:1:6" :
+						    error.where);
 			if (!strstr(error.why, row->why))
 				fail_msg("\"%s\" is not in \"%s\"", row->why, error.why);
 		} else if (text_equal(row->expected, "absent")) {
@@ -282,7 +284,7 @@ static void unknown_keys_are_refused(void **state)
 	assert_string_equal(error.where, "f.yaml:2:1");
 	assert_string_equal(error.why, "key 'memroy' is not known here; did you mean 'memory'?");
 	assert_string_equal(error.remedy, "keys that are known here: name, labels, image, "
-			    "confinement, resources, memory, cpus, pids");
+					  "confinement, resources, memory, cpus, pids");
 	yaml_node_free(root);
 
 	root = parse("cpus: 1\nmemory: 1\n");

@@ -46,8 +46,8 @@ static const struct transaction_case transaction_cases[] = {
 	{ "revision of another key does not count", "+a:x; +b:x; a=2 +a:y;", "0 0 conflict",
 	  "a:x@1,1,1 b:x@2,2,1", 2 },
 	{ "revision of an absent key", "a=7 +a:x;", "conflict", "", 0 },
-	{ "one of two compares fails: nothing is done", "+a:x; a=1 b=1 +a:y +c:y;",
-	  "0 conflict", "a:x@1,1,1", 1 },
+	{ "one of two compares fails: nothing is done", "+a:x; a=1 b=1 +a:y +c:y;", "0 conflict",
+	  "a:x@1,1,1", 1 },
 	{ "compare without a write", "+a:x; a=1;", "0 0", "a:x@1,1,1", 1 },
 	{ "compare one key, write another", "+a:x; a=1 +b:y;", "0 0", "a:x@1,1,1 b:y@2,2,1", 2 },
 	{ "delete under a compare", "+a:x; a=1 -a;", "0 0", "", 2 },
@@ -136,7 +136,8 @@ static void fixture_reopen(struct fixture *fixture)
 	store_close(fixture->store);
 	fixture->store = NULL;
 	assert_int_equal(store_open(scratch_file(&fixture->scratch, "state.db"), &fixture->store,
-				    NULL), 0);
+				    NULL),
+			 0);
 }
 
 static void append_result(struct str *results, int ret)
@@ -166,15 +167,18 @@ static void run_script(struct store *store, const char *script, struct str *resu
 		if (word[0] == '+') {
 			value = strchr(word, ':');
 			*value++ = '\0';
-			operations[operation_count++] = (struct store_operation){
-				STORE_PUT, word + 1, value, strlen(value) };
+			operations[operation_count++] = (struct store_operation){ STORE_PUT,
+										  word + 1, value,
+										  strlen(value) };
 		} else if (word[0] == '-') {
 			operations[operation_count++] = (struct store_operation){
-				.type = STORE_DELETE, .key = word + 1 };
+				.type = STORE_DELETE, .key = word + 1
+			};
 		} else if ((value = strchr(word, '='))) {
 			*value++ = '\0';
 			compares[compare_count++] = (struct store_compare){
-				word, strtoull(value, NULL, 10) };
+				word, strtoull(value, NULL, 10)
+			};
 		}
 		if (last) {
 			int ret = store_commit(store, compares, compare_count, operations,
@@ -278,9 +282,11 @@ static void sizes_have_limits(void **state)
 		operations[i] = (struct store_operation){ STORE_PUT, keys[i], "v", 1 };
 	}
 	assert_int_equal(store_commit(fixture->store, NULL, 0, operations,
-				      STORE_OPERATIONS_MAXIMUM + 1, NULL, NULL), -EMSGSIZE);
-	assert_int_equal(store_commit(fixture->store, NULL, 0, operations,
-				      STORE_OPERATIONS_MAXIMUM, NULL, NULL), 0);
+				      STORE_OPERATIONS_MAXIMUM + 1, NULL, NULL),
+			 -EMSGSIZE);
+	assert_int_equal(store_commit(fixture->store, NULL, 0, operations, STORE_OPERATIONS_MAXIMUM,
+				      NULL, NULL),
+			 0);
 }
 
 static void prefixes_select(void **state)
@@ -330,9 +336,9 @@ struct witness {
 	struct store_watch *other; /* cancelled at the trigger */
 	struct str seen;
 	size_t calls;
-	size_t trigger; /* the 1-based call at which to act; 0: never */
-	const char *script; /* run at the trigger */
-	bool cancel;        /* itself at the trigger */
+	size_t trigger;          /* the 1-based call at which to act; 0: never */
+	const char *script;      /* run at the trigger */
+	bool cancel;             /* itself at the trigger */
 	struct witness *watcher; /* starts to watch from 1 at the trigger */
 };
 
@@ -342,8 +348,7 @@ static void witness_changed(void *user, const struct store_change *change)
 
 	assert_int_equal(change->deleted, change->version == 0);
 	str_appendf(&witness->seen, "%s%llu%s%s", witness->calls ? " " : "",
-		    (unsigned long long)change->revision, change->deleted ? "-" : "+",
-		    change->key);
+		    (unsigned long long)change->revision, change->deleted ? "-" : "+", change->key);
 	if (!change->deleted)
 		str_appendf(&witness->seen, ":%.*s", (int)change->length,
 			    (const char *)change->value);
@@ -355,7 +360,8 @@ static void witness_changed(void *user, const struct store_change *change)
 		store_watch_cancel(witness->watch);
 	if (witness->watcher)
 		assert_int_equal(store_watch(witness->store, "", 1, witness_changed,
-					     witness->watcher, &witness->watcher->watch, NULL), 0);
+					     witness->watcher, &witness->watcher->watch, NULL),
+				 0);
 	store_watch_cancel(witness->other);
 	witness->other = NULL;
 }
@@ -527,7 +533,8 @@ static void compaction_spares_live_watches(void **state)
 	for (int i = 0; i < 50; i++)
 		run_script(fixture->store, "+a:1;", NULL);
 	assert_int_equal(store_watch(fixture->store, "", 1, compactor_changed, &compactor, &watch,
-				     NULL), 0);
+				     NULL),
+			 0);
 	assert_int_equal(compactor.calls, 50);
 }
 
@@ -558,8 +565,7 @@ static void alter_file(struct fixture *fixture, const char *sql)
 	assert_int_equal(sqlite3_close(handle), SQLITE_OK);
 }
 
-static void assert_open_fails(struct fixture *fixture, const char *path, int code,
-			      const char *why)
+static void assert_open_fails(struct fixture *fixture, const char *path, int code, const char *why)
 {
 	struct ph_error error = { 0 };
 

@@ -1,10 +1,10 @@
 /* What becomes a tree, what is refused, and where the error points. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <fcntl.h>
 
 #include <cmocka.h>
 
@@ -36,7 +36,10 @@ static const struct tree_case tree_cases[] = {
 	{ "a version directive", "%YAML 1.1\n---\na: 1\n", "{a: '1'}" },
 	{ "UTF-8", "a: caf\xc3\xa9\n", "{a: 'caf\xc3\xa9'}" },
 	{ "CRLF", "a: 1\r\nb: 2\r\n", "{a: '1', b: '2'}" },
-	{ "a byte order mark", "\xef\xbb\xbf" "a: 1\n", "{a: '1'}" },
+	{ "a byte order mark",
+	  "\xef\xbb\xbf"
+	  "a: 1\n",
+	  "{a: '1'}" },
 	{ "a folded scalar in one line", "a: >-\n  one\n  two\n", "{a: \"one two\"}" },
 	{ "sixteen levels", "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]",
 	  "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]" },
@@ -74,7 +77,10 @@ static const struct refusal_case refusal_cases[] = {
 	{ "a raw control byte", "a: 1\nb: \x01\n", "2:4", "not text" },
 	{ "not UTF-8", "a: 1\nb: \xff\xfe\n", "2:4", "not text" },
 	{ "seventeen levels", "[[[[[[[[[[[[[[[[[", "1:17", "too deeply" },
-	{ "an executable", "\x7f" "ELF\x02\x01", "1:1", "not text" },
+	{ "an executable",
+	  "\x7f"
+	  "ELF\x02\x01",
+	  "1:1", "not text" },
 };
 
 static void describe(struct str *text, const struct yaml_node *node)
@@ -123,7 +129,8 @@ static void refusals_follow_the_table(void **state)
 		print_message("# %s\n", row->name);
 		snprintf(where, sizeof(where), "fleet.yaml:%s", row->where);
 		assert_int_equal(yaml_parse("fleet.yaml", row->text, strlen(row->text), &root,
-					    &error), -EINVAL);
+					    &error),
+				 -EINVAL);
 		assert_null(root);
 		assert_string_equal(error.where, where);
 		if (!strstr(error.why, row->why))
