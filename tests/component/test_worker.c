@@ -467,6 +467,7 @@ static int job_fork(struct worker_output *output, void *data, struct ph_error *e
 	char letter;
 	pid_t child;
 
+	alarm(TEST_LOOP_SECONDS);
 	for (size_t i = 0; i < ARRAY_LENGTH(pipes); i++)
 		if (pipe2(pipes[i], O_CLOEXEC) < 0)
 			return -errno;
