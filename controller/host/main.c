@@ -72,11 +72,15 @@ static void watch_signal(struct daemon *daemon, uv_signal_t *handle, int number)
 
 static void harden(void)
 {
-	const struct rlimit no_core = { 0, 0 };
+	struct rlimit core;
 
 	signal(SIGPIPE, SIG_IGN);
 	umask(0022);
-	setrlimit(RLIMIT_CORE, &no_core);
+	/* Only the soft limit: containers inherit it and may want to raise it. */
+	if (getrlimit(RLIMIT_CORE, &core) == 0) {
+		core.rlim_cur = 0;
+		setrlimit(RLIMIT_CORE, &core);
+	}
 	if (chdir("/") < 0)
 		abort();
 }

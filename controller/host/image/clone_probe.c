@@ -7,13 +7,11 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -109,7 +107,6 @@ static void try_overlay_in_namespace(struct trial *trial, int output)
 	char image[PATHS_SIZE + 16];
 	int result = 0;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	snprintf(image, sizeof(image), "%s/image", trial->mount.base);
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		result = error_errno(&error, -errno, NULL, NULL, "mount namespace");

@@ -1,17 +1,17 @@
 /*
  * The kernel takes the mapping from a user namespace. One is made by a child that does nothing but
- * wait in it; its descriptor keeps the namespace when the child is gone.
+ * wait in it; its descriptor keeps the namespace when the child is gone. The child waits for the end
+ * of a socket and so cannot outlive us, whenever we are killed: it would keep our locks.
  */
 #include "controller/host/image/idmap.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,15 +46,15 @@ static int map_namespace(pid_t child, uint32_t base, uint32_t count)
 	return fd < 0 ? -errno : fd;
 }
 
-static void __attribute__((noreturn)) wait_in_namespace(int ready)
+static void __attribute__((noreturn)) wait_in_namespace(int parent)
 {
 	char result = 0;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (unshare(CLONE_NEWUSER) < 0)
 		result = (char)errno;
-	if (write(ready, &result, 1) == 1 && result == 0)
-		pause();
+	if (write(parent, &result, 1) == 1)
+		while (read(parent, &result, 1) < 0 && errno == EINTR)
+			;
 	_exit(0);
 }
 
@@ -65,22 +65,23 @@ static int make_namespace(uint32_t base, uint32_t count)
 	char failure = EIO;
 	pid_t child;
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
 	child = fork();
-	if (child == 0)
+	if (child == 0) {
+		close(ends[0]);
 		wait_in_namespace(ends[1]);
-	close(ends[1]);
-	if (child < 0) {
-		fd = -errno;
-	} else {
-		if (read(ends[0], &failure, 1) != 1)
-			failure = EIO;
-		fd = failure ? -failure : map_namespace(child, base, count);
-		kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
 	}
+	close(ends[1]);
+	if (child < 0)
+		fd = -errno;
+	else if (read(ends[0], &failure, 1) != 1)
+		fd = -EIO;
+	else
+		fd = failure ? -failure : map_namespace(child, base, count);
 	close(ends[0]);
+	if (child > 0)
+		waitpid(child, NULL, 0);
 	return fd;
 }
 
