@@ -509,6 +509,17 @@ static void full_disk_leaves_nothing(void **state)
 	assert_int_equal(umount(containers), 0);
 }
 
+static void put_foreign_file(const struct host_fixture *fixture)
+{
+	const struct tree_owner owner = { 0, 0, 0600 };
+	PH_AUTO_FREE char *path = host_fixture_path(fixture, "state/containers");
+	PH_AUTO_CLOSE int root = -1;
+
+	assert_int_equal(tree_open_root(path, &root, NULL), 0);
+	assert_true(tree_make_dirs(root, "web1", &owner, NULL) >= 0);
+	assert_true(tree_write_file(root, "web1/placement", "x", 1, &owner, NULL) >= 0);
+}
+
 /* kill -9 of a creation at any moment: doing it again completes it, destroying leaves nothing. */
 static void killed_creations(void **state)
 {
@@ -519,12 +530,15 @@ static void killed_creations(void **state)
 	NEEDS_ROOT(state);
 	make_image(fixture, "web", image_entries);
 	for (unsigned int round = 0; round < 60; round++) {
+		PH_AUTO_FREE char *kept = NULL;
 		const struct clone_request request =
 			request_for("web1", round % 2 ? CLONE_COPY : CLONE_AUTO);
 		struct ph_error error = { 0 };
 		struct clone clone;
-		pid_t child = fork();
+		pid_t child;
 
+		put_foreign_file(fixture); /* as the verbs keep theirs there */
+		child = fork();
 		if (child == 0)
 			_exit(clone_create(&fixture->config, &request, NULL, NULL) != 0);
 		usleep(round * 300);
@@ -535,6 +549,8 @@ static void killed_creations(void **state)
 		if (round % 3 != 0 &&
 		    clone_create(&fixture->config, &request, &clone, &error) < 0)
 			fail_msg("%s: %s (%s)", error.what, error.why, error.where);
+		kept = host_fixture_path(fixture, "state/containers/web1/placement");
+		assert_true(round % 3 == 0 || access(kept, F_OK) == 0);
 		assert_true(clone_destroy(&fixture->config, "web1", NULL) >= 0);
 		assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
 		assert_int_equal(mount_count(fixture), 0);
