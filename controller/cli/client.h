@@ -7,13 +7,23 @@
 #include "common/error.h"
 #include "proto/control.pb-c.h"
 
-/* The controller cannot be reached (EX_TEMPFAIL): the exit code that scripts retry on. */
+/*
+ * The controller cannot be reached, has hung up or does not answer: the exit code that scripts retry
+ * on. Never made from what a peer has sent.
+ */
 #define CLIENT_UNREACHABLE (-EHOSTDOWN)
 
 struct client;
 
-/* Connect to an address ("unix:PATH"). CLIENT_UNREACHABLE with a remedy when nobody listens. */
-int client_open(const char *address, struct client **ret_client, struct ph_error *error);
+/* Take one item of a stream, borrowed during the call; a negative errno ends the call. */
+typedef int (*client_item_fn)(void *user, const ProtobufCMessage *item, struct ph_error *error);
+
+/*
+ * Connect to an address ("unix:PATH"). timeout_ms is for unary calls, 0: for ever.
+ * CLIENT_UNREACHABLE with a remedy when nobody listens.
+ */
+int client_open(const char *address, uint32_t timeout_ms, struct client **ret_client,
+		struct ph_error *error);
 
 /* Hang up and free. NULL is allowed. */
 void client_close(struct client *client);
@@ -22,7 +32,6 @@ void client_close(struct client *client);
 int client_call(struct client *client, const char *method, const ProtobufCMessage *request,
 		void *ret_reply, struct ph_error *error);
 
-/* Call a streaming method; item is called for each message, borrowed during the call. */
+/* Call a streaming method, however long it takes. Returns what item returned when it failed. */
 int client_stream(struct client *client, const char *method, const ProtobufCMessage *request,
-		  void (*item)(void *user, const ProtobufCMessage *item), void *user,
-		  struct ph_error *error);
+		  client_item_fn item, void *user, struct ph_error *error);

@@ -1,16 +1,21 @@
 #include "controller/cli/commands.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/schema.h"
 #include "common/str.h"
 
 const struct command_option global_options[] = {
 	{ "socket", 's', "ADDRESS", "the controller's socket (default unix:/run/phoenix/control.sock, "
 				    "or $PHOENIX_SOCKET)" },
 	{ "json", 'j', NULL, "print JSON for programs; streams print one object per line" },
+	{ "timeout", 'T', "SECONDS", "wait so long for an answer (default 60, 0: for ever); "
+				     "what runs longer by nature is not limited" },
 	{ "help", 'h', NULL, "explain phoenixctl, or the command" },
+	{ "version", 'V', NULL, "print the versions, as the command does" },
 	{ 0 },
 };
 
@@ -33,9 +38,10 @@ const struct command commands[] = {
 			"Prepares each container that is not there yet, installs Docker in it and\n"
 			"proves that it works. What is as it should be stays untouched: applying\n"
 			"twice changes nothing. A failure names the step, the cause and the remedy;\n"
-			"a container that could not be prepared leaves nothing behind.",
+			"a container that could not be prepared leaves nothing behind. Containers that\n"
+			"the file does not name are left alone. ^C ends phoenixctl, not what it\n"
+			"started; containers that had not been begun yet are not begun.",
 		.example = "phoenixctl apply -f fleet.yaml",
-		.is_local = true, /* the file is checked before anybody is called */
 		.options = { { "file", 'f', "FILE", "the fleet file, - for standard input" } },
 		.run = command_apply,
 	},
@@ -56,7 +62,7 @@ const struct command commands[] = {
 		.example = "phoenixctl show web1",
 		.arguments_minimum = 1,
 		.arguments_maximum = 1,
-		.completes_names = true,
+		.completes = { WORDS_CONTAINERS },
 		.run = command_show,
 	},
 	{
@@ -67,7 +73,7 @@ const struct command commands[] = {
 			       "ready. Contact that is lost counts as Unknown, not as dead.",
 		.example = "phoenixctl health",
 		.arguments_maximum = 1,
-		.completes_names = true,
+		.completes = { WORDS_CONTAINERS },
 		.run = command_health,
 	},
 	{
@@ -80,7 +86,7 @@ const struct command commands[] = {
 			"Leaves nothing behind. Exits with 3 when a check failed.",
 		.example = "phoenixctl verify web1",
 		.arguments_maximum = 1,
-		.completes_names = true,
+		.completes = { WORDS_CONTAINERS },
 		.run = command_verify,
 	},
 	{
@@ -101,11 +107,11 @@ const struct command commands[] = {
 		.summary = "stop and remove containers with their Docker data",
 		.description = "Everything of the container goes: processes, file system, data-root,\n"
 			       "network port, id range. The last one takes the bridge and the profile\n"
-			       "along.",
+			       "along. Each name is tried, also when one before it failed.",
 		.example = "phoenixctl remove web1 web2",
 		.arguments_minimum = 1,
-		.arguments_maximum = ARGUMENTS_MAXIMUM,
-		.completes_names = true,
+		.arguments_maximum = ARGUMENTS_ANY,
+		.completes = { WORDS_CONTAINERS, WORDS_CONTAINERS },
 		.run = command_remove,
 	},
 	{
@@ -117,6 +123,7 @@ const struct command commands[] = {
 		.example = "phoenixctl image import bookworm rootfs.tar.zst",
 		.arguments_minimum = 2,
 		.arguments_maximum = 2,
+		.completes = { WORDS_IMAGES, WORDS_FILES },
 		.options = { { "spool", 'p', "DIR", "the controller's spool directory (default "
 						    "/var/lib/phoenix/spool, or $PHOENIX_SPOOL)" } },
 		.run = command_image_import,
@@ -130,6 +137,7 @@ const struct command commands[] = {
 		.example = "phoenixctl image build bookworm --suite bookworm",
 		.arguments_minimum = 1,
 		.arguments_maximum = 1,
+		.completes = { WORDS_IMAGES },
 		.options = { { "suite", 'u', "SUITE", "the Debian suite (default bookworm)" },
 			     { "include", 'i', "LIST", "further packages, separated by commas" },
 			     { "mirror", 'm', "URL", "the package archive to use" },
@@ -141,6 +149,7 @@ const struct command commands[] = {
 		.summary = "list the images",
 		.description = "Name, size, date and source of each image.",
 		.example = "phoenixctl image list",
+		.options = { { "names", 'n', NULL, "only the names, for scripts" } },
 		.run = command_image_list,
 	},
 	{
@@ -151,6 +160,7 @@ const struct command commands[] = {
 		.example = "phoenixctl image remove bookworm",
 		.arguments_minimum = 1,
 		.arguments_maximum = 1,
+		.completes = { WORDS_IMAGES },
 		.run = command_image_remove,
 	},
 	{
@@ -161,6 +171,16 @@ const struct command commands[] = {
 		.run = command_version,
 	},
 	{
+		.name = "help",
+		.arguments = "[COMMAND]",
+		.summary = "explain phoenixctl, or a command",
+		.description = "The same as --help.",
+		.example = "phoenixctl help image import",
+		.arguments_maximum = 2,
+		.completes = { WORDS_COMMANDS, WORDS_COMMANDS },
+		.run = command_help,
+	},
+	{
 		.name = "completion",
 		.arguments = "bash",
 		.summary = "print the shell completion",
@@ -168,7 +188,7 @@ const struct command commands[] = {
 		.example = "source <(phoenixctl completion bash)",
 		.arguments_minimum = 1,
 		.arguments_maximum = 1,
-		.is_local = true,
+		.completes = { WORDS_SHELLS },
 		.run = command_completion,
 	},
 	{
@@ -176,12 +196,86 @@ const struct command commands[] = {
 		.summary = "print the manual page as roff",
 		.description = "The page that is installed as phoenixctl(1).",
 		.example = "phoenixctl man | man -l -",
-		.is_local = true,
 		.run = command_man,
 	},
 };
 
 const size_t command_count = ARRAY_LENGTH(commands);
+
+size_t command_find(const char *const *words, size_t count, const struct command **ret_command)
+{
+	for (size_t i = 0; i < command_count; i++) {
+		const char *space = strchr(commands[i].name, ' ');
+		size_t length = space ? (size_t)(space - commands[i].name) : 0;
+
+		if (count > 0 && !space && strcmp(words[0], commands[i].name) == 0) {
+			*ret_command = &commands[i];
+			return 1;
+		}
+		if (count > 1 && space && strlen(words[0]) == length &&
+		    strncmp(words[0], commands[i].name, length) == 0 &&
+		    strcmp(words[1], space + 1) == 0) {
+			*ret_command = &commands[i];
+			return 2;
+		}
+	}
+	return 0;
+}
+
+bool command_is_group(const char *word)
+{
+	size_t length = strlen(word);
+
+	for (size_t i = 0; i < command_count; i++)
+		if (strncmp(commands[i].name, word, length) == 0 && commands[i].name[length] == ' ')
+			return true;
+	return false;
+}
+
+const char *command_suggest(const char *const *words, size_t count)
+{
+	const char *names[64] = { NULL };
+	const char *suggestion = NULL;
+	char joined[128];
+
+	for (size_t i = 0; i < command_count && i + 1 < ARRAY_LENGTH(names); i++)
+		names[i] = commands[i].name;
+	if (count > 1) {
+		snprintf(joined, sizeof(joined), "%.60s %.60s", words[0], words[1]);
+		suggestion = schema_suggest(joined, names);
+	}
+	return suggestion || count == 0 ? suggestion : schema_suggest(words[0], names);
+}
+
+static const struct command_option *find_in(const struct command_option *options, const char *name,
+					    size_t length)
+{
+	for (size_t i = 0; i < OPTIONS_MAXIMUM && options[i].name; i++) {
+		if (length == 1 && options[i].letter == name[0])
+			return &options[i];
+		if (length > 1 && strlen(options[i].name) == length &&
+		    strncmp(options[i].name, name, length) == 0)
+			return &options[i];
+	}
+	return NULL;
+}
+
+const struct command_option *command_option(const struct command *command, const char *name,
+					    size_t length)
+{
+	const struct command_option *option = find_in(global_options, name, length);
+
+	return option || !command ? option : find_in(command->options, name, length);
+}
+
+const struct command_option *command_option_any(const char *name, size_t length)
+{
+	const struct command_option *option = command_option(NULL, name, length);
+
+	for (size_t i = 0; i < command_count && !option; i++)
+		option = find_in(commands[i].options, name, length);
+	return option;
+}
 
 const char *invocation_value(const struct invocation *invocation, const char *name)
 {
@@ -199,7 +293,12 @@ int invocation_number(const struct invocation *invocation, const char *name, uin
 	if (!value)
 		return 0;
 	if (text_to_u64(value, UINT64_MAX, ret_value) < 0)
-		return error_set(error, -EINVAL, name, "give a whole number",
-				 "'%s' is not a number", value);
+		return error_set(error, -EINVAL, NULL, "give a whole number",
+				 "option --%s: '%s' is not a number", name, value);
 	return 0;
+}
+
+int invocation_connect(struct invocation *invocation, struct ph_error *error)
+{
+	return client_open(invocation->socket, invocation->timeout_ms, &invocation->client, error);
 }

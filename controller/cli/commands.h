@@ -1,6 +1,6 @@
 /*
- * Every command of phoenixctl, described once: the help, the completion and the man page are made
- * from this table, so they cannot disagree with what is parsed.
+ * Every command of phoenixctl, described once: parsing, help, completion and man page are made from
+ * this table, so they cannot disagree.
  */
 #pragma once
 
@@ -21,24 +21,37 @@ enum {
 };
 
 #define OPTIONS_MAXIMUM 8
-#define ARGUMENTS_MAXIMUM 16
+#define ARGUMENTS_ANY SIZE_MAX
 
 struct command_option {
 	const char *name;  /* without "--" */
-	char letter;       /* '\0': none */
+	char letter;
 	const char *value; /* what it takes, "FILE"; NULL: a flag */
 	const char *help;
 };
 
-/* What a command was called with. */
+/* What an argument is, for the completion. */
+enum words {
+	WORDS_NONE,
+	WORDS_CONTAINERS,
+	WORDS_IMAGES,
+	WORDS_FILES,
+	WORDS_COMMANDS,
+	WORDS_SHELLS,
+};
+
+/* What phoenixctl was called with. */
 struct invocation {
-	const struct command *command;
-	const char *socket;      /* address of the controller */
+	const struct command *command;       /* NULL: help without a command */
+	const char *group;                   /* "image": help on the commands that begin so */
+	const char *socket;                  /* address of the controller */
 	bool json;
-	const char *arguments[ARGUMENTS_MAXIMUM];
+	uint32_t timeout_ms;                 /* for questions; 0: for ever */
+	const char **words;                  /* owned; holds the arguments */
+	const char *const *arguments;        /* borrowed from words */
 	size_t argument_count;
-	const char *values[OPTIONS_MAXIMUM]; /* by position in the command's table; "" for a flag */
-	struct client *client;   /* connected when the command needs one */
+	const char *values[OPTIONS_MAXIMUM]; /* by place in the command's table; "" for a flag */
+	struct client *client;               /* owned; NULL until the command connects */
 };
 
 struct command {
@@ -48,16 +61,31 @@ struct command {
 	const char *description; /* paragraphs for help and man page */
 	const char *example;
 	size_t arguments_minimum, arguments_maximum;
-	bool completes_names;    /* its first argument is a container's name */
-	bool is_local;           /* needs no controller */
+	enum words completes[2];                        /* the first argument, the others */
 	struct command_option options[OPTIONS_MAXIMUM]; /* ended by an empty name */
 	int (*run)(struct invocation *invocation, struct ph_error *error);
 };
 
 extern const struct command commands[];
 extern const size_t command_count;
-extern const struct command_option global_options[];
-extern const char *const exit_codes[][2]; /* number, meaning; ended by NULL */
+extern const struct command_option global_options[]; /* ended by an empty name */
+extern const char *const exit_codes[][2];            /* number, meaning; ended by NULL */
+
+/* Find the command that one or two words name; returns how many were its name, 0 for none. */
+size_t command_find(const char *const *words, size_t count, const struct command **ret_command);
+
+/* Whether a word is the first of several commands' names, as "image" is. */
+bool command_is_group(const char *word);
+
+/* Find the command that mistyped words most likely mean; NULL: none is near. */
+const char *command_suggest(const char *const *words, size_t count);
+
+/* The option of a command, or a global one, by its name or letter; NULL: none. command may be NULL. */
+const struct command_option *command_option(const struct command *command, const char *name,
+					    size_t length);
+
+/* Such an option of any command: options may come before the command's name. */
+const struct command_option *command_option_any(const char *name, size_t length);
 
 /* The value of an option; NULL when it was not given. */
 const char *invocation_value(const struct invocation *invocation, const char *name);
@@ -66,8 +94,14 @@ const char *invocation_value(const struct invocation *invocation, const char *na
 int invocation_number(const struct invocation *invocation, const char *name, uint64_t *ret_value,
 		      struct ph_error *error);
 
-/* Print the overview, or one command's help. */
+/* Connect to the controller: a command checks what it was given first. */
+int invocation_connect(struct invocation *invocation, struct ph_error *error);
+
+/* Print a command's help; the overview for NULL. */
 void help_print(const struct command *command);
+
+/* Print the help on the commands that begin with a word. */
+void help_print_group(const char *group);
 
 /* Print the bash completion. */
 void completion_print(void);
@@ -88,5 +122,6 @@ int command_image_build(struct invocation *invocation, struct ph_error *error);
 int command_image_list(struct invocation *invocation, struct ph_error *error);
 int command_image_remove(struct invocation *invocation, struct ph_error *error);
 int command_version(struct invocation *invocation, struct ph_error *error);
+int command_help(struct invocation *invocation, struct ph_error *error);
 int command_completion(struct invocation *invocation, struct ph_error *error);
 int command_man(struct invocation *invocation, struct ph_error *error);

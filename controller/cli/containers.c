@@ -6,6 +6,7 @@
 #include "common/str.h"
 #include "controller/cli/commands.h"
 #include "controller/cli/json.h"
+#include "controller/cli/output.h"
 #include "controller/cli/progress.h"
 #include "controller/cli/status.h"
 #include "controller/cli/table.h"
@@ -14,10 +15,20 @@ static int ask(struct invocation *invocation, const char *method, void *ret_repl
 	       struct ph_error *error)
 {
 	Phoenix__NameRequest request = PHOENIX__NAME_REQUEST__INIT;
+	int r;
 
 	if (invocation->argument_count)
 		request.name = (char *)invocation->arguments[0];
-	return client_call(invocation->client, method, &request.base, ret_reply, error);
+	r = invocation_connect(invocation, error);
+	return r < 0 ? r : client_call(invocation->client, method, &request.base, ret_reply, error);
+}
+
+/* For scripts and the completion, which may evaluate them: names, and nothing else. */
+static void print_names(const Phoenix__ListReply *reply)
+{
+	for (size_t i = 0; i < reply->n_containers; i++)
+		if (reply->containers[i]->spec && name_is_valid(reply->containers[i]->spec->name))
+			puts(reply->containers[i]->spec->name);
 }
 
 int command_list(struct invocation *invocation, struct ph_error *error)
@@ -28,8 +39,7 @@ int command_list(struct invocation *invocation, struct ph_error *error)
 	if (r < 0)
 		return r;
 	if (invocation_value(invocation, "names"))
-		for (size_t i = 0; i < reply->n_containers; i++)
-			puts(reply->containers[i]->spec ? reply->containers[i]->spec->name : "?");
+		print_names(reply);
 	else if (invocation->json)
 		json_print(&reply->base, false);
 	else
@@ -72,76 +82,63 @@ int command_health(struct invocation *invocation, struct ph_error *error)
 	return code;
 }
 
-static void remove_item(void *user, const ProtobufCMessage *message)
+/* ---- remove ---- */
+
+static int remove_item(void *user, const ProtobufCMessage *message, struct ph_error *error)
 {
 	const Phoenix__OperationItem *item = (const Phoenix__OperationItem *)message;
 
 	if (item->progress)
 		progress_show(user, item->progress);
+	return output_check(error);
 }
 
-int command_remove(struct invocation *invocation, struct ph_error *error)
-{
-	struct progress_view view = { .json = invocation->json };
-	int r = 0;
-
-	for (size_t i = 0; i < invocation->argument_count && r == 0; i++) {
-		Phoenix__NameRequest request = PHOENIX__NAME_REQUEST__INIT;
-
-		request.name = (char *)invocation->arguments[i];
-		r = client_stream(invocation->client, "Remove", &request.base, remove_item, &view,
-				  error);
-		progress_clear(&view);
-		if (r == 0 && !invocation->json) {
-			print_clean(invocation->arguments[i]);
-			puts(" removed");
-		}
-	}
-	return r;
-}
-
-/* ---- verify ---- */
-
-struct verify_view {
-	struct progress_view progress;
-	bool json;
-	unsigned int failed;
-};
-
-static void verify_item(void *user, const ProtobufCMessage *message)
-{
-	const Phoenix__OperationItem *item = (const Phoenix__OperationItem *)message;
-	struct verify_view *view = user;
-
-	if (view->json) {
-		json_print(message, true);
-	} else if (item->progress && item->progress->state != PHOENIX__PROGRESS__STATE__FAILED) {
-		progress_show(&view->progress, item->progress);
-	} else if (item->check) {
-		progress_clear(&view->progress);
-		status_print_check("", item->check);
-		fflush(stdout);
-	} else if (item->report) {
-		progress_clear(&view->progress);
-		putchar('\n');
-		status_print_report(item->report);
-	}
-	if (item->report && !item->report->passed)
-		view->failed++;
-}
-
-int command_verify(struct invocation *invocation, struct ph_error *error)
+static int remove_one(struct invocation *invocation, const char *name, struct ph_error *error)
 {
 	Phoenix__NameRequest request = PHOENIX__NAME_REQUEST__INIT;
-	struct verify_view view = { .json = invocation->json };
+	struct progress_view view = { .json = invocation->json };
 	int r;
 
-	view.progress.json = invocation->json;
-	if (invocation->argument_count)
-		request.name = (char *)invocation->arguments[0];
-	r = client_stream(invocation->client, "Verify", &request.base, verify_item, &view, error);
-	progress_clear(&view.progress);
-	if (r == -EBADE && view.failed)
-		return EXIT_UNHEALTHY; /* the report has said it all */
+	request.name = (char *)name;
+	r = client_stream(invocation->client, "Remove", &request.base, remove_item, &view, error);
+	progress_clear(&view);
+	if (r == 0 && !invocation->json)
+		printf("%s removed\n", name);
 	return r;
+}
+
+static int check_names(const struct invocation *invocation, struct ph_error *error)
+{
+	for (size_t i = 0; i < invocation->argument_count; i++)
+		if (!name_is_valid(invocation->arguments[i]))
+			return error_set(error, -EINVAL, NULL, "see: phoenixctl list",
+					 "'%s' is no container's name", invocation->arguments[i]);
+	return 0;
+}
+
+/* Every name is tried while the controller is there; the exit code is the first failure's. */
+int command_remove(struct invocation *invocation, struct ph_error *error)
+{
+	struct ph_error first = { 0 };
+	int r = check_names(invocation, error);
+
+	if (r == 0)
+		r = invocation_connect(invocation, error);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < invocation->argument_count; i++) {
+		struct ph_error one = { 0 };
+
+		r = remove_one(invocation, invocation->arguments[i], &one);
+		if (r == 0)
+			continue;
+		if (!error_is_set(&first))
+			first = one;
+		else
+			output_error(&one);
+		if (r == CLIENT_UNREACHABLE || r == -EPIPE)
+			break;
+	}
+	*error = first;
+	return first.code;
 }

@@ -2,18 +2,35 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "common/clock.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/str.h"
 #include "controller/cli/commands.h"
 #include "controller/cli/json.h"
+#include "controller/cli/output.h"
 #include "controller/cli/table.h"
 
 static const char *severity_word(const Phoenix__Event *event)
 {
 	static const char *const words[] = { "debug", "info", "WARNING", "ERROR" };
 
-	return event->severity < ARRAY_LENGTH(words) ? words[event->severity] : "?";
+	return (size_t)event->severity < ARRAY_LENGTH(words) ? words[event->severity] : "?";
+}
+
+/* Whether events are missing here: out of retention, another log, or a disk that refused them. */
+static bool is_gap(const Phoenix__Event *event)
+{
+	return text_equal(event->type, "gap") || text_equal(event->type, "events.dropped");
+}
+
+static void print_gap(const Phoenix__Event *event)
+{
+	print_colored("31", "*** EVENTS ARE MISSING HERE");
+	fputs(": ", stdout);
+	print_clean(event->message);
+	fputs(" (", stdout);
+	print_clean(event->reason);
+	fputs(") ***\n", stdout);
 }
 
 static void print_fields(const Phoenix__Event *event)
@@ -44,11 +61,11 @@ static void print_event(const Phoenix__Event *event)
 		fputs(": ", stdout);
 	print_clean(event->message);
 	putchar('\n');
-	if (event->severity == PHOENIX__EVENT__SEVERITY__ERROR || text_equal(event->type, "gap"))
+	if (event->severity == PHOENIX__EVENT__SEVERITY__ERROR)
 		print_fields(event);
 }
 
-static void events_item(void *user, const ProtobufCMessage *message)
+static int events_item(void *user, const ProtobufCMessage *message, struct ph_error *error)
 {
 	const Phoenix__EventsItem *item = (const Phoenix__EventsItem *)message;
 	const struct invocation *invocation = user;
@@ -56,25 +73,48 @@ static void events_item(void *user, const ProtobufCMessage *message)
 	for (size_t i = 0; i < item->n_events; i++) {
 		if (invocation->json)
 			json_print(&item->events[i]->base, true);
+		else if (is_gap(item->events[i]))
+			print_gap(item->events[i]);
 		else
 			print_event(item->events[i]);
 	}
-	fflush(stdout);
+	return output_check(error);
+}
+
+static int read_options(const struct invocation *invocation, Phoenix__EventsRequest *request,
+			struct ph_error *error)
+{
+	const char *container = invocation_value(invocation, "container");
+	uint64_t tail = 1;
+
+	if (invocation_number(invocation, "since", &request->since, error) < 0 ||
+	    invocation_number(invocation, "tail", &tail, error) < 0)
+		return -EINVAL;
+	if (tail == 0 || tail > UINT32_MAX)
+		return error_set(error, -EINVAL, NULL, "give 1 to 4294967295",
+				 "option --tail: there cannot be so many");
+	if (invocation_value(invocation, "tail"))
+		request->tail = (uint32_t)tail;
+	if (request->tail && request->since)
+		return error_set(error, -EINVAL, NULL, "give one of them",
+				 "--since and --tail exclude each other");
+	if (container && !name_is_valid(container))
+		return error_set(error, -EINVAL, NULL, "see: phoenixctl list",
+				 "option --container: '%s' is no container's name", container);
+	request->container = (char *)(container ? container : "");
+	request->follow = invocation_value(invocation, "follow") != NULL;
+	return 0;
 }
 
 int command_events(struct invocation *invocation, struct ph_error *error)
 {
 	Phoenix__EventsRequest request = PHOENIX__EVENTS_REQUEST__INIT;
-	const char *container = invocation_value(invocation, "container");
-	uint64_t since = 0, tail = 0;
+	int r = read_options(invocation, &request, error);
 
-	if (invocation_number(invocation, "since", &since, error) < 0 ||
-	    invocation_number(invocation, "tail", &tail, error) < 0)
-		return -EINVAL;
-	request.since = since;
-	request.tail = tail > UINT32_MAX ? UINT32_MAX : (uint32_t)tail;
-	request.container = (char *)(container ? container : "");
-	request.follow = invocation_value(invocation, "follow") != NULL;
-	return client_stream(invocation->client, "Events", &request.base, events_item, invocation,
-			     error);
+	if (r == 0)
+		r = invocation_connect(invocation, error);
+	if (r == 0)
+		r = client_stream(invocation->client, "Events", &request.base, events_item,
+				  invocation, error);
+	return r;
 }

@@ -9,17 +9,20 @@
 static json_t *from_text(const char *text)
 {
 	json_t *value = json_string(text ? text : "");
+	struct str kept = STR_INIT;
 
-	/* Not UTF-8: keep what can be kept, byte by byte. */
-	if (!value) {
-		struct str clean = STR_INIT;
-
-		for (; *text; text++)
-			str_appendf(&clean, (unsigned char)*text < 0x80 ? "%c" : "\\x%02x",
-				    (unsigned char)*text);
-		value = json_string(str_text(&clean));
-		str_fini(&clean);
+	if (value)
+		return value;
+	/* Not UTF-8: what is not comes as \xNN. */
+	for (size_t length; *text; text += length ? length : 1) {
+		length = text_character(text);
+		if (length)
+			str_append_bytes(&kept, text, length);
+		else
+			str_appendf(&kept, "\\x%02x", (unsigned char)*text);
 	}
+	value = json_string(str_text(&kept));
+	str_fini(&kept);
 	return value;
 }
 
@@ -38,6 +41,20 @@ static json_t *from_enum(const ProtobufCFieldDescriptor *field, int number)
 		protobuf_c_enum_descriptor_get_value(field->descriptor, number);
 
 	return value ? json_string(value->name) : json_integer(number);
+}
+
+/* Numbers beyond jansson's integers stay numbers, if not exact ones. */
+static json_t *from_u64(uint64_t value)
+{
+	return value <= INT64_MAX ? json_integer((json_int_t)value) : json_real((double)value);
+}
+
+/* JSON has neither infinity nor NaN. */
+static json_t *from_real(double value)
+{
+	json_t *real = json_real(value);
+
+	return real ? real : json_null();
 }
 
 static json_t *from_value(const ProtobufCFieldDescriptor *field, const void *value)
@@ -61,14 +78,15 @@ static json_t *from_value(const ProtobufCFieldDescriptor *field, const void *val
 		return json_integer(*(const uint32_t *)value);
 	case PROTOBUF_C_TYPE_UINT64:
 	case PROTOBUF_C_TYPE_FIXED64:
+		return from_u64(*(const uint64_t *)value);
 	case PROTOBUF_C_TYPE_INT64:
 	case PROTOBUF_C_TYPE_SINT64:
 	case PROTOBUF_C_TYPE_SFIXED64:
 		return json_integer((json_int_t) * (const int64_t *)value);
 	case PROTOBUF_C_TYPE_FLOAT:
-		return json_real((double)*(const float *)value);
+		return from_real((double)*(const float *)value);
 	case PROTOBUF_C_TYPE_DOUBLE:
-		return json_real(*(const double *)value);
+		return from_real(*(const double *)value);
 	default:
 		return json_integer(*(const int32_t *)value);
 	}
@@ -126,8 +144,8 @@ void json_print(const ProtobufCMessage *message, bool as_line)
 {
 	json_t *object = json_from_message(message);
 
-	json_dumpf(object, stdout, as_line ? JSON_COMPACT : JSON_INDENT(2));
+	/* Pure ASCII: the texts keep every byte, and none of them works on a terminal. */
+	json_dumpf(object, stdout, JSON_ENSURE_ASCII | (as_line ? JSON_COMPACT : JSON_INDENT(2)));
 	putchar('\n');
-	fflush(stdout);
 	json_decref(object);
 }

@@ -1,6 +1,6 @@
 /*
  * Any protobuf-c message as JSON, by its descriptor: enums as their names, 64-bit numbers as JSON
- * integers, bytes as hex, absent sub-messages as null, repeated fields always as arrays.
+ * numbers, bytes as hex, bytes that are no UTF-8 as \xNN, absent sub-messages as null, repeated fields always as arrays.
  */
 #pragma once
 

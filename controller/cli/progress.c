@@ -2,9 +2,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "common/cleanup.h"
+#include "common/memory.h"
 #include "controller/cli/json.h"
+#include "controller/cli/output.h"
 #include "controller/cli/table.h"
 
 void progress_clear(struct progress_view *view)
@@ -12,6 +14,31 @@ void progress_clear(struct progress_view *view)
 	if (view->has_status)
 		fputs("\r\033[K", stdout);
 	view->has_status = false;
+}
+
+void progress_status(struct progress_view *view, const char *head, const char *message)
+{
+	size_t columns = terminal_columns();
+	PH_AUTO_FREE char *text = NULL;
+	char *line;
+
+	if (columns == 0 || view->json)
+		return;
+	text = ph_format("%s … %s", head, message);
+	line = text_clean(text);
+	text_cut(line, columns - 1); /* a line that wraps could not be taken away */
+	progress_clear(view);
+	fputs(line, stdout);
+	free(line);
+	view->has_status = true;
+}
+
+static char *head_of(const Phoenix__Progress *progress)
+{
+	if (progress->total)
+		return ph_format("%s  [%u/%u]  %s", progress->container, progress->index,
+				 progress->total, progress->step);
+	return ph_format("%s  %s", progress->container, progress->step);
 }
 
 static void print_duration(uint64_t milliseconds)
@@ -22,57 +49,8 @@ static void print_duration(uint64_t milliseconds)
 		printf(" %llu ms", (unsigned long long)milliseconds);
 }
 
-static void print_head(const Phoenix__Progress *progress)
+static void print_state(const Phoenix__Progress *progress)
 {
-	print_clean(progress->container);
-	if (progress->total)
-		printf("  [%u/%u]  ", progress->index, progress->total);
-	else
-		fputs("  ", stdout);
-	print_clean(progress->step);
-}
-
-/* What is going on: on a terminal only, and gone with the next line. */
-static void show_status(struct progress_view *view, const Phoenix__Progress *progress)
-{
-	if (!isatty(STDOUT_FILENO))
-		return;
-	progress_clear(view);
-	print_head(progress);
-	fputs(" … ", stdout);
-	if (progress->message[0]) {
-		char *clean = text_clean(progress->message);
-
-		printf("%.60s", clean);
-		free(clean);
-	}
-	fflush(stdout);
-	view->has_status = true;
-}
-
-void failure_print(const Phoenix__Failure *failure)
-{
-	const struct {
-		const char *word, *text;
-	} lines[] = {
-		{ "what", failure->what }, { "where", failure->where },   { "why", failure->why },
-		{ "step", failure->step }, { "to do", failure->remedy },
-	};
-
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		if (!lines[i].text[0])
-			continue;
-		printf("    %-6s ", lines[i].word);
-		print_clean(lines[i].text);
-		putchar('\n');
-	}
-}
-
-static void show_ended(struct progress_view *view, const Phoenix__Progress *progress)
-{
-	progress_clear(view);
-	print_head(progress);
-	fputs(": ", stdout);
 	switch (progress->state) {
 	case PHOENIX__PROGRESS__STATE__DONE:
 		print_colored("32", "done");
@@ -84,24 +62,33 @@ static void show_ended(struct progress_view *view, const Phoenix__Progress *prog
 	case PHOENIX__PROGRESS__STATE__UNDONE:
 		print_colored("33", "undone");
 		break;
-	default:
+	case PHOENIX__PROGRESS__STATE__FAILED:
 		print_colored("31", "FAILED");
 		print_duration(progress->duration_ms);
-		view->failed++;
+		break;
+	default:
+		putchar('?');
 	}
 	putchar('\n');
-	if (progress->failure)
-		failure_print(progress->failure);
-	fflush(stdout);
 }
 
 void progress_show(struct progress_view *view, const Phoenix__Progress *progress)
 {
-	if (view->json)
+	PH_AUTO_FREE char *head = head_of(progress);
+
+	if (view->json) {
 		json_print(&progress->base, true);
-	else if (progress->state == PHOENIX__PROGRESS__STATE__STARTED ||
-		 progress->state == PHOENIX__PROGRESS__STATE__RUNNING)
-		show_status(view, progress);
-	else
-		show_ended(view, progress);
+		return;
+	}
+	if (progress->state == PHOENIX__PROGRESS__STATE__STARTED ||
+	    progress->state == PHOENIX__PROGRESS__STATE__RUNNING) {
+		progress_status(view, head, progress->message);
+		return;
+	}
+	progress_clear(view);
+	print_clean(head);
+	fputs(": ", stdout);
+	print_state(progress);
+	if (progress->failure)
+		output_failure(progress->failure);
 }

@@ -9,16 +9,15 @@
 #include "proto/control.pb-c.h"
 
 struct progress_view {
-	bool json;          /* one object per line instead */
-	bool has_status;    /* a transient line is on the terminal */
-	unsigned int failed;
+	bool json;       /* one object per line instead */
+	bool has_status; /* a transient line is on the terminal */
 };
 
 /* Show one progress message. */
 void progress_show(struct progress_view *view, const Phoenix__Progress *progress);
 
+/* Show what is going on, on a terminal only: gone with the next line. Texts are cleaned here. */
+void progress_status(struct progress_view *view, const char *head, const char *message);
+
 /* Take the transient line away: before anything else is printed. */
 void progress_clear(struct progress_view *view);
-
-/* Print a failure in full: what, where, why, what to do. */
-void failure_print(const Phoenix__Failure *failure);

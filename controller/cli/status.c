@@ -1,12 +1,11 @@
 #include "controller/cli/status.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "common/cleanup.h"
-#include "common/clock.h"
 #include "common/str.h"
-#include "controller/cli/progress.h"
+#include "controller/cli/output.h"
+#include "controller/cli/report.h"
 #include "controller/cli/table.h"
 
 #define BEST_EFFORT "BEST-EFFORT"
@@ -24,7 +23,7 @@ static const char *word(const Phoenix__ContainerStatus *status, const char *type
 	static const char *const words[] = { "unknown", "yes", "NO" };
 	const Phoenix__Condition *condition = find(status, type);
 
-	if (!condition || condition->status > PHOENIX__CONDITION__STATUS__FALSE)
+	if (!condition || (size_t)condition->status >= ARRAY_LENGTH(words))
 		return "-";
 	return words[condition->status];
 }
@@ -52,17 +51,17 @@ static const char *name_of(const Phoenix__ContainerStatus *status)
 	return status->spec ? status->spec->name : "?";
 }
 
-static void warn_best_effort(const Phoenix__ListReply *reply)
+/* Whether no profile holds a container that the operator has allowed to run so. */
+static bool is_unconfined(const Phoenix__ContainerStatus *status)
 {
-	size_t count = 0;
+	const Phoenix__Condition *confined = find(status, "Confined");
 
-	for (size_t i = 0; i < reply->n_containers; i++) {
-		const Phoenix__Condition *confined = find(reply->containers[i], "Confined");
+	return is_best_effort(status) &&
+	       !(confined && confined->status == PHOENIX__CONDITION__STATUS__TRUE);
+}
 
-		if (is_best_effort(reply->containers[i]) &&
-		    !(confined && confined->status == PHOENIX__CONDITION__STATUS__TRUE))
-			count++;
-	}
+static void print_warning(size_t count, size_t total)
+{
 	if (!count)
 		return;
 	putchar('\n');
@@ -70,7 +69,16 @@ static void warn_best_effort(const Phoenix__ListReply *reply)
 	printf(": %zu of %zu containers run without AppArmor confinement (best-effort): the user\n"
 	       "namespace is the only wall around them. Use a host whose kernel enforces AppArmor\n"
 	       "and write confinement: required.\n",
-	       count, reply->n_containers);
+	       count, total);
+}
+
+static void warn_best_effort(const Phoenix__ListReply *reply)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < reply->n_containers; i++)
+		count += is_unconfined(reply->containers[i]);
+	print_warning(count, reply->n_containers);
 }
 
 void status_print_list(const Phoenix__ListReply *reply)
@@ -160,103 +168,13 @@ void status_print_health(const Phoenix__ListReply *reply)
 	warn_best_effort(reply);
 }
 
-/* ---- verify ---- */
-
-const char *status_check_word(const Phoenix__Check *check)
-{
-	static const char *const words[] = { "?", "PASS", "FAIL", "SKIP", "KNOWN-LIMIT" };
-
-	return check->status < ARRAY_LENGTH(words) ? words[check->status] : words[0];
-}
-
-static const char *check_color(const Phoenix__Check *check)
-{
-	switch (check->status) {
-	case PHOENIX__CHECK__STATUS__PASS:
-		return "32";
-	case PHOENIX__CHECK__STATUS__FAIL:
-		return "31";
-	default:
-		return "33";
-	}
-}
-
-void status_print_check(const char *container, const Phoenix__Check *check)
-{
-	char padded[16];
-
-	snprintf(padded, sizeof(padded), "%-11s", status_check_word(check));
-	if (container && container[0]) {
-		print_clean(container);
-		fputs("  ", stdout);
-	}
-	print_colored(check_color(check), padded);
-	printf(" %-26.40s %7.1f ms  ", check->id, (double)check->duration_us / 1000);
-	print_clean(check->got);
-	puts(check->observed ? "  [seen from the host]" : "");
-	if (check->status != PHOENIX__CHECK__STATUS__FAIL)
-		return;
-	fputs("            expected: ", stdout);
-	print_clean(check->expected);
-	if (check->error_number)
-		printf(" (errno %d)", check->error_number);
-	if (check->remedy[0]) {
-		fputs("\n            to do: ", stdout);
-		print_clean(check->remedy);
-	}
-	putchar('\n');
-}
-
-static void print_group(const Phoenix__VerifyReport *report, const char *group, const char *title)
-{
-	bool has_title = false;
-
-	for (size_t i = 0; i < report->n_checks; i++) {
-		const Phoenix__Check *check = report->checks[i];
-
-		if (!text_has_prefix(check->id, group))
-			continue;
-		if (!has_title)
-			printf("%s\n", title);
-		has_title = true;
-		fputs("  ", stdout);
-		status_print_check(NULL, check);
-	}
-}
-
-void status_print_report(const Phoenix__VerifyReport *report)
-{
-	size_t counts[5] = { 0 };
-	char time[25];
-
-	fputs("Verify report of ", stdout);
-	print_clean(report->container);
-	fputs(", driver ", stdout);
-	print_clean(report->driver);
-	printf(", %s\n\n", clock_format(report->wall_ms, time));
-	print_group(report, "storage.", "Storage, on the real data-root:");
-	print_group(report, "docker.", "Docker, with a nested container made on the spot:");
-	print_group(report, "confinement.", "Confinement, as the host sees it:");
-	for (size_t i = 0; i < report->n_checks; i++)
-		if (report->checks[i]->status < ARRAY_LENGTH(counts))
-			counts[report->checks[i]->status]++;
-	putchar('\n');
-	if (report->passed)
-		print_colored("32", "PASSED");
-	else
-		print_colored("31", "FAILED");
-	printf(": %zu passed, %zu failed, %zu known limits, %zu skipped in %.1f s.\n", counts[1],
-	       counts[2], counts[4], counts[3], (double)report->duration_ms / 1000);
-	puts(report->passed ?
-		     "Docker works in this container: images, layers and a nested container were tried." :
-		     "Something that Docker needs does not work; each FAIL above says what to do.");
-}
-
 /* ---- show ---- */
 
 static void print_field(const char *name, const char *value)
 {
-	printf("  %-14s ", name);
+	fputs("  ", stdout);
+	print_padded(name, 14);
+	putchar(' ');
 	print_clean(value[0] ? value : "-");
 	putchar('\n');
 }
@@ -303,8 +221,13 @@ static void print_observed(const Phoenix__ContainerObservation *observed)
 	print_field("processes", text);
 	if (observed->first_offender[0])
 		print_field("off the label", observed->first_offender);
-	for (size_t i = 0; i < observed->n_nested; i++)
-		print_field(i ? "" : "nested", observed->nested[i]->key);
+	for (size_t i = 0; i < observed->n_nested; i++) {
+		fputs(i ? "                 " : "  nested         ", stdout);
+		print_clean(observed->nested[i]->key);
+		fputs(": ", stdout);
+		print_clean(observed->nested[i]->value);
+		putchar('\n');
+	}
 	print_field("cloned by", observed->clone_method);
 }
 
@@ -317,8 +240,10 @@ static void print_conditions(const Phoenix__ContainerStatus *status, bool observ
 
 		if ((condition->observed != 0) != observed)
 			continue;
-		printf("  %-24.40s %-8s ", condition->type,
-		       condition->status < ARRAY_LENGTH(words) ? words[condition->status] : "?");
+		fputs("  ", stdout);
+		print_padded(condition->type, 24);
+		printf(" %-8s ", (size_t)condition->status < ARRAY_LENGTH(words) ?
+					 words[condition->status] : "?");
 		print_clean(condition->reason);
 		if (condition->message[0])
 			fputs(": ", stdout);
@@ -327,41 +252,52 @@ static void print_conditions(const Phoenix__ContainerStatus *status, bool observ
 	}
 }
 
-void status_print_whole(const Phoenix__ContainerStatus *status)
+static void print_given(const Phoenix__ContainerStatus *status)
 {
 	char text[64];
 
-	print_clean(name_of(status));
-	printf(": ");
-	print_clean(status->phase);
-	printf("%s\n\n", status->ready ? ", ready" : ", not ready");
-	if (status->spec)
-		print_spec(status->spec);
 	puts("\nGiven:");
 	print_field("address", status->address);
 	if (status->ids) {
-		snprintf(text, sizeof(text), "%u to %u", status->ids->first,
-			 status->ids->first + status->ids->count - 1);
+		snprintf(text, sizeof(text), "%u to %llu", status->ids->first,
+			 (unsigned long long)status->ids->first + status->ids->count - 1);
 		print_field("host ids", text);
 	}
 	print_field("profile", status->profile);
 	print_field("operation", status->operation);
 	print_field("step", status->step);
-	if (status->observed)
-		print_observed(status->observed);
-	print_conditions(status, true);
+}
+
+static void print_claimed(const Phoenix__ContainerStatus *status)
+{
 	puts("\nClaimed by the agent:");
 	print_field("agent", status->agent_state);
 	print_field("version", status->agent_version);
 	for (size_t i = 0; i < status->n_versions; i++)
 		print_field(status->versions[i]->key, status->versions[i]->value);
 	print_conditions(status, false);
+}
+
+void status_print_whole(const Phoenix__ContainerStatus *status)
+{
+	print_clean(name_of(status));
+	fputs(": ", stdout);
+	print_clean(status->phase);
+	printf("%s\n\n", status->ready ? ", ready" : ", not ready");
+	if (status->spec)
+		print_spec(status->spec);
+	print_given(status);
+	if (status->observed)
+		print_observed(status->observed);
+	print_conditions(status, true);
+	print_claimed(status);
 	if (status->failure) {
 		puts("\nThe last operation failed:");
-		failure_print(status->failure);
+		output_failure(status->failure);
 	}
 	if (status->verify) {
 		putchar('\n');
-		status_print_report(status->verify);
+		report_print(status->verify);
 	}
+	print_warning(is_unconfined(status), 1);
 }

@@ -3,86 +3,119 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
-#include <wchar.h>
 
+#include "common/cleanup.h"
 #include "common/memory.h"
 #include "common/str.h"
 
-/* Decode one UTF-8 character; returns its length, 0 when it is malformed or over-long. */
-static size_t decode(const unsigned char *text, uint32_t *ret_character)
+/* Take the first character of a text that is not empty; its bytes, 0 when they are no UTF-8. */
+static size_t decode(const char *text, uint32_t *ret_character)
 {
-	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t length = text[0] < 0x80 ? 1 : text[0] < 0xc2 ? 0 : text[0] < 0xe0 ? 2 :
-			text[0] < 0xf0 ? 3 : text[0] < 0xf5 ? 4 : 0;
-	uint32_t character = length == 1 ? text[0] : text[0] & (0x7fu >> length);
+	static const unsigned char masks[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+	size_t length = text_character(text);
+	uint32_t character = (unsigned char)text[0] & masks[length];
 
-	if (length == 0)
-		return 0;
-	for (size_t i = 1; i < length; i++) {
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-		character = character << 6 | (text[i] & 0x3f);
-	}
-	if (character < smallest[length] || character > 0x10ffff ||
-	    (character >= 0xd800 && character < 0xe000))
-		return 0;
+	for (size_t i = 1; i < length; i++)
+		character = character << 6 | ((unsigned char)text[i] & 0x3f);
 	*ret_character = character;
 	return length;
 }
 
-/* C0, DEL, C1, and the marks that reorder text: a name could disguise itself with them. */
-static bool is_dangerous(uint32_t character)
+struct range {
+	uint32_t first, last;
+};
+
+static bool is_in(uint32_t character, const struct range *ranges, size_t count)
 {
-	return character < 0x20 || (character >= 0x7f && character < 0xa0) ||
-	       (character >= 0x200e && character <= 0x200f) ||
-	       (character >= 0x2028 && character <= 0x202e) ||
-	       (character >= 0x2066 && character <= 0x2069);
+	for (size_t i = 0; i < count; i++)
+		if (character >= ranges[i].first && character <= ranges[i].last)
+			return true;
+	return false;
+}
+
+/* Controls, and what is invisible or reorders text: a name could disguise itself with them. */
+static const struct range dangerous[] = {
+	{ 0, 0x1f },          /* C0 */
+	{ 0x7f, 0x9f },       /* DEL, C1: 0x9b begins an escape sequence by itself */
+	{ 0xad, 0xad },       /* soft hyphen */
+	{ 0x61c, 0x61c },     /* Arabic letter mark */
+	{ 0x115f, 0x1160 },   /* Hangul fillers */
+	{ 0x180e, 0x180e },   /* Mongolian vowel separator */
+	{ 0x200b, 0x200f },   /* zero width, left-to-right and right-to-left marks */
+	{ 0x2028, 0x202e },   /* line and paragraph ends, embeddings, overrides */
+	{ 0x2060, 0x206f },   /* invisible operators, isolates */
+	{ 0x3164, 0x3164 },   /* Hangul filler */
+	{ 0xfeff, 0xfeff },   /* byte order mark */
+	{ 0xfff9, 0xfffb },   /* interlinear annotations */
+	{ 0xe0000, 0xe0fff }, /* tags and variation selectors */
+};
+
+/* Characters that take two columns: East Asian wide and full-width, pictures. */
+static const struct range wide[] = {
+	{ 0x1100, 0x115e },   { 0x2e80, 0x303e },   { 0x3041, 0xa4cf },   { 0xac00, 0xd7a3 },
+	{ 0xf900, 0xfaff },   { 0xfe30, 0xfe6f },   { 0xff00, 0xff60 },   { 0xffe0, 0xffe6 },
+	{ 0x1f300, 0x1f64f }, { 0x1f680, 0x1f6ff }, { 0x1f900, 0x1faff }, { 0x20000, 0x3fffd },
+};
+
+/* Marks that stand on the character before them. */
+static const struct range combining[] = {
+	{ 0x300, 0x36f },   { 0x483, 0x489 },   { 0x591, 0x5bd },   { 0x64b, 0x65f },
+	{ 0x1ab0, 0x1aff }, { 0x1dc0, 0x1dff }, { 0x20d0, 0x20ff }, { 0xfe00, 0xfe0f },
+	{ 0xfe20, 0xfe2f },
+};
+
+static size_t width_of(uint32_t character)
+{
+	if (is_in(character, combining, ARRAY_LENGTH(combining)))
+		return 0;
+	return is_in(character, wide, ARRAY_LENGTH(wide)) ? 2 : 1;
 }
 
 char *text_clean(const char *text)
 {
-	const unsigned char *bytes = (const unsigned char *)(text ? text : "");
 	struct str clean = STR_INIT;
 
-	while (*bytes) {
-		uint32_t character = 0;
-		size_t length = decode(bytes, &character);
+	for (size_t length; text && *text; text += length ? length : 1) {
+		uint32_t character;
 
-		if (length == 0 || is_dangerous(character))
+		length = decode(text, &character);
+		if (length == 0 || is_in(character, dangerous, ARRAY_LENGTH(dangerous)))
 			str_append(&clean, "?");
 		else
-			str_append_bytes(&clean, bytes, length);
-		bytes += length ? length : 1;
+			str_append_bytes(&clean, text, length);
 	}
 	return str_take(&clean);
 }
 
-static bool is_wide(uint32_t character)
-{
-	return (character >= 0x1100 && character <= 0x115f) ||
-	       (character >= 0x2e80 && character <= 0xa4cf) ||
-	       (character >= 0xac00 && character <= 0xd7a3) ||
-	       (character >= 0xf900 && character <= 0xfaff) ||
-	       (character >= 0xfe30 && character <= 0xfe6f) ||
-	       (character >= 0xff00 && character <= 0xff60) ||
-	       (character >= 0x1f300 && character <= 0x1faff) || character >= 0x20000;
-}
-
 size_t text_width(const char *text)
 {
-	const unsigned char *bytes = (const unsigned char *)text;
 	size_t width = 0;
 
-	while (*bytes) {
-		uint32_t character = 0;
-		size_t length = decode(bytes, &character);
+	for (size_t length; *text; text += length ? length : 1) {
+		uint32_t character;
 
-		width += is_wide(character) ? 2 : 1;
-		bytes += length ? length : 1;
+		length = decode(text, &character);
+		width += length ? width_of(character) : 1;
 	}
 	return width;
+}
+
+void text_cut(char *text, size_t columns)
+{
+	size_t width = 0;
+
+	for (size_t length; *text; text += length ? length : 1) {
+		uint32_t character;
+
+		length = decode(text, &character);
+		width += length ? width_of(character) : 1;
+		if (width > columns) {
+			*text = '\0';
+			return;
+		}
+	}
 }
 
 void table_init(struct table *table, size_t columns, const char *const *head)
@@ -141,6 +174,26 @@ void print_clean(const char *text)
 
 	fputs(clean, stdout);
 	free(clean);
+}
+
+void print_padded(const char *text, size_t columns)
+{
+	char *clean = text_clean(text);
+	size_t width = text_width(clean);
+
+	printf("%s%*s", clean, width < columns ? (int)(columns - width) : 0, "");
+	free(clean);
+}
+
+size_t terminal_columns(void)
+{
+	struct winsize size;
+
+	if (!isatty(STDOUT_FILENO))
+		return 0;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < 20)
+		return 80;
+	return size.ws_col;
 }
 
 bool has_color(void)

@@ -27,14 +27,26 @@ void table_print(const struct table *table);
 /* Free the rows. */
 void table_fini(struct table *table);
 
-/* Columns that a text takes on a terminal: UTF-8 characters, wide ones as two. */
+/* Columns that a text takes on a terminal: UTF-8 characters, wide ones as two, combining ones as none. */
 size_t text_width(const char *text);
 
-/* Copy a text with control and escape bytes, and malformed UTF-8, replaced by '?'. The caller frees. */
+/* Cut a text in place behind the last character that fits into so many columns. */
+void text_cut(char *text, size_t columns);
+
+/*
+ * Copy a text with control bytes, marks that are invisible or reorder text, and malformed UTF-8
+ * replaced by '?'. NULL gives "". The caller frees.
+ */
 char *text_clean(const char *text);
 
 /* Print a text from elsewhere on stdout, cleaned. */
 void print_clean(const char *text);
+
+/* Print it, cleaned, and fill up with spaces to so many columns. */
+void print_padded(const char *text, size_t columns);
+
+/* The columns of the terminal on stdout; 0: it is none. */
+size_t terminal_columns(void);
 
 /* Whether stdout takes colours: a terminal, and nothing said otherwise. */
 bool has_color(void);

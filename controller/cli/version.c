@@ -1,3 +1,4 @@
+/* phoenixctl version: our own comes first, and also when nobody answers. */
 #include <stdio.h>
 
 #include "common/message.h"
@@ -33,10 +34,13 @@ int command_version(struct invocation *invocation, struct ph_error *error)
 {
 	Phoenix__VersionRequest request = PHOENIX__VERSION_REQUEST__INIT;
 	Phoenix__VersionReply *reply = NULL;
-	int r = client_call(invocation->client, "Version", &request.base, &reply, error);
+	int r;
 
 	if (!invocation->json)
 		print_line("phoenixctl", PH_VERSION);
+	r = invocation_connect(invocation, error);
+	if (r == 0)
+		r = client_call(invocation->client, "Version", &request.base, &reply, error);
 	if (r < 0)
 		return r;
 	if (invocation->json) {
