@@ -29,9 +29,11 @@ int schema_check_keys(const struct yaml_node *node, const char *what, const char
 /* The value of a key; NULL when there is none, or map is NULL or no map. */
 const struct yaml_node *schema_find(const struct yaml_node *map, const char *key);
 
-/* Get a map or a list; one without a value ("labels:") counts as absent. */
+/* Get a map; one without a value ("labels:") counts as absent. */
 int schema_get_map(const struct yaml_node *map, const char *key, const struct yaml_node **ret_map,
 		   struct ph_error *error);
+
+/* Get a list; one without a value counts as absent. */
 int schema_get_list(const struct yaml_node *map, const char *key, const struct yaml_node **ret_list,
 		    struct ph_error *error);
 

@@ -30,9 +30,13 @@ int event_table_open(const char *path, uint64_t retention, struct event_table **
 /* Close. NULL is allowed. */
 void event_table_close(struct event_table *table);
 
-/* The stream id; the seqs of the oldest (last + 1: none) and the newest (0: none) event. */
+/* The stream id. */
 const char *event_table_stream(const struct event_table *table);
+
+/* The seq of the oldest event; last + 1 when there is none. */
 uint64_t event_table_oldest(const struct event_table *table);
+
+/* The seq of the newest event; 0 when there was none. */
 uint64_t event_table_last(const struct event_table *table);
 
 /* The file, for errors. */

@@ -51,12 +51,20 @@ int database_step(struct database *database, sqlite3_stmt *statement, struct ph_
 /* Step a statement that gives no rows, and reset it. */
 int database_execute(struct database *database, sqlite3_stmt *statement, struct ph_error *error);
 
-/* Begin, commit (rolled back when it fails) or abandon a write transaction. */
+/* Begin a write transaction. */
 int database_begin(struct database *database, struct ph_error *error);
+
+/* Commit it; it is rolled back when that fails. */
 int database_commit(struct database *database, struct ph_error *error);
+
+/* Abandon it. */
 void database_rollback(struct database *database);
 
-/* Bind values; they cannot fail for statements of ours. Text and bytes live until the reset. */
+/* Bind a number; binding cannot fail for statements of ours. */
 void database_bind_u64(sqlite3_stmt *statement, int index, uint64_t value);
+
+/* Bind a text that lives until the statement is reset. */
 void database_bind_text(sqlite3_stmt *statement, int index, const char *text);
+
+/* Bind bytes that live until the statement is reset. */
 void database_bind_bytes(sqlite3_stmt *statement, int index, const void *bytes, size_t length);
