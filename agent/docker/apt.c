@@ -36,15 +36,25 @@ static const char *const dpkg_environment[] = {
 
 /* Before every subcommand of apt-get. */
 static const char *const options[] = {
-	"apt-get", "-q", "-y",
-	"-o", "Dpkg::Options::=--force-confdef",
-	"-o", "Dpkg::Options::=--force-confold",
-	"-o", "Dpkg::Use-Pty=0",
-	"-o", "APT::Status-Fd=3",
-	"-o", "APT::Update::Error-Mode=any",
-	"-o", "Acquire::Retries=2",
-	"-o", "Acquire::http::Timeout=30",
-	"-o", "Acquire::https::Timeout=30",
+	"apt-get",
+	"-q",
+	"-y",
+	"-o",
+	"Dpkg::Options::=--force-confdef",
+	"-o",
+	"Dpkg::Options::=--force-confold",
+	"-o",
+	"Dpkg::Use-Pty=0",
+	"-o",
+	"APT::Status-Fd=3",
+	"-o",
+	"APT::Update::Error-Mode=any",
+	"-o",
+	"Acquire::Retries=2",
+	"-o",
+	"Acquire::http::Timeout=30",
+	"-o",
+	"Acquire::https::Timeout=30",
 };
 
 struct arguments {
@@ -187,8 +197,9 @@ int apt_fix_broken(struct apt *apt, struct ph_error *error)
 
 int dpkg_configure(struct apt *apt, struct ph_error *error)
 {
-	static const char *const argv[] = { "dpkg", "--force-confdef", "--force-confold",
-					    "--configure", "-a", NULL };
+	static const char *const argv[] = {
+		"dpkg", "--force-confdef", "--force-confold", "--configure", "-a", NULL
+	};
 	const struct command command = {
 		.argv = argv,
 		.environment = dpkg_environment,

@@ -9,16 +9,16 @@
 #include "agent/docker/docker.h"
 
 struct apt {
-	const struct docker_wanted *wanted; /* borrowed */
+	const struct docker_wanted *wanted;           /* borrowed */
 	void (*say)(void *user, const char *message); /* progress; may be NULL */
 	void *user;
-	uint64_t said_ms;                   /* when say was called last */
+	uint64_t said_ms; /* when say was called last */
 };
 
 enum apt_mode {
-	APT_DOWNLOAD,  /* fetch archives only */
+	APT_DOWNLOAD, /* fetch archives only */
 	APT_INSTALL,
-	APT_REPAIR,    /* unpack again what dpkg calls reinst-required */
+	APT_REPAIR, /* unpack again what dpkg calls reinst-required */
 };
 
 /* Refresh the package lists. A source that fails is an error, although others may have been read. */

@@ -205,6 +205,6 @@ int apt_failure_error(const char *errors, const char *output, struct ph_error *e
 	if (failure == APT_UNKNOWN)
 		return error_set(error, -EIO, NULL, apt_failure_remedy(failure), "%s",
 				 cause[0] ? cause : "it failed without a word");
-	return error_set(error, apt_failure_code(failure), NULL, apt_failure_remedy(failure), "%s: %s",
-			 apt_failure_name(failure), cause);
+	return error_set(error, apt_failure_code(failure), NULL, apt_failure_remedy(failure),
+			 "%s: %s", apt_failure_name(failure), cause);
 }

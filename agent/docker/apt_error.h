@@ -8,22 +8,22 @@
 
 enum apt_failure {
 	APT_UNKNOWN,
-	APT_LOCKED,          /* another package manager is at work */
+	APT_LOCKED, /* another package manager is at work */
 	APT_DISK_FULL,
 	APT_READ_ONLY,
-	APT_INTERRUPTED,     /* dpkg --configure -a is needed first */
-	APT_REINSTALL,       /* a package must be unpacked again */
-	APT_CLOCK,           /* our clock is behind the mirror's signature */
-	APT_EXPIRED,         /* the mirror's index is past its date (or our clock is ahead) */
+	APT_INTERRUPTED, /* dpkg --configure -a is needed first */
+	APT_REINSTALL,   /* a package must be unpacked again */
+	APT_CLOCK,       /* our clock is behind the mirror's signature */
+	APT_EXPIRED,     /* the mirror's index is past its date (or our clock is ahead) */
 	APT_SIGNATURE,
-	APT_HASH,            /* a file differs from the signed index */
+	APT_HASH, /* a file differs from the signed index */
 	APT_NETWORK,
-	APT_MIRROR,          /* the mirror answers, but does not have it */
+	APT_MIRROR, /* the mirror answers, but does not have it */
 	APT_NO_CANDIDATE,
 	APT_HELD,
 	APT_DEPENDENCIES,
-	APT_SCRIPT,          /* a package's maintainer script failed */
-	APT_DPKG,            /* dpkg failed otherwise */
+	APT_SCRIPT, /* a package's maintainer script failed */
+	APT_DPKG,   /* dpkg failed otherwise */
 };
 
 /*

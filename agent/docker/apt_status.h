@@ -8,12 +8,12 @@
 enum apt_status_kind {
 	APT_STATUS_DOWNLOAD,
 	APT_STATUS_PACKAGE,
-	APT_STATUS_ERROR,    /* a package failed */
+	APT_STATUS_ERROR, /* a package failed */
 };
 
 struct apt_status {
 	enum apt_status_kind kind;
-	char subject[64];    /* package, or number of the file */
+	char subject[64];     /* package, or number of the file */
 	unsigned int percent; /* 0..100 of the whole */
 	char message[160];
 };

@@ -101,10 +101,11 @@ static int root_load(struct merge *merge)
 		merge->changed = true;
 		return 0;
 	}
-	merge->root = json_loadb(merge->text, merge->length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
-				 &problem);
+	merge->root = json_loadb(merge->text, merge->length,
+				 JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
 	if (!merge->root) {
-		snprintf(where, sizeof(where), "%s:%d:%d", merge->path, problem.line, problem.column);
+		snprintf(where, sizeof(where), "%s:%d:%d", merge->path, problem.line,
+			 problem.column);
 		error_set(merge->error, -EINVAL, where,
 			  "correct the file (dockerd would not start with it either); it was not "
 			  "touched",
@@ -139,16 +140,18 @@ static int driver_merge(struct merge *merge)
 		return 0;
 	}
 	if (!name)
-		return key_refused(merge, DRIVER_KEY, 1, -EINVAL, "\"storage-driver\" is not a text",
+		return key_refused(merge, DRIVER_KEY, 1, -EINVAL,
+				   "\"storage-driver\" is not a text",
 				   "write the driver's name in quotes; the file was not touched");
 	if (strcmp(name, merge->driver) == 0)
 		return 0;
 	why = ph_format("it sets \"storage-driver\" to \"%s\", and \"%s\" is wanted", name,
 			merge->driver);
-	return key_refused(merge, DRIVER_KEY, 1, -EEXIST, why,
-			   "remove the key from the file (images of the other driver will not be seen "
-			   "any more), or ask for that driver in the fleet file (storage.driver); the "
-			   "file was not touched");
+	return key_refused(
+		merge, DRIVER_KEY, 1, -EEXIST, why,
+		"remove the key from the file (images of the other driver will not be seen "
+		"any more), or ask for that driver in the fleet file (storage.driver); the "
+		"file was not touched");
 }
 
 static int snapshotter_merge(struct merge *merge)
@@ -161,8 +164,9 @@ static int snapshotter_merge(struct merge *merge)
 		root_set(merge, merge->root, FEATURES_KEY, features);
 	}
 	if (!json_is_object(features))
-		return key_refused(merge, FEATURES_KEY, 1, -EINVAL, "\"features\" is not an object",
-				   "write {\"features\": {\"name\": true}}; the file was not touched");
+		return key_refused(
+			merge, FEATURES_KEY, 1, -EINVAL, "\"features\" is not an object",
+			"write {\"features\": {\"name\": true}}; the file was not touched");
 	snapshotter = json_object_get(features, SNAPSHOTTER_KEY);
 	if (!snapshotter) {
 		root_set(merge, features, SNAPSHOTTER_KEY, json_false());
@@ -181,7 +185,11 @@ int daemon_json_merge(const char *path, const char *text, size_t length, const c
 		      char **ret_text, struct ph_error *error)
 {
 	struct merge merge = {
-		.path = path, .text = text, .length = length, .driver = driver, .error = error,
+		.path = path,
+		.text = text,
+		.length = length,
+		.driver = driver,
+		.error = error,
 	};
 	PH_AUTO_FREE char *dumped = NULL;
 	int result = root_load(&merge);
@@ -195,7 +203,8 @@ int daemon_json_merge(const char *path, const char *text, size_t length, const c
 		if (dumped)
 			*ret_text = ph_format("%s\n", dumped);
 		else
-			result = error_set(error, -EINVAL, path, NULL, "it cannot be written again");
+			result = error_set(error, -EINVAL, path, NULL,
+					   "it cannot be written again");
 	}
 	json_decref(merge.root);
 	if (result < 0)

@@ -34,14 +34,14 @@ enum docker_progress_state {
 	DOCKER_STEP_RUNNING, /* message says what is going on */
 	DOCKER_STEP_DONE,
 	DOCKER_STEP_UNCHANGED,
-	DOCKER_STEP_FAILED,  /* error is set */
+	DOCKER_STEP_FAILED, /* error is set */
 };
 
 struct docker_progress {
 	const char *step;
 	enum docker_progress_state state;
-	const char *message;          /* "" when there is none */
-	uint32_t index;               /* 1-based position of the step */
+	const char *message; /* "" when there is none */
+	uint32_t index;      /* 1-based position of the step */
 	uint32_t total;
 	uint64_t duration_ms;         /* of an ended step */
 	const struct ph_error *error; /* of a failed one */

@@ -41,7 +41,8 @@ static void package_take(struct dpkg_package *packages, size_t count, const char
 			continue;
 		memcpy(package->state, state, 3);
 		package->state[3] = '\0';
-		if (version_length < sizeof(package->version) && state[1] != 'n' && state[1] != 'c') {
+		if (version_length < sizeof(package->version) && state[1] != 'n' &&
+		    state[1] != 'c') {
 			memcpy(package->version, version, version_length);
 			package->version[version_length] = '\0';
 		}

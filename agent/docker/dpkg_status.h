@@ -12,14 +12,14 @@
 
 struct dpkg_package {
 	const char *name; /* asked for; borrowed */
-	char state[4];    /* as dpkg abbreviates: want, state, error: "ii ", "iHR"; "" unknown to it */
+	char state[4]; /* as dpkg abbreviates: want, state, error: "ii ", "iHR"; "" unknown to it */
 	char version[64]; /* "" when not installed */
 };
 
 struct dpkg_broken {
-	size_t count;                           /* packages that dpkg has left half-way */
+	size_t count; /* packages that dpkg has left half-way */
 	char names[DPKG_BROKEN_MAXIMUM][128];
-	bool reinstall[DPKG_BROKEN_MAXIMUM];    /* reinst-required: --configure will not do */
+	bool reinstall[DPKG_BROKEN_MAXIMUM]; /* reinst-required: --configure will not do */
 };
 
 /* Whether the package is properly installed ("ii ", or held: "hi "). */

@@ -23,8 +23,7 @@
 #define POLICY_MAXIMUM (64 * 1024)
 
 static const char script[] =
-	"#!/bin/sh\n"
-	MARK "\n"
+	"#!/bin/sh\n" MARK "\n"
 	"# Keeps the packages from starting dockerd before its configuration is complete. Removed by\n"
 	"# the agent at the end of the install, also of a failed one; a killed one is finished, and\n"
 	"# this removed, by the next.\n"

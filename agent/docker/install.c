@@ -57,7 +57,8 @@ void install_say(struct install *install, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
-	tell(install, &(struct docker_progress){ .state = DOCKER_STEP_RUNNING, .message = message });
+	tell(install,
+	     &(struct docker_progress){ .state = DOCKER_STEP_RUNNING, .message = message });
 }
 
 static void apt_said(void *user, const char *message)
@@ -79,11 +80,12 @@ static void step_finished(void *subject, const struct flow *flow, size_t index, 
 			  uint64_t duration_ms, const struct ph_error *error)
 {
 	tell(subject, &(struct docker_progress){
-		.state = outcome < 0 ? DOCKER_STEP_FAILED
-			 : outcome == FLOW_UNCHANGED ? DOCKER_STEP_UNCHANGED : DOCKER_STEP_DONE,
-		.duration_ms = duration_ms,
-		.error = error,
-	});
+			      .state = outcome < 0               ? DOCKER_STEP_FAILED :
+				       outcome == FLOW_UNCHANGED ? DOCKER_STEP_UNCHANGED :
+								   DOCKER_STEP_DONE,
+			      .duration_ms = duration_ms,
+			      .error = error,
+		      });
 }
 
 static const struct flow_observer observer = {
@@ -179,8 +181,9 @@ static int install_run(struct install *install, struct ph_error *error)
 int docker_install(const struct docker_wanted *wanted, docker_progress_fn progress, void *user,
 		   struct docker_result *ret_result, struct ph_error *error)
 {
-	struct install install = { .wanted = site_wanted(wanted), .progress = progress, .user = user,
-				   .lock = -1 };
+	struct install install = {
+		.wanted = site_wanted(wanted), .progress = progress, .user = user, .lock = -1
+	};
 	struct docker_result result = { 0 };
 	int code;
 

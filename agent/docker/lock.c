@@ -44,7 +44,9 @@ struct wait {
 static void wait_begin(struct wait *wait, const struct docker_wanted *wanted,
 		       lock_waiting_fn waiting, void *user)
 {
-	*wait = (struct wait){ .wanted = wanted, .waiting = waiting, .user = user,
+	*wait = (struct wait){ .wanted = wanted,
+			       .waiting = waiting,
+			       .user = user,
 			       .started_ms = clock_monotonic_ms() };
 }
 
@@ -56,8 +58,9 @@ static bool wait_on(struct wait *wait, const char *owner)
 	if (now - wait->started_ms >= wait->wanted->lock_timeout_ms)
 		return false;
 	if (wait->waiting && (!wait->told_ms || now - wait->told_ms >= TELL_MS)) {
-		PH_AUTO_FREE char *message = ph_format("waiting, %llu s so far: %s",
-			(unsigned long long)(now - wait->started_ms) / 1000, owner);
+		PH_AUTO_FREE char *message =
+			ph_format("waiting, %llu s so far: %s",
+				  (unsigned long long)(now - wait->started_ms) / 1000, owner);
 
 		wait->waiting(wait->user, message);
 		wait->told_ms = now;

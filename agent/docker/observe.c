@@ -66,7 +66,8 @@ static int packages_observe(const struct docker_wanted *wanted, struct docker_fa
 			    struct ph_error *error)
 {
 	static const char *const argv[] = { "dpkg-query", "-W", "-f=" DPKG_STATUS_FORMAT, NULL };
-	const struct command command = { .argv = argv, .path = wanted->path,
+	const struct command command = { .argv = argv,
+					 .path = wanted->path,
 					 .deadline_ms = QUERY_DEADLINE_MS,
 					 .output_maximum = QUERY_OUTPUT_MAXIMUM };
 	PH_AUTO_COMMAND_RESULT struct command_result ended = { 0 };
@@ -79,8 +80,8 @@ static int packages_observe(const struct docker_wanted *wanted, struct docker_fa
 	result = command_succeed(&command, &ended, error);
 	if (result < 0)
 		return result;
-	if (dpkg_status_parse(ended.output, facts->packages, facts->package_count,
-			      &facts->broken) < 0)
+	if (dpkg_status_parse(ended.output, facts->packages, facts->package_count, &facts->broken) <
+	    0)
 		return error_set(error, -EBADMSG, SITE_DPKG_STATUS,
 				 "repair dpkg's database (/var/backups/dpkg.status.* are copies)",
 				 "dpkg-query gave lines that cannot be read");
@@ -202,12 +203,16 @@ static int info_take(const struct command_result *ended, struct docker_facts *fa
 
 	if (problem || !version || !version[0]) {
 		result = error_set(error, -EAGAIN, "/var/run/docker.sock", NULL, "%s",
-				   problem ? problem : last[0] ? last : "dockerd gave no answer");
+				   problem ? problem :
+				   last[0] ? last :
+					     "dockerd gave no answer");
 	} else {
-		text_take(root, "ServerVersion", facts->server_version, sizeof(facts->server_version));
+		text_take(root, "ServerVersion", facts->server_version,
+			  sizeof(facts->server_version));
 		text_take(root, "Driver", facts->driver, sizeof(facts->driver));
 		text_take(root, "CgroupDriver", facts->cgroup_driver, sizeof(facts->cgroup_driver));
-		text_take(root, "CgroupVersion", facts->cgroup_version, sizeof(facts->cgroup_version));
+		text_take(root, "CgroupVersion", facts->cgroup_version,
+			  sizeof(facts->cgroup_version));
 		text_take(root, "DockerRootDir", facts->data_root, sizeof(facts->data_root));
 	}
 	json_decref(root);
@@ -218,9 +223,12 @@ int docker_ask(const char *path, uint32_t timeout_ms, struct docker_facts *facts
 	       struct ph_error *error)
 {
 	/* Named, so that no context in the user's ~/.docker sends us to another machine. */
-	static const char *const argv[] = { "docker", "--host", "unix:///var/run/docker.sock", "info",
-					    "--format", "{{json .}}", NULL };
-	const struct command command = { .argv = argv, .path = path, .deadline_ms = timeout_ms,
+	static const char *const argv[] = { "docker", "--host",   "unix:///var/run/docker.sock",
+					    "info",   "--format", "{{json .}}",
+					    NULL };
+	const struct command command = { .argv = argv,
+					 .path = path,
+					 .deadline_ms = timeout_ms,
 					 .output_maximum = INFO_OUTPUT_MAXIMUM };
 	PH_AUTO_COMMAND_RESULT struct command_result ended = { 0 };
 	int result;

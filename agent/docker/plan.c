@@ -40,8 +40,8 @@ const struct dpkg_package *docker_facts_package(const struct docker_facts *facts
 }
 
 __attribute__((format(printf, 3, 4))) static void action_add(struct docker_plan *plan,
-							     enum plan_kind kind, const char *reason,
-							     ...)
+							     enum plan_kind kind,
+							     const char *reason, ...)
 {
 	struct plan_action *action = &plan->actions[plan->count];
 	va_list arguments;
@@ -61,12 +61,13 @@ static int foreign_check(const struct docker_facts *facts, struct ph_error *erro
 		const struct dpkg_package *package = docker_facts_package(facts, *name);
 
 		if (package && dpkg_package_is_installed(package))
-			return error_set(error, -EEXIST, *name,
-					 "remove those packages yourself, or keep them and write "
-					 "docker.source: none in the fleet file",
-					 "Docker is installed here from another source (%s %s), which the "
-					 "distribution's packages would replace",
-					 *name, package->version);
+			return error_set(
+				error, -EEXIST, *name,
+				"remove those packages yourself, or keep them and write "
+				"docker.source: none in the fleet file",
+				"Docker is installed here from another source (%s %s), which the "
+				"distribution's packages would replace",
+				*name, package->version);
 	}
 	return 0;
 }
@@ -143,9 +144,10 @@ int docker_plan(const struct docker_facts *facts, const char *storage_driver,
 	heal_plan(facts, &plan);
 	install_plan(facts, &plan);
 	if (!facts->config_matches)
-		action_add(&plan, PLAN_CONFIGURE, facts->config_present
-			   ? "daemon.json does not set storage driver and features as needed"
-			   : "there is no daemon.json");
+		action_add(&plan, PLAN_CONFIGURE,
+			   facts->config_present ?
+				   "daemon.json does not set storage driver and features as needed" :
+				   "there is no daemon.json");
 	if (!facts->cgroups_mounted)
 		action_add(&plan, PLAN_MOUNT_CGROUPS, "nobody has mounted cgroups");
 	if (facts->guard_present)

@@ -26,27 +26,27 @@ struct docker_facts {
 	/* The recipe's packages first, then those that are only looked at. */
 	struct dpkg_package packages[DOCKER_PACKAGES_MAXIMUM];
 	size_t package_count;
-	size_t wanted_count;             /* of them are to be installed */
+	size_t wanted_count; /* of them are to be installed */
 	struct dpkg_broken broken;
-	bool dpkg_interrupted;           /* its journal holds unfinished work */
+	bool dpkg_interrupted; /* its journal holds unfinished work */
 
-	bool config_matches;             /* daemon.json needs no change */
+	bool config_matches; /* daemon.json needs no change */
 	bool config_present;
-	struct ph_error config_refusal;  /* why it cannot be merged; code 0: it can */
-	uint64_t config_fingerprint;     /* FNV-1a of its bytes, 0 without a file: for drift, not trust */
-	char config_data_root[256];      /* its data-root, "" when it names none */
+	struct ph_error config_refusal; /* why it cannot be merged; code 0: it can */
+	uint64_t config_fingerprint; /* FNV-1a of its bytes, 0 without a file: for drift, not trust */
+	char config_data_root[256]; /* its data-root, "" when it names none */
 
-	bool guard_present;              /* our policy-rc.d was left behind */
-	bool restart_pending;            /* dockerd has not read what we wrote */
+	bool guard_present;   /* our policy-rc.d was left behind */
+	bool restart_pending; /* dockerd has not read what we wrote */
 	bool cgroups_mounted;
 	bool service_active;
-	bool responding;                 /* docker info answered */
+	bool responding; /* docker info answered */
 	char server_version[64];
 	char driver[64];
 	char cgroup_driver[32];
 	char cgroup_version[8];
 	char data_root[256];
-	char responding_problem[256];    /* why it did not answer, "" when it did or was not asked */
+	char responding_problem[256]; /* why it did not answer, "" when it did or was not asked */
 };
 
 enum plan_kind {

@@ -14,18 +14,42 @@
  * command-line client off.
  */
 static const struct recipe recipes[] = {
-	{ "debian", "bookworm", "Debian 12",
-	  { "docker.io", "fuse-overlayfs", "iptables", "ca-certificates" }, 800, true },
-	{ "debian", "trixie", "Debian 13",
-	  { "docker.io", "docker-cli", "fuse-overlayfs", "iptables", "ca-certificates" }, 900, true },
-	{ "debian", "forky", "Debian 14",
-	  { "docker.io", "docker-cli", "fuse-overlayfs", "iptables", "ca-certificates" }, 900, true },
-	{ "debian", "sid", "Debian unstable",
-	  { "docker.io", "docker-cli", "fuse-overlayfs", "iptables", "ca-certificates" }, 900, false },
-	{ "ubuntu", "jammy", "Ubuntu 22.04",
-	  { "docker.io", "fuse-overlayfs", "iptables", "ca-certificates" }, 900, false },
-	{ "ubuntu", "noble", "Ubuntu 24.04",
-	  { "docker.io", "fuse-overlayfs", "iptables", "ca-certificates" }, 900, false },
+	{ "debian",
+	  "bookworm",
+	  "Debian 12",
+	  { "docker.io", "fuse-overlayfs", "iptables", "ca-certificates" },
+	  800,
+	  true },
+	{ "debian",
+	  "trixie",
+	  "Debian 13",
+	  { "docker.io", "docker-cli", "fuse-overlayfs", "iptables", "ca-certificates" },
+	  900,
+	  true },
+	{ "debian",
+	  "forky",
+	  "Debian 14",
+	  { "docker.io", "docker-cli", "fuse-overlayfs", "iptables", "ca-certificates" },
+	  900,
+	  true },
+	{ "debian",
+	  "sid",
+	  "Debian unstable",
+	  { "docker.io", "docker-cli", "fuse-overlayfs", "iptables", "ca-certificates" },
+	  900,
+	  false },
+	{ "ubuntu",
+	  "jammy",
+	  "Ubuntu 22.04",
+	  { "docker.io", "fuse-overlayfs", "iptables", "ca-certificates" },
+	  900,
+	  false },
+	{ "ubuntu",
+	  "noble",
+	  "Ubuntu 24.04",
+	  { "docker.io", "fuse-overlayfs", "iptables", "ca-certificates" },
+	  900,
+	  false },
 };
 
 static const char *const foreign[] = {
@@ -35,8 +59,8 @@ static const char *const foreign[] = {
 static const char *const observed[] = { "containerd", "runc", NULL };
 
 struct version_rule {
-	uint32_t first[3];  /* of the range */
-	uint32_t below[3];  /* first one after it */
+	uint32_t first[3]; /* of the range */
+	uint32_t below[3]; /* first one after it */
 	bool refused;
 	const char *why;
 };
@@ -44,7 +68,9 @@ struct version_rule {
 /* The fuse-overlayfs, overlay2 ... of daemon.json are graph drivers. */
 static const struct version_rule version_rules[] = {
 	{ { 0, 0, 0 }, { 20, 10, 0 }, true, "Docker before 20.10 knows no fuse-overlayfs driver" },
-	{ { 29, 0, 0 }, { 29, 0, 1 }, true,
+	{ { 29, 0, 0 },
+	  { 29, 0, 1 },
+	  true,
 	  "Docker 29.0.0 takes the driver's name for a containerd snapshotter and does not start" },
 };
 
@@ -67,8 +93,8 @@ int recipe_unsupported(const struct os_release *release, struct ph_error *error)
 			 "use an image of one of those, install Docker yourself (docker.source: none), "
 			 "or add a row to agent/docker/recipe.c as docs/distributions.md says",
 			 "unsupported distribution %s (ID=%s VERSION_CODENAME=%s); supported are %s",
-			 release->pretty_name[0] ? release->pretty_name : "without a name", release->id,
-			 release->codename, str_text(&known));
+			 release->pretty_name[0] ? release->pretty_name : "without a name",
+			 release->id, release->codename, str_text(&known));
 }
 
 const char *const *recipe_foreign_packages(void)
@@ -125,7 +151,8 @@ int recipe_version_check(const char *version, const char *driver, struct ph_erro
 			return error_set(error, -ENOTSUP, "docker.io",
 					 "install another version of Docker (29.0.1 or later, or the "
 					 "distribution's stable one)",
-					 "%s (this is %s, and %s is wanted)", rule->why, version, driver);
+					 "%s (this is %s, and %s is wanted)", rule->why, version,
+					 driver);
 	}
 	return 0;
 }

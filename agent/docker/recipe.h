@@ -14,12 +14,12 @@
 #define RECIPE_PACKAGES_MAXIMUM 8
 
 struct recipe {
-	const char *id;        /* os-release ID */
-	const char *codename;  /* os-release VERSION_CODENAME */
-	const char *title;     /* "Debian 12" */
+	const char *id;                                /* os-release ID */
+	const char *codename;                          /* os-release VERSION_CODENAME */
+	const char *title;                             /* "Debian 12" */
 	const char *packages[RECIPE_PACKAGES_MAXIMUM]; /* to be installed; ends with NULL */
-	uint32_t space_mib;    /* for packages and their archives, with a margin */
-	bool tried;            /* a test has installed it for real */
+	uint32_t space_mib; /* for packages and their archives, with a margin */
+	bool tried;         /* a test has installed it for real */
 };
 
 /* The recipe of a distribution; NULL when there is none. */

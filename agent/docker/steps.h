@@ -13,11 +13,11 @@ struct install {
 	docker_progress_fn progress; /* may be NULL */
 	void *user;
 	struct flow flow;
-	struct docker_facts facts;   /* newest */
-	struct docker_plan first;    /* what was needed at the beginning */
-	struct docker_plan plan;     /* what is needed as of facts */
+	struct docker_facts facts; /* newest */
+	struct docker_plan first;  /* what was needed at the beginning */
+	struct docker_plan plan;   /* what is needed as of facts */
 	struct apt apt;
-	int lock;                    /* owned: the install lock, -1 while nothing is needed */
+	int lock; /* owned: the install lock, -1 while nothing is needed */
 };
 
 /* Tell what is going on within the current step. */

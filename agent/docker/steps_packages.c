@@ -21,7 +21,7 @@
 
 #define HEAL_ROUNDS 3
 #define HEAL_SPACE_MIB 100
-#define INODES_MINIMUM 8000         /* Docker's packages bring about 2000 files */
+#define INODES_MINIMUM 8000 /* Docker's packages bring about 2000 files */
 #define CLOCK_TOLERANCE_S (24 * 3600)
 
 /* --- preflight ----------------------------------------------------------------------------------- */
@@ -29,8 +29,9 @@
 static int space_check(const struct install *install, struct ph_error *error)
 {
 	static const char *const places[] = { "/usr", "/var/lib/dpkg", "/var/cache/apt" };
-	uint64_t wanted_mib = install_needs(install, PLAN_INSTALL) ? install->facts.recipe->space_mib
-								   : HEAL_SPACE_MIB;
+	uint64_t wanted_mib = install_needs(install, PLAN_INSTALL) ?
+				      install->facts.recipe->space_mib :
+				      HEAL_SPACE_MIB;
 
 	for (size_t i = 0; i < ARRAY_LENGTH(places); i++) {
 		PH_AUTO_FREE char *path = site_path(&install->wanted, places[i]);
@@ -41,10 +42,11 @@ static int space_check(const struct install *install, struct ph_error *error)
 			return error_errno(error, -errno, places[i], NULL, "look for free space");
 		free_mib = (uint64_t)space.f_bavail * space.f_frsize / (1024 * 1024);
 		if (free_mib < wanted_mib)
-			return error_set(error, -ENOSPC, places[i],
-					 "free space in the container or enlarge its disk, then try again",
-					 "the disk is too full: %llu MiB are free and %llu MiB needed",
-					 (unsigned long long)free_mib, (unsigned long long)wanted_mib);
+			return error_set(
+				error, -ENOSPC, places[i],
+				"free space in the container or enlarge its disk, then try again",
+				"the disk is too full: %llu MiB are free and %llu MiB needed",
+				(unsigned long long)free_mib, (unsigned long long)wanted_mib);
 		if (space.f_files > 0 && space.f_favail < INODES_MINIMUM)
 			return error_set(error, -ENOSPC, places[i],
 					 "delete files in the container, then try again",
@@ -86,14 +88,16 @@ static int fuse_check(const struct install *install, struct ph_error *error)
 	if (fd >= 0)
 		return 0;
 	if (errno == ENOENT)
-		return error_errno(error, -ENOENT, SITE_FUSE,
-				   "give the container the device: lxc.mount.entry = /dev/fuse dev/fuse none "
-				   "bind,create=file 0 0 (and modprobe fuse on the host)",
-				   "open the device that fuse-overlayfs needs");
+		return error_errno(
+			error, -ENOENT, SITE_FUSE,
+			"give the container the device: lxc.mount.entry = /dev/fuse dev/fuse none "
+			"bind,create=file 0 0 (and modprobe fuse on the host)",
+			"open the device that fuse-overlayfs needs");
 	if (errno == EACCES || errno == EPERM)
-		return error_errno(error, -errno, SITE_FUSE,
-				   "on the host: chmod 666 /dev/fuse, and allow rw of it in the profile",
-				   "open the device that fuse-overlayfs needs");
+		return error_errno(
+			error, -errno, SITE_FUSE,
+			"on the host: chmod 666 /dev/fuse, and allow rw of it in the profile",
+			"open the device that fuse-overlayfs needs");
 	return error_errno(error, -errno, SITE_FUSE, "on the host: modprobe fuse",
 			   "open the device that fuse-overlayfs needs");
 }
@@ -286,5 +290,6 @@ int step_check(void *subject, struct ph_error *error)
 	return error_set(error, -EIO, package ? package->name : SITE_DPKG_STATUS,
 			 "try again; if it comes back, run dpkg --audit in the container",
 			 "apt reported success, but dpkg's state of it is \"%s\" and %zu packages are "
-			 "half-way", package ? package->state : "?", install->facts.broken.count);
+			 "half-way",
+			 package ? package->state : "?", install->facts.broken.count);
 }

@@ -54,7 +54,8 @@ static int config_write(const struct install *install, struct ph_error *error)
 	if (result < 0 && result != -ENOENT)
 		return result;
 	error_clear(error);
-	result = daemon_json_merge(path, text, length, install->wanted.storage_driver, &merged, error);
+	result = daemon_json_merge(path, text, length, install->wanted.storage_driver, &merged,
+				   error);
 	if (result != DAEMON_JSON_CHANGED)
 		return result < 0 ? result : 0;
 	result = directory_make(directory, 0755, error);
@@ -174,9 +175,10 @@ static char *failure_line(const char *log)
 
 static char *log_failure(const struct install *install)
 {
-	static const char *const argv[] = { "journalctl", "-u", "docker", "-b", "-n", "40", "-o", "cat",
-					    "--no-pager", NULL };
-	const struct command command = { .argv = argv, .path = install->wanted.path,
+	static const char *const argv[] = { "journalctl", "-u", "docker", "-b",         "-n",
+					    "40",         "-o", "cat",    "--no-pager", NULL };
+	const struct command command = { .argv = argv,
+					 .path = install->wanted.path,
 					 .deadline_ms = JOURNAL_DEADLINE_MS };
 	PH_AUTO_COMMAND_RESULT struct command_result ended = { 0 };
 	PH_AUTO_FREE char *path = site_path(&install->wanted, SITE_DOCKERD_LOG);
@@ -195,8 +197,10 @@ static int silent_error(const struct install *install, const struct ph_error *la
 			struct ph_error *error)
 {
 	PH_AUTO_FREE char *words = log_failure(install);
-	PH_AUTO_FREE char *remedy = ph_format("read dockerd's log in the container (%s), then try again",
-		install->facts.init == INIT_SYSTEMD ? "journalctl -u docker" : SITE_DOCKERD_LOG);
+	PH_AUTO_FREE char *remedy =
+		ph_format("read dockerd's log in the container (%s), then try again",
+			  install->facts.init == INIT_SYSTEMD ? "journalctl -u docker" :
+								SITE_DOCKERD_LOG);
 
 	return error_set(error, -ETIMEDOUT, "dockerd", remedy, "it did not come up: %s",
 			 words[0] ? words : last->why);
@@ -223,11 +227,12 @@ static int driver_check(const struct install *install, struct ph_error *error)
 {
 	if (strcmp(install->facts.driver, install->wanted.storage_driver) == 0)
 		return 0;
-	return error_set(error, -EPROTO, "docker info",
-			 "look for a --storage-driver flag in dockerd's unit or init script: it wins over "
-			 "daemon.json",
-			 "dockerd uses the storage driver %s, and %s was planned",
-			 install->facts.driver, install->wanted.storage_driver);
+	return error_set(
+		error, -EPROTO, "docker info",
+		"look for a --storage-driver flag in dockerd's unit or init script: it wins over "
+		"daemon.json",
+		"dockerd uses the storage driver %s, and %s was planned", install->facts.driver,
+		install->wanted.storage_driver);
 }
 
 static bool answers_as_planned(const struct install *install)

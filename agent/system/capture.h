@@ -9,11 +9,11 @@
 #include "common/str.h"
 
 struct capture {
-	size_t maximum;      /* bytes kept, half head and half tail */
+	size_t maximum; /* bytes kept, half head and half tail */
 	struct str head;
-	char *tail;          /* owned: a ring of maximum / 2 bytes, made when the head is full */
-	size_t tail_length;  /* bytes that went into the ring, all in all */
-	struct str line;     /* the line begun */
+	char *tail;         /* owned: a ring of maximum / 2 bytes, made when the head is full */
+	size_t tail_length; /* bytes that went into the ring, all in all */
+	struct str line;    /* the line begun */
 	void (*line_ended)(void *user, const char *line); /* may be NULL */
 	void *user;
 };

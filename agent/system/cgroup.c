@@ -156,7 +156,8 @@ bool cgroup_is_mounted(const char *mountinfo, const struct cgroup_layout *layout
 
 /* --- on this machine --------------------------------------------------------------------------------- */
 
-static int facts_read(struct cgroup_layout *ret_layout, char **ret_mountinfo, struct ph_error *error)
+static int facts_read(struct cgroup_layout *ret_layout, char **ret_mountinfo,
+		      struct ph_error *error)
 {
 	PH_AUTO_FREE char *text = NULL;
 	int result = file_read_virtual("/proc/self/cgroup", TEXT_MAXIMUM, &text, error);
@@ -169,7 +170,8 @@ static int facts_read(struct cgroup_layout *ret_layout, char **ret_mountinfo, st
 				   "use a kernel with cgroups, and no cgroup namespace without them",
 				   "this kernel offers no cgroups");
 	if (result == 0)
-		result = file_read_virtual("/proc/self/mountinfo", TEXT_MAXIMUM, ret_mountinfo, error);
+		result = file_read_virtual("/proc/self/mountinfo", TEXT_MAXIMUM, ret_mountinfo,
+					   error);
 	return result;
 }
 
@@ -186,7 +188,8 @@ static int mount_error(const char *path, struct ph_error *error)
 {
 	return error_errno(error, -errno, path,
 			   "let the container mount cgroups (the confinement profile and "
-			   "lxc.mount.auto decide)", "mount");
+			   "lxc.mount.auto decide)",
+			   "mount");
 }
 
 static int unified_mount(struct ph_error *error)
@@ -290,8 +293,8 @@ static int processes_move(void)
 
 	for (int round = 0; round < MOVE_ROUNDS; round++) {
 		PH_AUTO_FREE char *text = NULL;
-		int result = file_read_virtual(CGROUP_DIRECTORY "/cgroup.procs", TEXT_MAXIMUM, &text,
-					       NULL);
+		int result = file_read_virtual(CGROUP_DIRECTORY "/cgroup.procs", TEXT_MAXIMUM,
+					       &text, NULL);
 
 		if (result < 0)
 			return result;
@@ -299,8 +302,9 @@ static int processes_move(void)
 			return moved;
 		for (char *pid = strtok(text, "\n"); pid; pid = strtok(NULL, "\n")) {
 			/* "0" is a process that our pid namespace does not show: it cannot be moved. */
-			result = strcmp(pid, "0") == 0 ? -ESRCH
-						      : file_write_virtual(LEAF "/cgroup.procs", pid);
+			result = strcmp(pid, "0") == 0 ?
+				       -ESRCH :
+				       file_write_virtual(LEAF "/cgroup.procs", pid);
 			if (result < 0 && result != -ESRCH)
 				return result;
 			moved += result == 0;
@@ -318,8 +322,8 @@ static int controllers_enable(struct ph_error *error)
 				       error);
 
 	if (result == 0)
-		result = file_read_virtual(CGROUP_DIRECTORY "/cgroup.subtree_control", 4096, &enabled,
-					   error);
+		result = file_read_virtual(CGROUP_DIRECTORY "/cgroup.subtree_control", 4096,
+					   &enabled, error);
 	if (result < 0)
 		return result;
 	enabled[strcspn(enabled, "\n")] = '\0';
@@ -334,7 +338,8 @@ static int controllers_enable(struct ph_error *error)
 		snprintf(switched, sizeof(switched), "+%s", word);
 		result = file_write_virtual(CGROUP_DIRECTORY "/cgroup.subtree_control", switched);
 		if (result < 0)
-			return error_errno(error, result, CGROUP_DIRECTORY "/cgroup.subtree_control",
+			return error_errno(error, result,
+					   CGROUP_DIRECTORY "/cgroup.subtree_control",
 					   "delegate the container's cgroup to its root", switched);
 		count++;
 	}

@@ -18,8 +18,8 @@ struct cgroup_hierarchy {
 
 /* What the kernel offers to us, from /proc/self/cgroup. */
 struct cgroup_layout {
-	bool unified;  /* a v2 hierarchy exists ... */
-	bool legacy;   /* ... but controllers are on v1 hierarchies: hybrid or pure v1 */
+	bool unified; /* a v2 hierarchy exists ... */
+	bool legacy;  /* ... but controllers are on v1 hierarchies: hybrid or pure v1 */
 	struct cgroup_hierarchy hierarchies[CGROUP_HIERARCHIES_MAXIMUM]; /* v1 ones */
 	size_t count;
 };

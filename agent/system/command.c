@@ -6,35 +6,26 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/system/capture.h"
+#include "agent/system/command_child.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/str.h"
 
-#define STREAMS 3
-#define ENVIRONMENT_MAXIMUM 64
+#define STREAMS COMMAND_STREAMS
 #define END_POLL_MS 20 /* how often the program's end is looked for where there is no pidfd */
 #define PIDFD_POLL_MS 1000
-
-/* What a program may need to know of the agent's own surroundings: proxies, and Go's run-time switch. */
-static const char *const COMMAND_INHERITED[] = {
-	"http_proxy", "https_proxy", "no_proxy", "GODEBUG",
-};
 
 struct stream {
 	struct run *run;
@@ -51,164 +42,6 @@ struct run {
 	int wait_status;
 	uint64_t started_ms;
 };
-
-/* --- the child --------------------------------------------------------------------------------- */
-
-struct child {
-	const struct command *command;
-	const char *environment[ENVIRONMENT_MAXIMUM];
-	char path_variable[1024];
-	char inherited[ARRAY_LENGTH(COMMAND_INHERITED)][512];
-	char program[PATH_MAX];
-	int input;
-	int ends[STREAMS]; /* the child's ends, -1: none */
-	int failure;       /* errno goes here; close-on-exec */
-};
-
-static void environment_fill(struct child *child)
-{
-	const struct command *command = child->command;
-	size_t count = 0, last = ENVIRONMENT_MAXIMUM - 1;
-
-	snprintf(child->path_variable, sizeof(child->path_variable), "PATH=%s",
-		 command->path ? command->path : COMMAND_PATH);
-	child->environment[count++] = child->path_variable;
-	child->environment[count++] = "HOME=/root";
-	child->environment[count++] = "LC_ALL=C.UTF-8";
-	child->environment[count++] = "DEBIAN_FRONTEND=noninteractive";
-	for (size_t i = 0; i < ARRAY_LENGTH(COMMAND_INHERITED); i++) {
-		const char *value = getenv(COMMAND_INHERITED[i]);
-
-		if (!value)
-			continue;
-		if ((size_t)snprintf(child->inherited[i], sizeof(child->inherited[i]), "%s=%s",
-				     COMMAND_INHERITED[i], value) < sizeof(child->inherited[i]))
-			child->environment[count++] = child->inherited[i];
-	}
-	for (size_t i = 0; command->environment && command->environment[i] && count < last; i++)
-		child->environment[count++] = command->environment[i];
-	child->environment[count] = NULL;
-}
-
-/* Find argv[0] as a shell would. */
-static int program_find(struct child *child)
-{
-	const char *name = child->command->argv[0];
-	const char *path = child->command->path ? child->command->path : COMMAND_PATH;
-
-	if (strchr(name, '/'))
-		return text_copy(child->program, sizeof(child->program), name) ? 0 : -ENAMETOOLONG;
-	while (*path) {
-		size_t length = strcspn(path, ":");
-		PH_AUTO_FREE char *seen = ph_format("%.*s/%s", (int)length, path, name);
-		struct stat status;
-
-		if (length > 0 && stat(seen, &status) == 0 && S_ISREG(status.st_mode) &&
-		    (status.st_mode & 0111))
-			return text_copy(child->program, sizeof(child->program), seen)
-				       ? 0 : -ENAMETOOLONG;
-		path += length + (path[length] == ':');
-	}
-	return -ENOENT;
-}
-
-static void child_fail(const struct child *child)
-{
-	int code = errno;
-
-	(void)!write(child->failure, &code, sizeof(code));
-	_exit(127);
-}
-
-static void signals_reset(void)
-{
-	sigset_t none;
-
-	for (int signal_number = 1; signal_number < NSIG; signal_number++)
-		signal(signal_number, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* Move a descriptor out of the way of 0..COMMAND_STATUS_FD. */
-static int moved_up(int fd)
-{
-	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, COMMAND_STATUS_FD + 1);
-}
-
-static void descriptors_place(struct child *child)
-{
-	int input = moved_up(child->input);
-	int ends[STREAMS];
-
-	for (size_t i = 0; i < STREAMS; i++)
-		ends[i] = moved_up(child->ends[i]);
-	child->failure = moved_up(child->failure);
-	if (dup2(input, 0) < 0 || dup2(ends[COMMAND_OUTPUT], 1) < 0 ||
-	    dup2(ends[COMMAND_ERRORS], 2) < 0)
-		child_fail(child);
-	if (ends[COMMAND_STATUS] < 0)
-		close(COMMAND_STATUS_FD);
-	else if (dup2(ends[COMMAND_STATUS], COMMAND_STATUS_FD) < 0)
-		child_fail(child);
-	/* Everything above stays open until exec: failure is among it. */
-	if (close_range(COMMAND_STATUS_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
-		for (int fd = COMMAND_STATUS_FD + 1; fd < 1024; fd++)
-			fcntl(fd, F_SETFD, FD_CLOEXEC);
-}
-
-static _Noreturn void child_run(struct child *child, pid_t parent)
-{
-	const struct command *command = child->command;
-
-	setsid();
-	signals_reset();
-	descriptors_place(child);
-	if (!command->outlive) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			_exit(127);
-	}
-	umask(022);
-	execve(child->program, (char *const *)command->argv, (char *const *)child->environment);
-	child_fail(child);
-	_exit(127);
-}
-
-/* --- a daemon ----------------------------------------------------------------------------------- */
-
-static void limit_raise(int resource)
-{
-	struct rlimit limit;
-
-	if (getrlimit(resource, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(resource, &limit);
-	}
-}
-
-/* The middle process ends at once: init, or whoever reaps for it, becomes the daemon's parent. */
-static _Noreturn void daemon_run(struct child *child)
-{
-	pid_t daemon;
-
-	setsid();
-	daemon = fork();
-	if (daemon < 0)
-		child_fail(child);
-	if (daemon > 0)
-		_exit(0);
-	signals_reset();
-	descriptors_place(child);
-	limit_raise(RLIMIT_NOFILE);
-	limit_raise(RLIMIT_NPROC);
-	umask(022);
-	if (chdir("/") == 0)
-		execve(child->program, (char *const *)child->command->argv,
-		       (char *const *)child->environment);
-	child_fail(child);
-	_exit(127);
-}
 
 /* --- the parent -------------------------------------------------------------------------------- */
 
@@ -244,8 +77,9 @@ static void run_prepare(struct run *run, const struct command *command)
 {
 	size_t maximum = command->output_maximum ? command->output_maximum : COMMAND_OUTPUT_MAXIMUM;
 
-	*run = (struct run){ .command = command, .pid = -1, .pidfd = -1,
-			      .started_ms = clock_monotonic_ms() };
+	*run = (struct run){
+		.command = command, .pid = -1, .pidfd = -1, .started_ms = clock_monotonic_ms()
+	};
 	for (size_t i = 0; i < STREAMS; i++) {
 		struct stream *stream = &run->streams[i];
 
@@ -290,7 +124,7 @@ static int input_open(const struct command *command)
 	return take_fd(&fd);
 }
 
-static int pipes_open(struct run *run, struct child *child)
+static int pipes_open(struct run *run, struct command_child *child)
 {
 	int ends[2];
 
@@ -307,21 +141,6 @@ static int pipes_open(struct run *run, struct child *child)
 	return 0;
 }
 
-/* Close once: the numbers are soon used again. */
-static void end_close(int *fd)
-{
-	cleanup_close(fd);
-	*fd = -1;
-}
-
-static void child_fini(struct child *child)
-{
-	end_close(&child->input);
-	end_close(&child->failure);
-	for (size_t i = 0; i < STREAMS; i++)
-		end_close(&child->ends[i]);
-}
-
 /* Wait until exec has succeeded (the pipe closes) or failed (the pipe holds an errno). */
 static int exec_await(int failure)
 {
@@ -334,7 +153,7 @@ static int exec_await(int failure)
 	return length == sizeof(code) ? -code : 0;
 }
 
-static int run_fork(struct run *run, struct child *child, int failure)
+static int run_fork(struct run *run, struct command_child *child, int failure)
 {
 	pid_t parent = getpid();
 	int result;
@@ -343,8 +162,8 @@ static int run_fork(struct run *run, struct child *child, int failure)
 	if (run->pid < 0)
 		return -errno;
 	if (run->pid == 0)
-		child_run(child, parent);
-	child_fini(child);
+		command_child_run(child, parent);
+	command_child_fini(child);
 	result = exec_await(failure);
 	if (result < 0)
 		waitpid(run->pid, NULL, 0);
@@ -355,14 +174,11 @@ static int run_fork(struct run *run, struct child *child, int failure)
 
 static int run_start(struct run *run)
 {
-	struct child child = {
-		.command = run->command, .input = -1, .failure = -1, .ends = { -1, -1, -1 },
-	};
+	struct command_child child;
 	PH_AUTO_CLOSE int failure = -1;
 	int ends[2], result;
 
-	environment_fill(&child);
-	result = program_find(&child);
+	result = command_child_init(&child, run->command);
 	if (result == 0)
 		result = pipes_open(run, &child);
 	if (result == 0 && pipe2(ends, O_CLOEXEC) < 0)
@@ -373,7 +189,7 @@ static int run_start(struct run *run)
 		child.input = input_open(run->command);
 		result = child.input < 0 ? -errno : run_fork(run, &child, failure);
 	}
-	child_fini(&child);
+	command_child_fini(&child);
 	return result;
 }
 
@@ -435,8 +251,10 @@ static void result_take(struct run *run, struct command_result *result)
 
 	result->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	result->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-	result->output = capture_take(&run->streams[COMMAND_OUTPUT].capture, &result->output_length);
-	result->errors = capture_take(&run->streams[COMMAND_ERRORS].capture, &result->errors_length);
+	result->output = capture_take(&run->streams[COMMAND_OUTPUT].capture,
+				      &result->output_length);
+	result->errors = capture_take(&run->streams[COMMAND_ERRORS].capture,
+				      &result->errors_length);
 	result->duration_ms = clock_monotonic_ms() - run->started_ms;
 }
 
@@ -491,7 +309,8 @@ int command_succeed(const struct command *command, struct command_result *ret_re
 			reason = command_last_line(own.output);
 		}
 		result = error_set(error, -EIO, command->argv[0], NULL, "it %s%s%s",
-				   command_result_format(&own, ending), reason[0] ? ": " : "", reason);
+				   command_result_format(&own, ending), reason[0] ? ": " : "",
+				   reason);
 		error_prefix(error, "run %s", command->argv[0]);
 	}
 	if (ret_result) {
@@ -501,33 +320,32 @@ int command_succeed(const struct command *command, struct command_result *ret_re
 	return result;
 }
 
-static int daemon_fork(struct child *child, int failure)
+static int daemon_fork(struct command_child *child, int failure)
 {
 	pid_t middle = fork();
 
 	if (middle < 0)
 		return -errno;
 	if (middle == 0)
-		daemon_run(child);
-	child_fini(child);
+		command_child_detach(child);
+	command_child_fini(child);
 	waitpid(middle, NULL, 0);
 	return exec_await(failure);
 }
 
 int command_detach(const struct command *command, const char *log_path, struct ph_error *error)
 {
-	struct child child = { .command = command, .input = -1, .failure = -1,
-			       .ends = { -1, -1, -1 } };
+	struct command_child child;
 	PH_AUTO_CLOSE int failure = -1;
 	int ends[2], result;
 
-	environment_fill(&child);
-	result = program_find(&child);
+	result = command_child_init(&child, command);
 	child.input = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	child.ends[COMMAND_OUTPUT] = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	child.ends[COMMAND_OUTPUT] = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+					  0600);
 	if (result == 0 && child.ends[COMMAND_OUTPUT] < 0) {
 		result = error_errno(error, -errno, log_path, NULL, "open the log file");
-		child_fini(&child);
+		command_child_fini(&child);
 		return result;
 	}
 	child.ends[COMMAND_ERRORS] = fcntl(child.ends[COMMAND_OUTPUT], F_DUPFD_CLOEXEC, 0);
@@ -538,7 +356,7 @@ int command_detach(const struct command *command, const char *log_path, struct p
 		child.failure = ends[1];
 		result = daemon_fork(&child, failure);
 	}
-	child_fini(&child);
+	command_child_fini(&child);
 	return result < 0 ? start_error(command, result, error) : 0;
 }
 

@@ -35,22 +35,22 @@ struct command {
 	int input_fd;                   /* > 0: its stdin, stays the caller's; 0: see input */
 	const void *input;              /* bytes for its stdin; NULL: /dev/null */
 	size_t input_length;
-	uint32_t deadline_ms;           /* then SIGKILL for its process group; 0: none */
-	size_t output_maximum;          /* kept of each of stdout and stderr; 0: the default */
-	bool with_status;               /* open COMMAND_STATUS_FD in the child */
-	bool outlive;                   /* do not kill it when the calling process dies */
+	uint32_t deadline_ms;  /* then SIGKILL for its process group; 0: none */
+	size_t output_maximum; /* kept of each of stdout and stderr; 0: the default */
+	bool with_status;      /* open COMMAND_STATUS_FD in the child */
+	bool outlive;          /* do not kill it when the calling process dies */
 	/* One line without its newline, as it comes; may be NULL. */
 	void (*line)(void *user, enum command_stream stream, const char *line);
 	void *user;
 };
 
 struct command_result {
-	int exit_code;         /* 0..255; -1 when a signal ended it */
-	int signal;            /* 0 when it exited */
-	char *output;          /* owned; terminated; when it did not fit: head, a "[... N bytes ...]"
+	int exit_code; /* 0..255; -1 when a signal ended it */
+	int signal;    /* 0 when it exited */
+	char *output;  /* owned; terminated; when it did not fit: head, a "[... N bytes ...]"
 				  line, tail */
 	size_t output_length;
-	char *errors;          /* the same for stderr */
+	char *errors; /* the same for stderr */
 	size_t errors_length;
 	uint64_t duration_ms;
 };

@@ -206,7 +206,8 @@ static int daemon_start(const struct service *service, struct ph_error *error)
 	if (result < 0)
 		return result;
 	log_rotate(service->log_path);
-	for (const struct service_pid_file *file = service->pid_files; file && file->program; file++)
+	for (const struct service_pid_file *file = service->pid_files; file && file->program;
+	     file++)
 		pid_file_check(file);
 	return command_detach(&command, service->log_path, error);
 }
@@ -270,7 +271,8 @@ static int verb_run(enum init_system init, enum verb verb, const struct service 
 static void failures_forget(enum init_system init, const struct service *service)
 {
 	const char *argv[] = { "systemctl", "reset-failed", service->name, NULL };
-	const struct command command = { .argv = argv, .path = service->path,
+	const struct command command = { .argv = argv,
+					 .path = service->path,
 					 .deadline_ms = SCRIPT_DEADLINE_MS };
 
 	if (init == INIT_SYSTEMD)
@@ -280,7 +282,8 @@ static void failures_forget(enum init_system init, const struct service *service
 int service_is_active(enum init_system init, const struct service *service, struct ph_error *error)
 {
 	const char *argv[] = { "systemctl", "is-active", service->name, NULL };
-	const struct command command = { .argv = argv, .path = service->path,
+	const struct command command = { .argv = argv,
+					 .path = service->path,
 					 .deadline_ms = SCRIPT_DEADLINE_MS };
 	PH_AUTO_COMMAND_RESULT struct command_result ended = { 0 };
 	PH_AUTO_FREE char *state = NULL;
@@ -302,15 +305,15 @@ int service_start(enum init_system init, const struct service *service, struct p
 	if (result != 0)
 		return result < 0 ? result : SERVICE_ALREADY;
 	failures_forget(init, service);
-	result = init == INIT_NONE ? daemon_start(service, error)
-				   : verb_run(init, VERB_START, service, error);
+	result = init == INIT_NONE ? daemon_start(service, error) :
+				     verb_run(init, VERB_START, service, error);
 	return result < 0 ? result : SERVICE_STARTED;
 }
 
 int service_stop(enum init_system init, const struct service *service, struct ph_error *error)
 {
-	return init == INIT_NONE ? daemon_stop(service, error)
-				 : verb_run(init, VERB_STOP, service, error);
+	return init == INIT_NONE ? daemon_stop(service, error) :
+				   verb_run(init, VERB_STOP, service, error);
 }
 
 int service_restart(enum init_system init, const struct service *service, struct ph_error *error)

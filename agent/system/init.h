@@ -27,13 +27,13 @@ struct service_pid_file {
 
 /* A daemon, as an init knows it and as it is started when there is none. */
 struct service {
-	const char *name;         /* "docker": the unit or init script */
-	const char *program;      /* "dockerd": the process name to look for */
-	const char *const *argv;  /* without an init: what to run; ends with NULL */
-	const char *log_path;     /* without an init: stdout and stderr, made with mode 0600 */
+	const char *name;        /* "docker": the unit or init script */
+	const char *program;     /* "dockerd": the process name to look for */
+	const char *const *argv; /* without an init: what to run; ends with NULL */
+	const char *log_path;    /* without an init: stdout and stderr, made with mode 0600 */
 	const struct service_pid_file *pid_files; /* without an init: removed before a start when the
 						     pid in them is another program's; may be NULL */
-	const char *path;         /* PATH of the commands used; NULL: COMMAND_PATH */
+	const char *path; /* PATH of the commands used; NULL: COMMAND_PATH */
 };
 
 /* Named outcomes of service_start(), service_ensure_running(). */

@@ -15,7 +15,9 @@ struct field {
 };
 
 #define FIELD(key, member)                                                                         \
-	{ key, offsetof(struct os_release, member), sizeof(((struct os_release *)0)->member) }
+	{                                                                                          \
+		key, offsetof(struct os_release, member), sizeof(((struct os_release *)0)->member) \
+	}
 
 static const struct field fields[] = {
 	FIELD("ID", id),

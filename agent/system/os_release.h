@@ -8,10 +8,10 @@
 #include "common/error.h"
 
 struct os_release {
-	char id[32];          /* "debian" */
-	char id_like[64];     /* "" when absent */
-	char version_id[32];  /* "12"; "" for testing and unstable */
-	char codename[32];    /* "bookworm" */
+	char id[32];         /* "debian" */
+	char id_like[64];    /* "" when absent */
+	char version_id[32]; /* "12"; "" for testing and unstable */
+	char codename[32];   /* "bookworm" */
 	char pretty_name[96];
 };
 

@@ -81,7 +81,7 @@ static const struct {
 	const char *name;
 	const char *text;
 } fakes[] = {
-	{ "apt-get", apt_get },	      { "apt-cache", apt_cache }, { "dpkg", dpkg },
+	{ "apt-get", apt_get },       { "apt-cache", apt_cache }, { "dpkg", dpkg },
 	{ "dpkg-query", dpkg_query }, { "systemctl", systemctl }, { "docker", docker },
 	{ "journalctl", journalctl },
 };
@@ -117,8 +117,9 @@ char *docker_world_read(struct docker_world *world, const char *name)
 {
 	char *text = NULL;
 
-	return file_read(scratch_file(&world->scratch, name), 1 << 20, &text, NULL, NULL) == 0 ? text
-											       : NULL;
+	return file_read(scratch_file(&world->scratch, name), 1 << 20, &text, NULL, NULL) == 0 ?
+		       text :
+		       NULL;
 }
 
 static void fake_write(struct docker_world *world, const char *name, const char *text)

@@ -23,7 +23,8 @@ void docker_world_init(struct docker_world *world);
 void docker_world_fini(struct docker_world *world);
 
 /* Write a file below the root, with its directories. */
-void docker_world_write(struct docker_world *world, const char *name, const char *text, mode_t mode);
+void docker_world_write(struct docker_world *world, const char *name, const char *text,
+			mode_t mode);
 
 /* Remove a file below the root. */
 void docker_world_remove(struct docker_world *world, const char *name);

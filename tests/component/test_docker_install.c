@@ -27,8 +27,8 @@
 	"        \"containerd-snapshotter\": false\n    }\n}\n"
 #define FOREIGN_POLICY "#!/bin/sh\n# somebody else's\nexit 0\n"
 
-static int run(struct docker_world *world, docker_progress_fn progress, void *user, bool *ret_changed,
-	       struct ph_error *error)
+static int run(struct docker_world *world, docker_progress_fn progress, void *user,
+	       bool *ret_changed, struct ph_error *error)
 {
 	PH_AUTO_FREE struct docker_result *result = ph_alloc(sizeof(*result));
 	int code = docker_install(&world->wanted, progress, user, result, error);
@@ -76,12 +76,12 @@ static void expect_convergence(struct docker_world *world, const char *name)
 
 struct fault {
 	const char *name;
-	const char *file;   /* written before the run, removed before the next; NULL: none */
+	const char *file; /* written before the run, removed before the next; NULL: none */
 	const char *text;
 	const char *absent; /* removed before the run, written empty before the next; NULL: none */
 	const char *step;
-	const char *why;    /* a part of it */
-	const char *remedy; /* a part of it */
+	const char *why;                             /* a part of it */
+	const char *remedy;                          /* a part of it */
 	void (*prepare)(struct docker_world *world); /* may be NULL */
 };
 
@@ -100,7 +100,8 @@ static void make_reinstall(struct docker_world *world)
 static void future_status(struct docker_world *world)
 {
 	const char *path = scratch_file(&world->scratch, "var/lib/dpkg/status");
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = time(NULL) + 4 * 86400 } };
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+				     { .tv_sec = time(NULL) + 4 * 86400 } };
 
 	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 }
@@ -108,51 +109,58 @@ static void future_status(struct docker_world *world)
 static const struct fault faults[] = {
 	{ "package database unreadable", "world/fail-query", "dpkg-query: error: no database", NULL,
 	  "observe", "no database", "" },
-	{ "unsupported distribution", "etc/os-release", "ID=void\nVERSION_CODENAME=x\n", NULL, "observe",
-	  "unsupported distribution", "add a row" },
-	{ "daemon.json is not JSON", "etc/docker/daemon.json", "{\n  \"a\": 1,,\n}", NULL, "observe",
-	  "not valid JSON", "correct the file" },
+	{ "unsupported distribution", "etc/os-release", "ID=void\nVERSION_CODENAME=x\n", NULL,
+	  "observe", "unsupported distribution", "add a row" },
+	{ "daemon.json is not JSON", "etc/docker/daemon.json", "{\n  \"a\": 1,,\n}", NULL,
+	  "observe", "not valid JSON", "correct the file" },
 	{ "daemon.json sets another driver", "etc/docker/daemon.json",
 	  "{\"storage-driver\": \"overlay2\"}", NULL, "observe", "\"overlay2\"", "not touched" },
 	{ "another Docker", "world/packages/docker-ce", "ii |5:28.0", NULL, "observe",
 	  "from another source", "docker.source: none" },
 	{ "no /dev/fuse", NULL, NULL, "dev/fuse", "preflight", "No such file", "lxc.mount.entry" },
-	{ "clock behind", NULL, NULL, NULL, "preflight", "clock is wrong", "host's clock", future_status },
+	{ "clock behind", NULL, NULL, NULL, "preflight", "clock is wrong", "host's clock",
+	  future_status },
 	{ "configuring fails", "world/fail-configure",
 	  "dpkg: error processing package libx (--configure):\n installed libx package post-installation "
-	  "script subprocess returned error exit status 1\n", NULL, "heal packages", "post-installation",
-	  "dpkg --configure -a", break_packages },
-	{ "disk full while healing", "world/fail-configure", "dpkg: error: No space left on device\n", NULL,
-	  "heal packages", "disk full", "free space", break_packages },
+	  "script subprocess returned error exit status 1\n",
+	  NULL, "heal packages", "post-installation", "dpkg --configure -a", break_packages },
+	{ "disk full while healing", "world/fail-configure",
+	  "dpkg: error: No space left on device\n", NULL, "heal packages", "disk full",
+	  "free space", break_packages },
 	{ "no archive to reinstall from", "world/fail-reinstall",
-	  "E: Failed to fetch http://m/x Could not resolve 'm'\n", NULL, "heal packages", "no network",
-	  "resolv.conf", make_reinstall },
-	{ "no network", "world/fail-update", "W: Failed to fetch http://m Temporary failure resolving 'm'\n",
-	  NULL, "fetch packages", "no network", "resolv.conf" },
+	  "E: Failed to fetch http://m/x Could not resolve 'm'\n", NULL, "heal packages",
+	  "no network", "resolv.conf", make_reinstall },
+	{ "no network", "world/fail-update",
+	  "W: Failed to fetch http://m Temporary failure resolving 'm'\n", NULL, "fetch packages",
+	  "no network", "resolv.conf" },
 	{ "clock behind the mirror", "world/fail-update",
 	  "E: Release file for http://m is not valid yet (invalid for another 8d)\n", NULL,
 	  "fetch packages", "clock behind", "host's clock" },
-	{ "damaged archive", "world/fail-download", "E: Failed to fetch http://m Hash Sum mismatch\n", NULL,
-	  "fetch packages", "hash mismatch", "another mirror" },
+	{ "damaged archive", "world/fail-download",
+	  "E: Failed to fetch http://m Hash Sum mismatch\n", NULL, "fetch packages",
+	  "hash mismatch", "another mirror" },
 	{ "disk full while fetching", "world/fail-download",
-	  "E: You don't have enough free space in /var/cache/apt/archives/.\n", NULL, "fetch packages",
-	  "disk full", "apt-get clean" },
+	  "E: You don't have enough free space in /var/cache/apt/archives/.\n", NULL,
+	  "fetch packages", "disk full", "apt-get clean" },
 	{ "the query fails", "world/fail-cache", "E: The package cache file is corrupted\n", NULL,
 	  "fetch packages", "corrupted", "" },
-	{ "/etc/docker is a file", "etc/docker", "", NULL, "observe", "Not a directory", "not touched" },
+	{ "/etc/docker is a file", "etc/docker", "", NULL, "observe", "Not a directory",
+	  "not touched" },
 	{ "a maintainer script fails", "world/fail-install",
 	  "dpkg: error processing package docker.io (--configure):\n installed docker.io package "
-	  "post-installation script subprocess returned error exit status 3\n", NULL, "install packages",
-	  "exit status 3", "dpkg --configure -a" },
-	{ "disk full while unpacking", "world/fail-install", "failed to write (No space left on device)\n",
-	  NULL, "install packages", "disk full", "goes on where it stopped" },
-	{ "apt-get is killed", "world/kill-install", "", NULL, "install packages", "killed by signal 9",
+	  "post-installation script subprocess returned error exit status 3\n",
+	  NULL, "install packages", "exit status 3", "dpkg --configure -a" },
+	{ "disk full while unpacking", "world/fail-install",
+	  "failed to write (No space left on device)\n", NULL, "install packages", "disk full",
 	  "goes on where it stopped" },
-	{ "apt-get lies", "world/lie-install", "", NULL, "check packages", "\"iU \"", "dpkg --audit" },
+	{ "apt-get is killed", "world/kill-install", "", NULL, "install packages",
+	  "killed by signal 9", "goes on where it stopped" },
+	{ "apt-get lies", "world/lie-install", "", NULL, "check packages", "\"iU \"",
+	  "dpkg --audit" },
 	{ "dockerd does not start", "world/fail-start", "Job for docker.service failed.\n", NULL,
 	  "activate", "Job for docker.service failed", "" },
-	{ "dockerd does not answer", "world/fail-info", "", NULL, "confirm", "the reason in the log",
-	  "journalctl" },
+	{ "dockerd does not answer", "world/fail-info", "", NULL, "confirm",
+	  "the reason in the log", "journalctl" },
 	{ "dockerd uses another driver", "world/driver", "vfs", NULL, "confirm", "driver vfs",
 	  "--storage-driver flag" },
 };
@@ -187,7 +195,8 @@ static void fault_check(const struct fault *fault, bool with_policy)
 	}
 	if (fault->absent)
 		docker_world_write(&world, fault->absent, "", 0666);
-	docker_world_write(&world, "etc/os-release", "ID=debian\nVERSION_CODENAME=bookworm\n", 0644);
+	docker_world_write(&world, "etc/os-release", "ID=debian\nVERSION_CODENAME=bookworm\n",
+			   0644);
 	docker_world_write(&world, "var/lib/dpkg/status", "", 0644);
 	expect_convergence(&world, fault->name);
 	assert_int_equal(docker_world_has(&world, "usr/sbin/policy-rc.d"), with_policy);
@@ -294,9 +303,11 @@ static const struct {
 } lock_cases[] = {
 	{ "var/lib/dpkg/lock-frontend", false, 500000, 0, "preflight", "(test_docker_ins) holds" },
 	{ "var/cache/apt/archives/lock", false, 500000, 0, "preflight", "archives/lock" },
-	{ "var/lib/dpkg/lock-frontend", false, 2500000, -EBUSY, "preflight", "(test_docker_ins) holds" },
+	{ "var/lib/dpkg/lock-frontend", false, 2500000, -EBUSY, "preflight",
+	  "(test_docker_ins) holds" },
 	{ "run/phoenix-agent/install.lock", true, 500000, 0, "observe", "installing already" },
-	{ "run/phoenix-agent/install.lock", true, 2500000, -EBUSY, "observe", "installing already" },
+	{ "run/phoenix-agent/install.lock", true, 2500000, -EBUSY, "observe",
+	  "installing already" },
 };
 
 static void locks_are_waited_for(void **state)

@@ -18,7 +18,11 @@
 #include "tests/support/cmocka.h"
 #include "tests/support/scratch.h"
 
-#define SHELL(script) (const char *const[]){ "sh", "-c", script, NULL }
+#define SHELL(script)                                                                              \
+	(const char *const[])                                                                      \
+	{                                                                                          \
+		"sh", "-c", script, NULL                                                           \
+	}
 
 struct ending_case {
 	const char *name;
@@ -39,9 +43,11 @@ static const struct ending_case endings[] = {
 	{ "input that nobody reads", "exit 0", "abc", 0, 0, "", "" },
 	{ "a clean environment", "env | cut -d= -f1 | sort | tr '\\n' ' '", NULL, 0, 0,
 	  "DEBIAN_FRONTEND HOME LC_ALL PATH PWD ", "" },
-	{ "no descriptors but stdio", "ls /proc/self/fd | tr '\\n' ' '", NULL, 0, 0, "0 1 2 3 ", "" },
+	{ "no descriptors but stdio", "ls /proc/self/fd | tr '\\n' ' '", NULL, 0, 0, "0 1 2 3 ",
+	  "" },
 	{ "signals are at their defaults", "kill -PIPE $$", NULL, -1, SIGPIPE, "", "" },
-	{ "a daemon that holds the pipes open", "sleep 60 & echo started", NULL, 0, 0, "started\n", "" },
+	{ "a daemon that holds the pipes open", "sleep 60 & echo started", NULL, 0, 0, "started\n",
+	  "" },
 };
 
 static void programs_end_as_they_do(void **state)
@@ -89,7 +95,8 @@ static void missing_programs_are_told(void **state)
 static void deadlines_kill_the_whole_group(void **state)
 {
 	const struct command command = {
-		.argv = SHELL("sleep 61 & echo $!; wait"), .deadline_ms = 300,
+		.argv = SHELL("sleep 61 & echo $!; wait"),
+		.deadline_ms = 300,
 	};
 	PH_AUTO_COMMAND_RESULT struct command_result ended = { 0 };
 	struct ph_error error = { 0 };
@@ -130,7 +137,8 @@ static uint64_t processor_us(void)
 
 static void waiting_costs_nothing(void **state)
 {
-	const struct command command = { .argv = SHELL("exec >&- 2>&-; sleep 1"), .with_status = true };
+	const struct command command = { .argv = SHELL("exec >&- 2>&-; sleep 1"),
+					 .with_status = true };
 	PH_AUTO_COMMAND_RESULT struct command_result ended = { 0 };
 	uint64_t before = processor_us();
 
@@ -174,7 +182,8 @@ static void lines_are_handed_over(void **state)
 {
 	PH_AUTO_STR struct str lines = STR_INIT;
 	const struct command command = {
-		.argv = SHELL("echo a; sleep 0.1; echo b >&2; sleep 0.1; echo c >&3; sleep 0.1; printf d"),
+		.argv = SHELL(
+			"echo a; sleep 0.1; echo b >&2; sleep 0.1; echo c >&3; sleep 0.1; printf d"),
 		.with_status = true,
 		.line = line_note,
 		.user = &lines,
@@ -209,7 +218,8 @@ static void children_die_with_their_caller(void **state)
 				   scratch.path);
 		caller = fork();
 		if (caller == 0) {
-			const struct command command = { .argv = SHELL(script), .outlive = outlive };
+			const struct command command = { .argv = SHELL(script),
+							 .outlive = outlive };
 			struct command_result ended;
 
 			command_run(&command, &ended, NULL);
@@ -234,7 +244,8 @@ static void daemons_are_nobodys_children(void **state)
 
 	scratch_init(&scratch);
 	log = ph_strdup(scratch_file(&scratch, "log"));
-	script = ph_format("echo out; echo err >&2; ulimit -Sn; ulimit -Hn; echo > %s/done", scratch.path);
+	script = ph_format("echo out; echo err >&2; ulimit -Sn; ulimit -Hn; echo > %s/done",
+			   scratch.path);
 	command.argv = SHELL(script);
 	assert_int_equal(command_detach(&command, log, &error), 0);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
@@ -244,7 +255,9 @@ static void daemons_are_nobodys_children(void **state)
 	char words[4][64] = { "" };
 
 	assert_non_null(file);
-	assert_int_equal(fscanf(file, "%63s %63s %63s %63s", words[0], words[1], words[2], words[3]), 4);
+	assert_int_equal(fscanf(file, "%63s %63s %63s %63s", words[0], words[1], words[2],
+				words[3]),
+			 4);
 	fclose(file);
 	assert_string_equal(words[0], "out");
 	assert_string_equal(words[1], "err");
@@ -304,7 +317,8 @@ static void captures_cut_lines(void **state)
 	capture_feed(&capture, text.data, text.length);
 	capture_end(&capture);
 	capture_fini(&capture);
-	assert_string_equal(str_text(&lines), "<1:a><0:><1:b><0:><1:c><1:d><4096:xxxxxxxx><5:xxxxx>");
+	assert_string_equal(str_text(&lines),
+			    "<1:a><0:><1:b><0:><1:c><1:d><4096:xxxxxxxx><5:xxxxx>");
 }
 
 int main(void)

@@ -48,11 +48,11 @@ static const struct merge_case cases[] = {
 	  DAEMON_JSON_CHANGED,
 	  "{\n    \"storage-driver\": \"fuse-overlayfs\",\n    \"features\": {\n"
 	  "        \"containerd-snapshotter\": false\n    }\n}\n" },
-	{ "another driver", "{\n  \"debug\": true,\n  \"storage-driver\": \"overlay2\"\n}", -EEXIST, NULL,
-	  "/d.json:3:3", "to \"overlay2\", and \"fuse-overlayfs\" is wanted" },
+	{ "another driver", "{\n  \"debug\": true,\n  \"storage-driver\": \"overlay2\"\n}", -EEXIST,
+	  NULL, "/d.json:3:3", "to \"overlay2\", and \"fuse-overlayfs\" is wanted" },
 	{ "the key as a value is not its place",
-	  "{\"x\": \"storage-driver\",\n \"storage-driver\": \"vfs\"}", -EEXIST, NULL, "/d.json:2:2",
-	  "vfs" },
+	  "{\"x\": \"storage-driver\",\n \"storage-driver\": \"vfs\"}", -EEXIST, NULL,
+	  "/d.json:2:2", "vfs" },
 	{ "the key deeper down is not its place",
 	  "{\"x\": {\"storage-driver\": \"y\"},\n\"storage-driver\": \"vfs\"}", -EEXIST, NULL,
 	  "/d.json:2:1", "vfs" },
@@ -62,12 +62,13 @@ static const struct merge_case cases[] = {
 	  "not a text" },
 	{ "features of the wrong type", "{\"features\": [true]}", -EINVAL, NULL, "/d.json:1:2",
 	  "not an object" },
-	{ "not JSON", "{\n  \"debug\": true\n  \"dns\": []\n}", -EINVAL, NULL, "/d.json:3:", "not valid" },
+	{ "not JSON", "{\n  \"debug\": true\n  \"dns\": []\n}", -EINVAL, NULL,
+	  "/d.json:3:", "not valid" },
 	{ "trailing comma", "{\"debug\": true,}", -EINVAL, NULL, "/d.json:1:", "not valid" },
 	{ "comment", "// mine\n{}", -EINVAL, NULL, "/d.json:1:", "not valid" },
 	{ "something behind", "{} {}", -EINVAL, NULL, "/d.json:1:", "not valid" },
-	{ "a key twice", "{\"debug\": true,\n\"debug\": false}", -EINVAL, NULL, "/d.json:2:",
-	  "duplicate" },
+	{ "a key twice", "{\"debug\": true,\n\"debug\": false}", -EINVAL, NULL,
+	  "/d.json:2:", "duplicate" },
 	{ "cut off", "{\"debug\": tr", -EINVAL, NULL, "/d.json:1:", "not valid" },
 	{ "an array", "[1]", -EINVAL, NULL, "/d.json:1:1", "not an object" },
 	{ "a text", "\"x\"", -EINVAL, NULL, "/d.json:1:1", "not an object" },
@@ -106,8 +107,8 @@ static void merging_twice_changes_nothing(void **state)
 
 		if (cases[i].result != DAEMON_JSON_CHANGED)
 			continue;
-		if (daemon_json_merge("/d.json", cases[i].merged, strlen(cases[i].merged), DRIVER, &again,
-				      NULL) != DAEMON_JSON_UNCHANGED)
+		if (daemon_json_merge("/d.json", cases[i].merged, strlen(cases[i].merged), DRIVER,
+				      &again, NULL) != DAEMON_JSON_UNCHANGED)
 			fail_msg("%s: merged twice", cases[i].name);
 	}
 }
@@ -122,7 +123,8 @@ static void deep_nesting_is_refused(void **state)
 	for (size_t i = 0; i < 500 * 1000; i++)
 		str_append(&text, "[");
 	assert_int_equal(daemon_json_merge("/d.json", str_text(&text), text.length, DRIVER, &merged,
-					   &error), -EINVAL);
+					   &error),
+			 -EINVAL);
 	assert_null(merged);
 }
 
@@ -132,8 +134,12 @@ static void values_are_looked_up(void **state)
 		const char *text;
 		const char *value;
 	} values[] = {
-		{ "{\"data-root\":\"/srv\"}", "/srv" }, { "{\"data-root\":3}", "" }, { "{}", "" },
-		{ "[]", "" }, { "", "" }, { "{", "" },
+		{ "{\"data-root\":\"/srv\"}", "/srv" },
+		{ "{\"data-root\":3}", "" },
+		{ "{}", "" },
+		{ "[]", "" },
+		{ "", "" },
+		{ "{", "" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(values); i++) {

@@ -13,16 +13,21 @@
 
 #define DRIVER "fuse-overlayfs"
 
-static const char *const everything[] = { "docker.io", "fuse-overlayfs", "iptables",
-					  "ca-certificates", "containerd", "runc", "docker-ce" };
+static const char *const everything[] = { "docker.io",       "fuse-overlayfs", "iptables",
+					  "ca-certificates", "containerd",     "runc",
+					  "docker-ce" };
 
 /* A healthy container: nothing to do. */
 static void facts_fill(struct docker_facts *facts)
 {
 	*facts = (struct docker_facts){
 		.os = { .id = "debian", .codename = "bookworm", .pretty_name = "Debian 12" },
-		.config_matches = true, .config_present = true, .cgroups_mounted = true,
-		.service_active = true, .responding = true, .driver = DRIVER,
+		.config_matches = true,
+		.config_present = true,
+		.cgroups_mounted = true,
+		.service_active = true,
+		.responding = true,
+		.driver = DRIVER,
 	};
 	facts->recipe = recipe_find(&facts->os);
 	facts->package_count = ARRAY_LENGTH(everything);
@@ -36,7 +41,10 @@ static void facts_fill(struct docker_facts *facts)
 	}
 }
 
-static void missing(struct docker_facts *facts) { facts->packages[1].state[0] = '\0'; }
+static void missing(struct docker_facts *facts)
+{
+	facts->packages[1].state[0] = '\0';
+}
 static void bare(struct docker_facts *facts)
 {
 	for (size_t i = 0; i < facts->package_count; i++)
@@ -44,32 +52,68 @@ static void bare(struct docker_facts *facts)
 	facts->config_matches = facts->config_present = facts->cgroups_mounted = false;
 	facts->service_active = facts->responding = false;
 }
-static void broken(struct docker_facts *facts) { facts->broken.count = 1; }
+static void broken(struct docker_facts *facts)
+{
+	facts->broken.count = 1;
+}
 static void unpacked(struct docker_facts *facts)
 {
 	strcpy(facts->packages[0].state, "iU ");
 	facts->broken.count = 1;
 }
-static void interrupted(struct docker_facts *facts) { facts->dpkg_interrupted = true; }
-static void reconfigured(struct docker_facts *facts) { facts->config_matches = false; }
+static void interrupted(struct docker_facts *facts)
+{
+	facts->dpkg_interrupted = true;
+}
+static void reconfigured(struct docker_facts *facts)
+{
+	facts->config_matches = false;
+}
 static void stopped(struct docker_facts *facts)
 {
 	facts->service_active = facts->responding = false;
 	facts->restart_pending = true;
 }
-static void pending(struct docker_facts *facts) { facts->restart_pending = true; }
-static void silent(struct docker_facts *facts) { facts->responding = false; }
-static void other_driver(struct docker_facts *facts) { strcpy(facts->driver, "vfs"); }
-static void guarded(struct docker_facts *facts) { facts->guard_present = true; }
-static void unmounted(struct docker_facts *facts) { facts->cgroups_mounted = false; }
-static void healthy(struct docker_facts *facts) { }
-static void foreign(struct docker_facts *facts) { strcpy(facts->packages[6].state, "ii "); }
-static void unknown(struct docker_facts *facts) { facts->recipe = NULL; }
+static void pending(struct docker_facts *facts)
+{
+	facts->restart_pending = true;
+}
+static void silent(struct docker_facts *facts)
+{
+	facts->responding = false;
+}
+static void other_driver(struct docker_facts *facts)
+{
+	strcpy(facts->driver, "vfs");
+}
+static void guarded(struct docker_facts *facts)
+{
+	facts->guard_present = true;
+}
+static void unmounted(struct docker_facts *facts)
+{
+	facts->cgroups_mounted = false;
+}
+static void healthy(struct docker_facts *facts)
+{
+}
+static void foreign(struct docker_facts *facts)
+{
+	strcpy(facts->packages[6].state, "ii ");
+}
+static void unknown(struct docker_facts *facts)
+{
+	facts->recipe = NULL;
+}
 static void refused(struct docker_facts *facts)
 {
-	error_set(&facts->config_refusal, -EEXIST, "/etc/docker/daemon.json:3:4", "change it", "no");
+	error_set(&facts->config_refusal, -EEXIST, "/etc/docker/daemon.json:3:4", "change it",
+		  "no");
 }
-static void bad_version(struct docker_facts *facts) { strcpy(facts->packages[0].version, "29.0.0"); }
+static void bad_version(struct docker_facts *facts)
+{
+	strcpy(facts->packages[0].version, "29.0.0");
+}
 
 struct plan_case {
 	const char *name;
@@ -133,10 +177,14 @@ static const struct {
 	const char *id, *codename, *title;
 	bool client; /* docker-cli is a package of its own */
 } recipe_cases[] = {
-	{ "debian", "bookworm", "Debian 12", false }, { "debian", "trixie", "Debian 13", true },
-	{ "debian", "forky", "Debian 14", true },     { "ubuntu", "jammy", "Ubuntu 22.04", false },
-	{ "ubuntu", "noble", "Ubuntu 24.04", false }, { "debian", "bullseye", NULL, false },
-	{ "ubuntu", "bookworm", NULL, false },	      { "fedora", "", NULL, false },
+	{ "debian", "bookworm", "Debian 12", false },
+	{ "debian", "trixie", "Debian 13", true },
+	{ "debian", "forky", "Debian 14", true },
+	{ "ubuntu", "jammy", "Ubuntu 22.04", false },
+	{ "ubuntu", "noble", "Ubuntu 24.04", false },
+	{ "debian", "bullseye", NULL, false },
+	{ "ubuntu", "bookworm", NULL, false },
+	{ "fedora", "", NULL, false },
 	{ "debian", "", NULL, false },
 };
 
@@ -175,10 +223,18 @@ static void versions_are_judged(void **state)
 		const char *version;
 		int result;
 	} versions[] = {
-		{ "20.10.24+dfsg1-1+deb12u1+b6", 0 }, { "26.1.5+dfsg1-9", 0 }, { "28.5.2+dfsg1-1", 0 },
-		{ "29.0.0", -ENOTSUP }, { "5:29.0.0-1~debian.12", -ENOTSUP }, { "29.0.1", 0 },
-		{ "29.0", -ENOTSUP }, { "29.1.0", 0 }, { "19.03.15", -ENOTSUP }, { "20.9.9", -ENOTSUP },
-		{ "", 0 }, { "master", 0 },
+		{ "20.10.24+dfsg1-1+deb12u1+b6", 0 },
+		{ "26.1.5+dfsg1-9", 0 },
+		{ "28.5.2+dfsg1-1", 0 },
+		{ "29.0.0", -ENOTSUP },
+		{ "5:29.0.0-1~debian.12", -ENOTSUP },
+		{ "29.0.1", 0 },
+		{ "29.0", -ENOTSUP },
+		{ "29.1.0", 0 },
+		{ "19.03.15", -ENOTSUP },
+		{ "20.9.9", -ENOTSUP },
+		{ "", 0 },
+		{ "master", 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(versions); i++)

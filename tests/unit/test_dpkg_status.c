@@ -12,11 +12,11 @@ struct status_case {
 	const char *name;
 	const char *text;
 	int result;
-	const char *state;   /* of docker.io */
+	const char *state; /* of docker.io */
 	const char *version;
 	bool is_installed;
 	size_t broken;
-	bool reinstall;      /* of the first broken one */
+	bool reinstall; /* of the first broken one */
 };
 
 static const struct status_case cases[] = {
@@ -28,7 +28,8 @@ static const struct status_case cases[] = {
 	{ "not installed", "un \tdocker.io\t\n", 0, "un ", "", false },
 	{ "unpacked", "iU \tdocker.io\t1\n", 0, "iU ", "1", false, 1 },
 	{ "half-configured", "iF \tdocker.io\t1\n", 0, "iF ", "1", false, 1 },
-	{ "half-installed, to be reinstalled", "iHR\tdocker.io\t1\n", 0, "iHR", "1", false, 1, true },
+	{ "half-installed, to be reinstalled", "iHR\tdocker.io\t1\n", 0, "iHR", "1", false, 1,
+	  true },
 	{ "installed, to be reinstalled", "iiR\tdocker.io\t1\n", 0, "iiR", "1", false, 1, true },
 	{ "triggers awaited", "iW \tdocker.io\t1\n", 0, "iW ", "1", false, 1 },
 	{ "triggers pending", "it \tdocker.io\t1\n", 0, "it ", "1", false, 1 },

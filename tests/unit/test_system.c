@@ -84,7 +84,8 @@ static void failed_writes_leave_nothing(void **state)
 	assert_int_equal(mkdir(directory, 0755), 0);
 	assert_int_equal(file_write(directory, "x", 1, NULL, &error), -EINVAL);
 	assert_string_equal(error.where, directory);
-	assert_int_equal(file_write(scratch_file(scratch, "none/f"), "x", 1, NULL, &error), -ENOENT);
+	assert_int_equal(file_write(scratch_file(scratch, "none/f"), "x", 1, NULL, &error),
+			 -ENOENT);
 	assert_int_equal(access(scratch_file(scratch, "d.phoenix-new"), F_OK), -1);
 }
 
@@ -129,9 +130,11 @@ static const struct {
 	const char *last;
 } layouts[] = {
 	{ "v2", "0::/\n", 0, true, false, 0 },
-	{ "hybrid", "2:cpu,cpuacct:/\n1:name=systemd:/x\n0::/\n", 0, true, true, 2, "name=systemd" },
+	{ "hybrid", "2:cpu,cpuacct:/\n1:name=systemd:/x\n0::/\n", 0, true, true, 2,
+	  "name=systemd" },
 	{ "v1", "4:memory:/a:b\n", 0, false, true, 1, "memory" },
-	{ "v2 with systemd's own v1 tree", "1:name=systemd:/\n0::/\n", 0, true, false, 1, "name=systemd" },
+	{ "v2 with systemd's own v1 tree", "1:name=systemd:/\n0::/\n", 0, true, false, 1,
+	  "name=systemd" },
 	{ "nothing", "", 0, false, false, 0 },
 	{ "words", "hello\n", -EBADMSG },
 	{ "one colon", "1:memory\n", -EBADMSG },
@@ -169,7 +172,8 @@ static const struct {
 	{ "v2 mounted", "0::/\n", V2, true },
 	{ "nothing mounted", "0::/\n", "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n", false },
 	{ "v2 elsewhere", "0::/\n", "30 20 0:26 / /mnt rw - cgroup2 cgroup2 rw\n", false },
-	{ "v2 on a hybrid host is not what holds the controllers", "1:memory:/\n0::/\n", V2, false },
+	{ "v2 on a hybrid host is not what holds the controllers", "1:memory:/\n0::/\n", V2,
+	  false },
 	{ "v1", "1:memory:/\n2:cpu,cpuacct:/\n", V1("memory") V1("cpu,cpuacct"), true },
 	{ "v1, one missing", "1:memory:/\n2:cpu,cpuacct:/\n", V1("memory"), false },
 	{ "v1, one that is not needed missing", "1:memory:/\n2:net_prio:/\n", V1("memory"), true },
@@ -198,7 +202,9 @@ static const struct {
 	{ { "etc/init.d/", "etc/inittab" }, "init", INIT_SYSVINIT },
 	{ { "etc/init.d/", "etc/inittab" }, "sleep", INIT_NONE },
 	{ { "etc/init.d/" }, "init", INIT_NONE },
-	{ { "run/openrc/", "run/openrc/softlevel", "etc/init.d/", "etc/inittab" }, "init", INIT_OPENRC },
+	{ { "run/openrc/", "run/openrc/softlevel", "etc/init.d/", "etc/inittab" },
+	  "init",
+	  INIT_OPENRC },
 	{ { "etc/runlevels/" }, "openrc-init", INIT_OPENRC },
 	{ { NULL }, "tini", INIT_NONE },
 };
