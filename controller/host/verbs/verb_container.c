@@ -295,9 +295,9 @@ static int check_started(const struct config *config, const struct placement *pl
 				 "its first process ended at once");
 	if (!placement->profile[0] || await_label(process, placement->profile, &label) == 0)
 		return 0;
-	return error_set(error, -EPERM, placement->profile, "report it with the host's versions",
-			 "init runs as %s instead of under the profile: it was stopped",
-			 label.name);
+	return error_set(error, -EPERM, placement->profile,
+			 "stop the container and start it again; if it stays so, report it",
+			 "init runs as %s instead of under the profile", label.name);
 }
 
 static int start(const struct config *config, const struct placement *placement,
