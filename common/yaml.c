@@ -289,7 +289,8 @@ static int read_node(struct reader *reader, const yaml_event_t *event, unsigned 
 	if (event->type == YAML_SCALAR_EVENT)
 		return read_scalar(reader, event, ret_node);
 	if (depth >= YAML_DEPTH_MAXIMUM)
-		return fail_at(reader, &event->start_mark, NULL,
+		return fail_at(reader, &event->start_mark,
+			       "write it flatter: no file of ours needs more than five levels",
 			       "lists and maps are nested too deeply");
 	if (event->type == YAML_SEQUENCE_START_EVENT)
 		return read_list(reader, event, depth, ret_node);
