@@ -1,0 +1,727 @@
+/*
+ * The real phoenixctl against a fake controller: what it prints where, and what it exits with.
+ * PHOENIXCTL is the program; every run is a process.
+ */
+#include "tests/support/cmocka.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "common/cleanup.h"
+#include "common/memory.h"
+#include "common/str.h"
+#include "tests/support/fake_control.h"
+#include "tests/support/scratch.h"
+
+#define PHOENIXCTL PH_BINARY_DIR "/bin/phoenixctl"
+#define WORDS 10
+#define KILLED 1000 /* added to the signal that ended it */
+
+/* What a hostile agent or a compromised phoenixd would like to have on the terminal. */
+#define HOSTILE "x\033]0;pwned\007\033[2J\xc2\x9b" "31m\xe2\x80\xaey\r\n"
+
+struct bench {
+	struct scratch scratch;
+	struct fake_control control;
+	char socket[300];
+	char spool[300];
+	char output[300], errors[300]; /* paths */
+	pid_t process;
+	int code;
+	char *out, *err; /* owned: of the last run */
+};
+
+static int bench_make(void **state)
+{
+	struct bench *bench = ph_alloc(sizeof(*bench));
+	static const char fleet[] = "version: 1\ncontainers:\n  - {name: web1, image: bookworm}\n";
+	static const char bad[] = "version: 1\ncontainers:\n  - {name: ok, image: bookworm}\n"
+				  "  - {name: bad1, image: bookworm, confinement: best-effort}\n";
+	static const char absent[] = "version: 1\ncontainers: [{name: a, image: absent}]\n";
+	static const char wrong[] = "version: 1\ncontainers:\n  - {nme: web1}\n";
+
+	alarm(100);
+	scratch_init(&bench->scratch);
+	strcpy(bench->socket, scratch_file(&bench->scratch, "s"));
+	strcpy(bench->spool, scratch_file(&bench->scratch, "spool"));
+	strcpy(bench->output, scratch_file(&bench->scratch, "stdout"));
+	strcpy(bench->errors, scratch_file(&bench->scratch, "stderr"));
+	assert_int_equal(mkdir(bench->spool, 0700), 0);
+	scratch_write(&bench->scratch, "fleet.yaml", fleet, sizeof(fleet) - 1);
+	scratch_write(&bench->scratch, "bad.yaml", bad, sizeof(bad) - 1);
+	scratch_write(&bench->scratch, "absent.yaml", absent, sizeof(absent) - 1);
+	scratch_write(&bench->scratch, "wrong.yaml", wrong, sizeof(wrong) - 1);
+	scratch_write(&bench->scratch, "rootfs.tar", "a tar of sorts", 14);
+	setenv("PHOENIX_SOCKET", bench->socket, 1);
+	setenv("PHOENIX_SPOOL", bench->spool, 1);
+	*state = bench;
+	return 0;
+}
+
+static int bench_free(void **state)
+{
+	struct bench *bench = *state;
+
+	fake_control_stop(&bench->control);
+	scratch_fini(&bench->scratch);
+	free(bench->out);
+	free(bench->err);
+	free(bench);
+	return 0;
+}
+
+/* Give the next runs another controller. */
+static void serve(struct bench *bench, struct fake_control control)
+{
+	fake_control_stop(&bench->control);
+	bench->control = control;
+	bench->control.spool = bench->spool;
+	fake_control_start(&bench->control, bench->socket);
+}
+
+static char *slurp(const char *path)
+{
+	PH_AUTO_FILE FILE *file = fopen(path, "r");
+	struct str text = STR_INIT;
+	char buffer[4096];
+	size_t length;
+
+	while (file && (length = fread(buffer, 1, sizeof(buffer), file)) > 0)
+		str_append_bytes(&text, buffer, length);
+	return str_take(&text);
+}
+
+static void redirect(const char *path, int to)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	if (fd < 0 || dup2(fd, to) < 0)
+		_exit(99);
+	close(fd);
+}
+
+/* Start a program; output NULL: into the bench's file. */
+static void start(struct bench *bench, const char *const *argv, int output)
+{
+	fflush(NULL);
+	bench->process = fork();
+	assert_true(bench->process >= 0);
+	if (bench->process > 0)
+		return;
+	if (chdir(bench->scratch.path) < 0)
+		_exit(99);
+	redirect(bench->errors, STDERR_FILENO);
+	if (output >= 0)
+		dup2(output, STDOUT_FILENO);
+	else
+		redirect(bench->output, STDOUT_FILENO);
+	execv(argv[0], (char *const *)argv);
+	_exit(99);
+}
+
+static void finish(struct bench *bench)
+{
+	int status;
+
+	assert_int_equal(waitpid(bench->process, &status, 0), bench->process);
+	bench->code = WIFEXITED(status) ? WEXITSTATUS(status) : KILLED + WTERMSIG(status);
+	free(bench->out);
+	free(bench->err);
+	bench->out = slurp(bench->output);
+	bench->err = slurp(bench->errors);
+}
+
+/* Split words at blanks and run phoenixctl with them. */
+static void begin(struct bench *bench, const char *words, int output)
+{
+	PH_AUTO_FREE char *copy = ph_strdup(words);
+	const char *argv[WORDS + 2] = { PHOENIXCTL };
+	char *save = NULL;
+
+	for (size_t i = 1; i <= WORDS; i++)
+		argv[i] = strtok_r(i == 1 ? copy : NULL, " ", &save);
+	start(bench, argv, output);
+}
+
+static void run(struct bench *bench, const char *words)
+{
+	begin(bench, words, -1);
+	finish(bench);
+}
+
+static size_t spooled(const struct bench *bench)
+{
+	PH_AUTO_DIR DIR *directory = opendir(bench->spool);
+	size_t count = 0;
+
+	while (readdir(directory))
+		count++;
+	return count - 2;
+}
+
+/* ---- what each command says and exits with ---- */
+
+struct expectation {
+	const char *words;
+	int code;
+	const char *out[4]; /* parts of stdout; none: it is empty */
+	const char *err[3];
+};
+
+static void check_parts(const struct expectation *expected, const char *stream, const char *text,
+			const char *const *parts, size_t count)
+{
+	if (!parts[0] && text[0])
+		fail_msg("%s: %s has: %s", expected->words, stream, text);
+	for (size_t i = 0; i < count && parts[i]; i++)
+		if (!strstr(text, parts[i]))
+			fail_msg("%s: %s lacks '%s': %s", expected->words, stream, parts[i], text);
+}
+
+static void check_all(struct bench *bench, const struct expectation *expectations, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct expectation *expected = &expectations[i];
+
+		run(bench, expected->words);
+		if (bench->code != expected->code)
+			fail_msg("%s: exit %d instead of %d: %s%s", expected->words, bench->code,
+				 expected->code, bench->out, bench->err);
+		check_parts(expected, "stdout", bench->out, expected->out,
+			    ARRAY_LENGTH(expected->out));
+		check_parts(expected, "stderr", bench->err, expected->err,
+			    ARRAY_LENGTH(expected->err));
+		assert_int_equal(spooled(bench), 0);
+	}
+}
+
+static void every_command_says_what_it_should(void **state)
+{
+	static const struct expectation expectations[] = {
+		{ "version", 0, { "phoenixctl   " PH_VERSION, "9.9.9", "without AppArmor" }, { 0 } },
+		{ "--version", 0, { "9.9.9" }, { 0 } },
+		{ "list", 0, { "NAME", "web1  running  yes    yes", "BEST-EFFORT (unconfined)",
+			       "WARNING: 1 of 2 containers" }, { 0 } },
+		{ "list --names", 0, { "web1\nweb2\n" }, { 0 } },
+		{ "show web1", 0, { "web1: running, ready", "Observed by the host:",
+				    "Claimed by the agent:", "77 phoenix-agent: lxc-phoenix-v2" },
+		  { 0 } },
+		{ "show web2", 0, { "not ready", "BEST-EFFORT (written so in the fleet file)",
+				    "to do  make room", "WARNING: 1 of 1" }, { 0 } },
+		{ "show web9", 4, { 0 }, { "web9", "to do: " } },
+		{ "health web1", 0, { "web1  yes    yes" }, { 0 } },
+		{ "health", 3, { "web2: DockerResponding is Unknown (Reason): because",
+				 "[claimed by the agent]", "WARNING: 1 of 2" }, { 0 } },
+		{ "health web9", 4, { 0 }, { "web9" } },
+		{ "verify web1", 0, { "PASSED: 1 passed, 0 failed, 0 known limits, 1 skipped",
+				      "storage.whiteout" }, { 0 } },
+		{ "verify web2", 3, { "FAILED: 1 passed, 1 failed", "Others:", "expected: something",
+				      "to do: look at the fake" }, { 0 } },
+		{ "verify", 3, { "Verify report of web1", "Verify report of web2" }, { 0 } },
+		{ "verify web9", 4, { 0 }, { "web9" } },
+		{ "verify lost", 1, { "lost  [1/2]  verify: FAILED 1.2 s" }, { "at step: verify" } },
+		{ "remove web1", 0, { "web1  [1/2]  stop: done 1.2 s\nweb1 removed\n" }, { 0 } },
+		{ "remove web1 web2", 0, { "web1 removed", "web2 removed" }, { 0 } },
+		{ "remove web9", 4, { 0 }, { "web9" } },
+		{ "remove web9 web2", 4, { "web2 removed" }, { "web9" } },
+		{ "remove stuck", 1, { "stuck  [1/2]  destroy: FAILED" }, { "at step: destroy" } },
+		{ "remove ../x", 2, { 0 }, { "'../x' is no container's name" } },
+		{ "events", 0, { "      42  1970-01-01T00:00:00.000Z  info     web1  operation.step",
+				 "ERROR", "where: /var/lib/docker" }, { 0 } },
+		{ "events --since 1", 0, { "*** EVENTS ARE MISSING HERE: events 1 to 41 are no "
+					   "longer kept" }, { 0 } },
+		{ "events --since 1 --tail 2", 2, { 0 }, { "exclude each other" } },
+		{ "events --tail 0", 2, { 0 }, { "--tail" } },
+		{ "events --container A", 2, { 0 }, { "'A' is no container's name" } },
+		{ "apply -f fleet.yaml", 0, { "web1  [1/2]  create: done 1.2 s\n1 created, 0 changed, "
+					      "0 unchanged, 0 failed" }, { 0 } },
+		{ "-f fleet.yaml apply", 0, { "1 created" }, { 0 } },
+		{ "apply -f bad.yaml", 1, { "bad1  [1/2]  create: FAILED", "to do  look at the fake",
+					    "1 created, 0 changed, 0 unchanged, 1 failed" },
+		  { "WARNING: 1 of 2 containers ask for best-effort", "1 of 2 containers failed",
+		    "at step: create" } },
+		{ "apply -f absent.yaml", 4, { 0 }, { "absent" } },
+		{ "apply -f wrong.yaml", 2, { 0 }, { "wrong.yaml:3:6", "'name'" } },
+		{ "apply -f none.yaml", 2, { 0 }, { "none.yaml" } },
+		{ "apply", 2, { 0 }, { "no fleet file" } },
+		{ "image list", 0, { "bookworm  300 MiB", "rootfs.tar" }, { 0 } },
+		{ "image list --names", 0, { "bookworm\n" }, { 0 } },
+		{ "image remove bookworm", 0, { "image bookworm removed" }, { 0 } },
+		{ "image remove sid", 4, { 0 }, { "sid" } },
+		{ "image remove Sid", 2, { 0 }, { "'Sid' is not an image name" } },
+		{ "image import bookworm rootfs.tar", 0, { "image bookworm: imported" }, { 0 } },
+		{ "image import Bookworm rootfs.tar", 2, { 0 }, { "'Bookworm'" } },
+		{ "image import bookworm none.tar", 2, { 0 }, { "none.tar" } },
+		{ "image import bookworm rootfs.tar --spool /none", 1, { 0 }, { "--spool" } },
+		{ "help list", 0, { "Usage: phoenixctl list" }, { 0 } },
+		{ "lst", 2, { 0 }, { "'lst'", "did you mean 'list'?" } },
+	};
+	struct bench *bench = *state;
+
+	serve(bench, (struct fake_control){ 0 });
+	check_all(bench, expectations, ARRAY_LENGTH(expectations));
+}
+
+static void without_a_controller_input_is_checked_first(void **state)
+{
+	static const struct expectation expectations[] = {
+		{ "list", 75, { 0 }, { "phoenixd does not answer", "systemctl start" } },
+		{ "version", 75, { "phoenixctl   " PH_VERSION }, { "does not answer" } },
+		{ "apply -f wrong.yaml", 2, { 0 }, { "wrong.yaml:3:6" } },
+		{ "apply -f fleet.yaml", 75, { 0 }, { "does not answer" } },
+		{ "events --since x", 2, { 0 }, { "'x'" } },
+		{ "remove A", 2, { 0 }, { "'A'" } },
+		{ "image import a none.tar", 2, { 0 }, { "none.tar" } },
+		{ "image import a rootfs.tar", 75, { 0 }, { "does not answer" } },
+		{ "image remove A", 2, { 0 }, { "'A'" } },
+		{ "-s vsuck:1 list", 2, { 0 }, { "vsuck" } },
+		{ "help", 0, { "Commands:" }, { 0 } },
+		{ "man", 0, { ".TH PHOENIXCTL 1" }, { 0 } },
+		{ "completion bash", 0, { "complete -F" }, { 0 } },
+		{ "completion fish", 2, { 0 }, { "'fish'" } },
+	};
+
+	check_all(*state, expectations, ARRAY_LENGTH(expectations));
+}
+
+static void without_permission_it_is_said(void **state)
+{
+	struct bench *bench = *state;
+	const char *const argv[] = { "/usr/bin/setpriv", "--reuid=65534", "--regid=65534",
+				     "--clear-groups", PHOENIXCTL, "list", NULL };
+
+	if (geteuid() != 0 || access(argv[0], X_OK) < 0)
+		skip();
+	serve(bench, (struct fake_control){ 0 });
+	chmod(bench->scratch.path, 0755);
+	start(bench, argv, -1);
+	finish(bench);
+	if (bench->code == 99 || strstr(bench->err, "setpriv:"))
+		skip(); /* the build directory is not everybody's */
+	assert_int_equal(bench->code, 1);
+	assert_non_null(strstr(bench->err, "member of the configured group"));
+}
+
+/* ---- JSON ---- */
+
+static size_t count_documents(struct bench *bench, const char *words, bool is_stream)
+{
+	size_t count = 0;
+	char *save = NULL, *line;
+
+	for (line = is_stream ? strtok_r(bench->out, "\n", &save) : bench->out; line;
+	     line = is_stream ? strtok_r(NULL, "\n", &save) : NULL) {
+		json_error_t error;
+		json_t *document = json_loads(line, JSON_REJECT_DUPLICATES, &error);
+
+		if (!json_is_object(document))
+			fail_msg("%s: no JSON object: %s: %s", words, error.text, line);
+		json_decref(document);
+		count++;
+	}
+	return count;
+}
+
+static void json_is_json(void **state)
+{
+	static const struct {
+		const char *words;
+		int code;
+		bool is_stream;
+		size_t documents;
+	} cases[] = {
+		{ "version -j", 0, false, 1 },
+		{ "list -j", 0, false, 1 },
+		{ "show web2 -j", 0, false, 1 },
+		{ "health -j", 3, false, 1 },
+		{ "image list -j", 0, false, 1 },
+		{ "verify web2 -j", 3, true, 3 },
+		{ "remove web1 -j", 0, true, 2 },
+		{ "events -j --since 1", 0, true, 3 },
+		{ "apply -j -f bad.yaml", 1, true, 3 },
+		{ "image import a rootfs.tar -j", 0, true, 1 },
+		{ "image remove bookworm -j", 0, true, 0 },
+	};
+	static const char *const texts[] = { NULL, HOSTILE };
+	struct bench *bench = *state;
+
+	for (size_t text = 0; text < ARRAY_LENGTH(texts); text++) {
+		serve(bench, (struct fake_control){ .text = texts[text] });
+		for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+			run(bench, cases[i].words);
+			assert_int_equal(bench->code, cases[i].code);
+			assert_int_equal(count_documents(bench, cases[i].words,
+							 cases[i].is_stream),
+					 cases[i].documents);
+		}
+	}
+}
+
+static void json_errors_stay_on_stderr(void **state)
+{
+	struct bench *bench = *state;
+
+	serve(bench, (struct fake_control){ 0 });
+	run(bench, "show web9 --json");
+	assert_int_equal(bench->code, 4);
+	assert_string_equal(bench->out, "");
+	assert_non_null(strstr(bench->err, "web9"));
+}
+
+/* ---- hostile controllers ---- */
+
+static void assert_harmless(const char *words, const char *text)
+{
+	for (const unsigned char *byte = (const unsigned char *)text; *byte; byte++) {
+		bool is_control = (*byte < 0x20 && *byte != '\n') || *byte == 0x7f;
+		bool is_c1 = byte[0] == 0xc2 && byte[1] >= 0x80 && byte[1] < 0xa0;
+		bool is_bidi = byte[0] == 0xe2 && byte[1] == 0x80 && byte[2] == 0xae;
+
+		if (is_control || is_c1 || is_bidi)
+			fail_msg("%s: byte %02x at %td: %s", words, *byte,
+				 byte - (const unsigned char *)text, text);
+	}
+}
+
+static void hostile_texts_are_harmless(void **state)
+{
+	static const char *const words[] = {
+		"version",	"list",       "list --names",       "show web2",
+		"health",	"verify",     "verify lost",        "remove web1",
+		"remove stuck", "events",     "events --since 1",   "apply -f bad.yaml",
+		"image list",	"image list --names", "image import a rootfs.tar",
+		"version -j",	"show web2 -j",       "events -j",
+	};
+	struct bench *bench = *state;
+
+	for (int fails = 0; fails < 2; fails++) {
+		serve(bench, (struct fake_control){ .mode = fails ? FAKE_CONTROL_FAILS : 0,
+						    .text = HOSTILE,
+						    .fail_code = -EIO,
+						    .fail_step = fails ? HOSTILE : NULL });
+		for (size_t i = 0; i < ARRAY_LENGTH(words); i++) {
+			run(bench, words[i]);
+			assert_true(bench->code <= 3);
+			assert_harmless(words[i], bench->out);
+			assert_harmless(words[i], bench->err);
+		}
+	}
+}
+
+/* The completion evaluates what `list --names` prints. */
+static void names_are_names_or_nothing(void **state)
+{
+	struct bench *bench = *state;
+
+	serve(bench, (struct fake_control){ .text = "$(touch pwned)" });
+	run(bench, "list --names");
+	assert_string_equal(bench->out, "");
+	run(bench, "image list --names");
+	assert_string_equal(bench->out, "");
+}
+
+static void failures_keep_their_exit_codes(void **state)
+{
+	static const struct {
+		int code;
+		const char *step;
+		int exit;
+	} cases[] = {
+		{ -EIO, NULL, 1 },      { -ENOENT, NULL, 4 },     { -EINVAL, NULL, 2 },
+		{ -EBADE, NULL, 3 },    { -EOPNOTSUPP, NULL, 1 }, { -ENOENT, "create", 1 },
+		{ -EINVAL, "start", 1 }, { -EBADE, "verify", 3 },
+		/* nobody can pose as a controller that is not there */
+		{ -EHOSTDOWN, NULL, 1 }, { -ECONNRESET, NULL, 1 }, { -ETIMEDOUT, NULL, 1 },
+	};
+	struct bench *bench = *state;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		serve(bench, (struct fake_control){ .mode = FAKE_CONTROL_FAILS,
+						    .fail_code = cases[i].code,
+						    .fail_step = cases[i].step });
+		run(bench, "show web1");
+		if (bench->code != cases[i].exit)
+			fail_msg("%s in '%s': exit %d", strerror(-cases[i].code),
+				 cases[i].step ? cases[i].step : "", bench->code);
+		assert_non_null(strstr(bench->err, "told to fail"));
+		assert_non_null(strstr(bench->err, "to do: look at the fake"));
+	}
+}
+
+/* ---- slow, silent and lost controllers ---- */
+
+static void a_slow_controller_is_waited_for(void **state)
+{
+	struct bench *bench = *state;
+
+	serve(bench, (struct fake_control){ .mode = FAKE_CONTROL_IS_SLOW });
+	run(bench, "list");
+	assert_int_equal(bench->code, 0);
+	assert_non_null(strstr(bench->out, "web2"));
+}
+
+static void a_silent_controller_is_given_up(void **state)
+{
+	struct bench *bench = *state;
+
+	serve(bench, (struct fake_control){ .mode = FAKE_CONTROL_IS_SILENT });
+	run(bench, "list --timeout 1");
+	assert_int_equal(bench->code, 75);
+	assert_non_null(strstr(bench->err, "did not answer within 1 s"));
+}
+
+static void a_lost_controller_is_said(void **state)
+{
+	static const struct expectation expectations[] = {
+		{ "list", 75, { 0 }, { "closed the connection", "goes on" } },
+		{ "verify web1", 75, { "PASSED" }, { "closed the connection" } },
+		{ "remove web1", 75, { "stop: done" }, { "closed the connection" } },
+		{ "events --follow", 75, { "operation.ended" }, { "closed the connection" } },
+		{ "apply -f fleet.yaml", 75, { "create: done" }, { "goes on" } },
+		{ "image import a rootfs.tar", 75, { 0 }, { "closed the connection" } },
+	};
+	struct bench *bench = *state;
+
+	serve(bench, (struct fake_control){ .mode = FAKE_CONTROL_HANGS_UP });
+	check_all(bench, expectations, ARRAY_LENGTH(expectations));
+}
+
+static void another_protocol_is_said(void **state)
+{
+	struct bench *bench = *state;
+
+	serve(bench, (struct fake_control){ .mode = FAKE_CONTROL_BABBLES });
+	run(bench, "list");
+	assert_int_equal(bench->code, 75);
+	assert_non_null(strstr(bench->err, "does not speak our language"));
+}
+
+/* ---- output that nobody takes ---- */
+
+static void a_reader_who_leaves_ends_a_stream(void **state)
+{
+	struct bench *bench = *state;
+	char byte;
+	int ends[2];
+
+	serve(bench, (struct fake_control){ 0 });
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	begin(bench, "events --follow", ends[1]);
+	close(ends[1]);
+	assert_int_equal(read(ends[0], &byte, 1), 1);
+	close(ends[0]);
+	finish(bench); /* or the alarm */
+	assert_int_equal(bench->code, 1);
+	assert_string_equal(bench->err, "");
+}
+
+static void a_full_disk_is_said(void **state)
+{
+	static const char *const words[] = { "list", "events", "help", "image import a rootfs.tar" };
+	struct bench *bench = *state;
+
+	serve(bench, (struct fake_control){ 0 });
+	for (size_t i = 0; i < ARRAY_LENGTH(words); i++) {
+		PH_AUTO_CLOSE int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+		begin(bench, words[i], full);
+		finish(bench);
+		assert_int_equal(bench->code, 1);
+		assert_non_null(strstr(bench->err, "No space left"));
+		assert_int_equal(spooled(bench), 0);
+	}
+}
+
+/* ---- the spool ---- */
+
+static void an_archive_arrives_whole(void **state)
+{
+	struct bench *bench = *state;
+	PH_AUTO_FREE char *imported = ph_format("%s/imported", bench->scratch.path);
+	PH_AUTO_FREE char *text = NULL;
+
+	serve(bench, (struct fake_control){ 0 });
+	run(bench, "image import a rootfs.tar");
+	text = slurp(imported);
+	assert_string_equal(text, "a tar of sorts");
+	assert_int_equal(spooled(bench), 0);
+}
+
+static void a_pipe_can_be_imported(void **state)
+{
+	struct bench *bench = *state;
+	PH_AUTO_FREE char *imported = ph_format("%s/imported", bench->scratch.path);
+	PH_AUTO_FREE char *command = ph_format("%s image import a <(echo from a pipe)", PHOENIXCTL);
+	const char *const argv[] = { "/bin/bash", "-c", command, NULL };
+	PH_AUTO_FREE char *text = NULL;
+
+	serve(bench, (struct fake_control){ 0 });
+	start(bench, argv, -1);
+	finish(bench);
+	assert_int_equal(bench->code, 0);
+	text = slurp(imported);
+	assert_string_equal(text, "from a pipe\n");
+	assert_int_equal(spooled(bench), 0);
+}
+
+static void a_directory_is_packed(void **state)
+{
+	struct bench *bench = *state;
+	const char *const list[] = { "/bin/tar", "--list", "--file", "imported", NULL };
+
+	serve(bench, (struct fake_control){ 0 });
+	assert_int_equal(mkdir(scratch_file(&bench->scratch, "root"), 0755), 0);
+	assert_int_equal(mkdir(scratch_file(&bench->scratch, "root/etc"), 0755), 0);
+	scratch_write(&bench->scratch, "root/etc/hostname", "x\n", 2);
+	run(bench, "image import a root");
+	assert_int_equal(bench->code, 0);
+	assert_int_equal(spooled(bench), 0);
+	start(bench, list, -1);
+	finish(bench);
+	assert_int_equal(bench->code, 0);
+	assert_non_null(strstr(bench->out, "./etc/hostname\n"));
+}
+
+/* mmdebstrap is a script of ours here: what it prints is the image. */
+static void a_build_is_imported(void **state)
+{
+	static const char script[] = "#!/bin/sh\necho \"$@\"\n";
+	struct bench *bench = *state;
+	PH_AUTO_FREE char *imported = ph_format("%s/imported", bench->scratch.path);
+	PH_AUTO_FREE char *path = ph_strdup(getenv("PATH"));
+	PH_AUTO_FREE char *changed = ph_format("%s:%s", bench->scratch.path, path);
+	PH_AUTO_FREE char *text = NULL;
+
+	chmod(scratch_write(&bench->scratch, "mmdebstrap", script, sizeof(script) - 1), 0755);
+	setenv("PATH", changed, 1);
+	serve(bench, (struct fake_control){ 0 });
+	run(bench, "image build a --suite sid --include vim,less --mirror http://x");
+	setenv("PATH", bench->scratch.path, 1);
+	assert_int_equal(bench->code, 0);
+	text = slurp(imported);
+	assert_non_null(strstr(text, ",vim,less -- sid - http://x\n"));
+	assert_int_equal(spooled(bench), 0);
+
+	unlink(scratch_file(&bench->scratch, "mmdebstrap"));
+	run(bench, "image build a");
+	setenv("PATH", path, 1);
+	assert_int_equal(bench->code, 1);
+	assert_non_null(strstr(bench->err, "apt install mmdebstrap"));
+	assert_int_equal(spooled(bench), 0);
+}
+
+static void a_refused_import_leaves_no_file(void **state)
+{
+	struct bench *bench = *state;
+
+	serve(bench, (struct fake_control){ .mode = FAKE_CONTROL_FAILS, .fail_code = -ENOENT });
+	run(bench, "image import a rootfs.tar");
+	assert_int_equal(bench->code, 1);
+	assert_int_equal(spooled(bench), 0);
+}
+
+static void a_signal_leaves_no_file(void **state)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	struct bench *bench = *state;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(signals); i++) {
+		serve(bench, (struct fake_control){ .mode = FAKE_CONTROL_IS_SILENT });
+		begin(bench, "image import a rootfs.tar", -1);
+		fake_control_await(&bench->control);
+		assert_int_equal(spooled(bench), 1);
+		kill(bench->process, signals[i]);
+		finish(bench);
+		assert_int_equal(bench->code, KILLED + signals[i]);
+		assert_int_equal(spooled(bench), 0);
+	}
+}
+
+/* ---- completion, by bash itself ---- */
+
+static void bash_completes(void **state)
+{
+	static const struct {
+		const char *words; /* the last one is completed; "_" is an empty one */
+		const char *expected;
+	} cases[] = {
+		{ "ap", "apply" },
+		{ "image re", "remove" },
+		{ "image", "image" },
+		{ "show _", "web1 web2" },
+		{ "--json show _", "web1 web2" },
+		{ "-s x show web1", "web1" },
+		{ "remove web1 web2", "web2" },
+		{ "show web1 _", "" },
+		{ "apply --f", "--file" },
+		{ "apply -f fl", "fleet.yaml" },
+		{ "image import _", "bookworm" },
+		{ "image import x roo", "rootfs.tar" },
+		{ "image --spool sp", "spool" },
+		{ "events --container web1", "web1" },
+		{ "events --t", "--tail --timeout" },
+		{ "events --tail _", "" },
+		{ "completion _", "bash" },
+		{ "help ver", "verify version" },
+		{ "nonsense _", "" },
+	};
+	struct bench *bench = *state;
+
+	if (access("/bin/bash", X_OK) < 0)
+		skip();
+	serve(bench, (struct fake_control){ 0 });
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		PH_AUTO_FREE char *script = ph_format(
+			"set -u; source <(%s completion bash); [[ $(complete -p phoenixctl) == "
+			"*_phoenixctl* ]] || exit 9\n"
+			"COMP_WORDS=(%s %s); for i in ${!COMP_WORDS[@]}; do "
+			"[[ ${COMP_WORDS[i]} == _ ]] && COMP_WORDS[i]=; done\n"
+			"COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _phoenixctl ${COMP_WORDS[0]}\n"
+			"echo \"${COMPREPLY[*]-}\"", PHOENIXCTL, PHOENIXCTL, cases[i].words);
+		const char *const argv[] = { "/bin/bash", "-c", script, NULL };
+
+		start(bench, argv, -1);
+		finish(bench);
+		assert_int_equal(bench->code, 0);
+		assert_string_equal(bench->err, "");
+		bench->out[strcspn(bench->out, "\n")] = '\0';
+		if (strcmp(bench->out, cases[i].expected) != 0)
+			fail_msg("%s: '%s'", cases[i].words, bench->out);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_make, bench_free)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(every_command_says_what_it_should),
+		TEST(without_a_controller_input_is_checked_first),
+		TEST(without_permission_it_is_said),
+		TEST(json_is_json),
+		TEST(json_errors_stay_on_stderr),
+		TEST(hostile_texts_are_harmless),
+		TEST(names_are_names_or_nothing),
+		TEST(failures_keep_their_exit_codes),
+		TEST(a_slow_controller_is_waited_for),
+		TEST(a_silent_controller_is_given_up),
+		TEST(a_lost_controller_is_said),
+		TEST(another_protocol_is_said),
+		TEST(a_reader_who_leaves_ends_a_stream),
+		TEST(a_full_disk_is_said),
+		TEST(an_archive_arrives_whole),
+		TEST(a_pipe_can_be_imported),
+		TEST(a_directory_is_packed),
+		TEST(a_build_is_imported),
+		TEST(a_refused_import_leaves_no_file),
+		TEST(a_signal_leaves_no_file),
+		TEST(bash_completes),
+	};
+
+	return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
+}

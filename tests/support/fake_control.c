@@ -1,0 +1,645 @@
+#include "tests/support/fake_control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/channel.h"
+#include "common/cleanup.h"
+#include "common/memory.h"
+#include "common/str.h"
+#include "common/timer.h"
+#include "proto/control.pb-c.h"
+
+#define SLOW_MS 300
+#define LIVE_MS 5
+
+/* In the child. */
+struct server {
+	Phoenix__Control_Service service; /* first */
+	const struct fake_control *control;
+	uv_loop_t loop;
+	struct channel *channel; /* one client at a time */
+	int told;
+};
+
+static struct server *server_of(Phoenix__Control_Service *service)
+{
+	return (struct server *)service;
+}
+
+/* A text of a reply: the told one instead of what belongs there. */
+static char *text_of(const struct server *server, const char *usual)
+{
+	return (char *)(server->control->text ? server->control->text : usual);
+}
+
+static void fail_request(void *request, int code, const char *step, const char *where)
+{
+	struct ph_error error;
+
+	error_set(&error, code, where, "look at the fake", "told to fail");
+	if (step)
+		error_step(&error, step);
+	rpc_fail(request, &error);
+}
+
+/* ---- before every answer ---- */
+
+struct late {
+	struct timer *timer;
+	void (*answer)(void *user);
+	void *user;
+};
+
+static void late_fired(void *user)
+{
+	struct late *late = user;
+
+	timer_close(late->timer);
+	late->answer(late->user);
+	free(late);
+}
+
+/* Call answer now or later; false when the request was dealt with already. */
+static void answer_in_time(struct server *server, void (*answer)(void *user), void *user)
+{
+	struct late *late;
+
+	if (server->control->mode != FAKE_CONTROL_IS_SLOW) {
+		answer(user);
+		return;
+	}
+	late = ph_alloc(sizeof(*late));
+	late->answer = answer;
+	late->user = user;
+	late->timer = timer_new(&server->loop, late_fired, late);
+	timer_start(late->timer, SLOW_MS, 0);
+}
+
+/* Whether the mode has dealt with a request. */
+static bool is_dealt_with(struct server *server, void *request)
+{
+	if (write(server->told, "r", 1) != 1)
+		abort();
+	switch (server->control->mode) {
+	case FAKE_CONTROL_IS_SILENT:
+		return true;
+	case FAKE_CONTROL_FAILS:
+		fail_request(request, server->control->fail_code, server->control->fail_step,
+			     text_of(server, "/fake"));
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A stream's items are out: end it, or hang up in its middle. */
+static void end_stream(struct server *server, void *request)
+{
+	if (server->control->mode == FAKE_CONTROL_HANGS_UP)
+		channel_close(server->channel);
+	else
+		rpc_end(request);
+}
+
+#define METHOD(name, request_type, reply_type)                                                     \
+	static void control__##name(Phoenix__Control_Service *service,                             \
+				    const Phoenix__##request_type *input,                          \
+				    Phoenix__##reply_type##_Closure reply, void *request)
+
+/* ---- containers ---- */
+
+struct container_answer {
+	Phoenix__ContainerStatus status;
+	Phoenix__ContainerSpec spec;
+	Phoenix__Condition conditions[4];
+	Phoenix__Condition *list[4];
+	Phoenix__ContainerObservation observed;
+	Phoenix__Pair nested, *nested_list[1];
+	Phoenix__Failure failure;
+};
+
+static void set_condition(const struct server *server, struct container_answer *answer,
+			  const char *type, Phoenix__Condition__Status status, bool observed)
+{
+	Phoenix__Condition *condition = &answer->conditions[answer->status.n_conditions];
+
+	phoenix__condition__init(condition);
+	condition->type = (char *)type;
+	condition->status = status;
+	condition->observed = observed;
+	condition->reason = text_of(server, "Reason");
+	condition->message = text_of(server, "because");
+	answer->list[answer->status.n_conditions++] = condition;
+}
+
+static void make_status(const struct server *server, const char *name,
+			struct container_answer *answer)
+{
+	bool is_well = text_equal(name, "web1");
+
+	phoenix__container_status__init(&answer->status);
+	phoenix__container_spec__init(&answer->spec);
+	phoenix__container_observation__init(&answer->observed);
+	phoenix__pair__init(&answer->nested);
+	phoenix__failure__init(&answer->failure);
+	answer->status.spec = &answer->spec;
+	answer->status.conditions = answer->list;
+	answer->status.observed = &answer->observed;
+	answer->spec.name = text_of(server, name);
+	answer->spec.image = text_of(server, "bookworm");
+	answer->spec.confinement = is_well ? PHOENIX__CONFINEMENT__CONFINEMENT_REQUIRED :
+					     PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT;
+	answer->status.phase = text_of(server, is_well ? "running" : "failed");
+	answer->status.address = text_of(server, "10.209.0.2");
+	answer->status.step = text_of(server, "");
+	answer->status.ready = is_well;
+	answer->observed.running = true;
+	answer->observed.label = text_of(server, "lxc-phoenix-v2 (enforce)");
+	answer->observed.first_offender = text_of(server, "");
+	answer->nested.key = text_of(server, "77 phoenix-agent");
+	answer->nested.value = text_of(server, "lxc-phoenix-v2 (enforce)");
+	answer->nested_list[0] = &answer->nested;
+	answer->observed.n_nested = 1;
+	answer->observed.nested = answer->nested_list;
+	set_condition(server, answer, "Ready", is_well ? 1 : 2, false);
+	set_condition(server, answer, "Confined", is_well ? 1 : 2, true);
+	set_condition(server, answer, "Running", 1, true);
+	set_condition(server, answer, text_of(server, "DockerResponding"), is_well ? 1 : 0, false);
+	if (is_well)
+		return;
+	answer->status.failure = &answer->failure;
+	answer->failure.what = text_of(server, "apply web2");
+	answer->failure.why = text_of(server, "disk full");
+	answer->failure.remedy = text_of(server, "make room");
+}
+
+static bool is_known(const char *name)
+{
+	return text_equal(name, "web1") || text_equal(name, "web2");
+}
+
+struct list_request {
+	struct server *server;
+	char name[64];
+	Phoenix__ListReply_Closure reply;
+	void *request;
+};
+
+static void answer_list(void *user)
+{
+	struct list_request *list = user;
+	Phoenix__ListReply answer = PHOENIX__LIST_REPLY__INIT;
+	struct container_answer containers[2] = { 0 };
+	Phoenix__ContainerStatus *statuses[2];
+	static const char *const names[] = { "web1", "web2" };
+
+	for (size_t i = 0; i < 2; i++) {
+		if (list->name[0] && !text_equal(list->name, names[i]))
+			continue;
+		make_status(list->server, names[i], &containers[i]);
+		statuses[answer.n_containers++] = &containers[i].status;
+	}
+	answer.containers = statuses;
+	if (list->server->control->mode == FAKE_CONTROL_HANGS_UP)
+		channel_close(list->server->channel);
+	else if (answer.n_containers)
+		list->reply(&answer, list->request);
+	else
+		fail_request(list->request, -ENOENT, NULL, list->name);
+	free(list);
+}
+
+static void take_list(struct server *server, const char *name, Phoenix__ListReply_Closure reply,
+		      void *request)
+{
+	struct list_request *list;
+
+	if (is_dealt_with(server, request))
+		return;
+	list = ph_alloc(sizeof(*list));
+	list->server = server;
+	list->reply = reply;
+	list->request = request;
+	text_copy(list->name, sizeof(list->name), name);
+	answer_in_time(server, answer_list, list);
+}
+
+METHOD(list, NameRequest, ListReply)
+{
+	take_list(server_of(service), input->name, reply, request);
+}
+
+METHOD(health, NameRequest, ListReply)
+{
+	take_list(server_of(service), input->name, reply, request);
+}
+
+METHOD(show, NameRequest, ContainerStatus)
+{
+	struct container_answer answer = { 0 };
+
+	if (is_dealt_with(server_of(service), request))
+		return;
+	make_status(server_of(service), input->name, &answer);
+	if (is_known(input->name))
+		reply(&answer.status, request);
+	else
+		fail_request(request, -ENOENT, NULL, input->name);
+}
+
+METHOD(version, VersionRequest, VersionReply)
+{
+	struct server *server = server_of(service);
+	Phoenix__VersionReply answer = PHOENIX__VERSION_REPLY__INIT;
+	Phoenix__ProbeReply probe = PHOENIX__PROBE_REPLY__INIT;
+
+	if (is_dealt_with(server, request))
+		return;
+	answer.version = text_of(server, "9.9.9");
+	answer.host = &probe;
+	probe.kernel = text_of(server, "6.1.0");
+	probe.apparmor_reason = text_of(server, "a fake kernel without AppArmor");
+	reply(&answer, request);
+}
+
+/* ---- orders ---- */
+
+static void send_progress(const struct server *server, const char *container, const char *step,
+			  int state, const Phoenix__Failure *failure,
+			  Phoenix__OperationItem_Closure operation,
+			  Phoenix__ApplyItem_Closure apply, void *request)
+{
+	Phoenix__OperationItem item = PHOENIX__OPERATION_ITEM__INIT;
+	Phoenix__ApplyItem apply_item = PHOENIX__APPLY_ITEM__INIT;
+	Phoenix__Progress progress = PHOENIX__PROGRESS__INIT;
+
+	progress.container = text_of(server, container);
+	progress.step = text_of(server, step);
+	progress.message = text_of(server, "working");
+	progress.state = (Phoenix__Progress__State)state;
+	progress.index = 1;
+	progress.total = 2;
+	progress.duration_ms = 1234;
+	progress.failure = (Phoenix__Failure *)failure;
+	item.progress = apply_item.progress = &progress;
+	if (operation)
+		operation(&item, request);
+	else
+		apply(&apply_item, request);
+}
+
+static void fill_failure(const struct server *server, int code, Phoenix__Failure *failure)
+{
+	phoenix__failure__init(failure);
+	failure->code = code;
+	failure->what = text_of(server, "the attempt");
+	failure->why = text_of(server, "told to fail");
+	failure->remedy = text_of(server, "look at the fake");
+}
+
+static void send_report(const struct server *server, const char *name, bool passed,
+			Phoenix__OperationItem_Closure reply, void *request)
+{
+	Phoenix__OperationItem item = PHOENIX__OPERATION_ITEM__INIT;
+	Phoenix__VerifyReport report = PHOENIX__VERIFY_REPORT__INIT;
+	Phoenix__Check checks[2] = { PHOENIX__CHECK__INIT, PHOENIX__CHECK__INIT };
+	Phoenix__Check *list[] = { &checks[0], &checks[1] };
+
+	checks[0].id = text_of(server, "storage.whiteout");
+	checks[0].status = PHOENIX__CHECK__STATUS__PASS;
+	checks[0].got = text_of(server, "a whiteout");
+	checks[1].id = text_of(server, "future.check");
+	checks[1].status = passed ? PHOENIX__CHECK__STATUS__SKIP : PHOENIX__CHECK__STATUS__FAIL;
+	checks[1].expected = text_of(server, "something else");
+	checks[1].got = text_of(server, "nothing");
+	checks[1].remedy = text_of(server, "look at the fake");
+	checks[1].error_number = 5;
+	item.check = &checks[0];
+	reply(&item, request);
+	item.check = NULL;
+	item.report = &report;
+	report.container = text_of(server, name);
+	report.driver = text_of(server, "fuse-overlayfs");
+	report.passed = passed;
+	report.n_checks = 2;
+	report.checks = list;
+	reply(&item, request);
+}
+
+METHOD(verify, NameRequest, OperationItem)
+{
+	struct server *server = server_of(service);
+	bool is_lost = text_equal(input->name, "lost");
+	Phoenix__Failure failure;
+
+	if (is_dealt_with(server, request))
+		return;
+	if (!is_lost && input->name[0] && !is_known(input->name)) {
+		fail_request(request, -ENOENT, NULL, input->name);
+		return;
+	}
+	send_progress(server, input->name, "verify", 1, NULL, reply, NULL, request);
+	if (is_lost) {
+		fill_failure(server, -ENOENT, &failure);
+		send_progress(server, "lost", "verify", 5, &failure, reply, NULL, request);
+		fail_request(request, -ENOENT, "verify", "lost");
+		return;
+	}
+	if (!text_equal(input->name, "web2"))
+		send_report(server, "web1", true, reply, request);
+	if (server->control->mode == FAKE_CONTROL_HANGS_UP || text_equal(input->name, "web1")) {
+		end_stream(server, request);
+		return;
+	}
+	send_report(server, "web2", false, reply, request);
+	fail_request(request, -EBADE, "verify", "web2");
+}
+
+METHOD(remove, NameRequest, OperationItem)
+{
+	struct server *server = server_of(service);
+	Phoenix__Failure failure;
+
+	if (is_dealt_with(server, request))
+		return;
+	if (text_equal(input->name, "stuck")) {
+		fill_failure(server, -ENOENT, &failure);
+		send_progress(server, "stuck", "destroy", 5, &failure, reply, NULL, request);
+		fail_request(request, -ENOENT, "destroy", "stuck");
+	} else if (is_known(input->name)) {
+		send_progress(server, input->name, "stop", 1, NULL, reply, NULL, request);
+		send_progress(server, input->name, "stop", 3, NULL, reply, NULL, request);
+		end_stream(server, request);
+	} else {
+		fail_request(request, -ENOENT, NULL, input->name);
+	}
+}
+
+METHOD(apply, ApplyRequest, ApplyItem)
+{
+	struct server *server = server_of(service);
+	Phoenix__ApplyItem item = PHOENIX__APPLY_ITEM__INIT;
+	Phoenix__ApplySummary summary = PHOENIX__APPLY_SUMMARY__INIT;
+	Phoenix__Failure failure;
+
+	if (is_dealt_with(server, request))
+		return;
+	for (size_t i = 0; i < input->fleet->n_containers; i++) {
+		const Phoenix__ContainerSpec *spec = input->fleet->containers[i];
+		bool is_bad = text_has_prefix(spec->name, "bad");
+
+		if (text_equal(spec->image, "absent")) {
+			fail_request(request, -ENOENT, NULL, spec->image);
+			return;
+		}
+		fill_failure(server, -EINVAL, &failure);
+		send_progress(server, spec->name, "create", is_bad ? 5 : 3,
+			      is_bad ? &failure : NULL, NULL, reply, request);
+		summary.created += !is_bad;
+		summary.failed += is_bad;
+	}
+	if (server->control->mode == FAKE_CONTROL_HANGS_UP) {
+		channel_close(server->channel);
+		return;
+	}
+	item.summary = &summary;
+	reply(&item, request);
+	if (summary.failed)
+		fail_request(request, -EINVAL, "create", "bad1");
+	else
+		rpc_end(request);
+}
+
+/* ---- events ---- */
+
+struct live {
+	struct server *server;
+	struct timer *timer;
+	Phoenix__EventsItem_Closure reply;
+	void *request;
+	uint64_t seq;
+};
+
+static void send_event(const struct server *server, uint64_t seq, const char *type, int severity,
+		       Phoenix__EventsItem_Closure reply, void *request)
+{
+	Phoenix__EventsItem item = PHOENIX__EVENTS_ITEM__INIT;
+	Phoenix__Event event = PHOENIX__EVENT__INIT;
+	Phoenix__Event *events[] = { &event };
+	Phoenix__Pair field = PHOENIX__PAIR__INIT;
+	Phoenix__Pair *fields[] = { &field };
+
+	event.seq = seq;
+	event.type = (char *)(text_equal(type, "gap") ? type : text_of(server, type));
+	event.severity = (Phoenix__Event__Severity)severity;
+	event.container = text_of(server, "web1");
+	event.reason = text_of(server, "Reason");
+	event.message = text_of(server, text_equal(type, "gap") ?
+						"events 1 to 41 are no longer kept" : "it is so");
+	field.key = text_of(server, "where");
+	field.value = text_of(server, "/var/lib/docker");
+	event.n_fields = 1;
+	event.fields = fields;
+	item.n_events = 1;
+	item.events = events;
+	reply(&item, request);
+}
+
+static void live_fired(void *user)
+{
+	struct live *live = user;
+
+	send_event(live->server, live->seq++, "live", 1, live->reply, live->request);
+}
+
+static void live_cancelled(void *user)
+{
+	struct live *live = user;
+
+	timer_close(live->timer);
+	rpc_end(live->request);
+	free(live);
+}
+
+METHOD(events, EventsRequest, EventsItem)
+{
+	struct server *server = server_of(service);
+	struct live *live;
+
+	if (is_dealt_with(server, request))
+		return;
+	if (input->since)
+		send_event(server, 41, "gap", 2, reply, request);
+	send_event(server, 42, "operation.step", 1, reply, request);
+	send_event(server, 43, "operation.ended", 3, reply, request);
+	if (!input->follow || server->control->mode == FAKE_CONTROL_HANGS_UP) {
+		end_stream(server, request);
+		return;
+	}
+	live = ph_alloc(sizeof(*live));
+	live->server = server;
+	live->reply = reply;
+	live->request = request;
+	live->seq = 44;
+	live->timer = timer_new(&server->loop, live_fired, live);
+	rpc_request_on_cancel(request, live_cancelled, live);
+	timer_start(live->timer, LIVE_MS, LIVE_MS);
+}
+
+/* ---- images ---- */
+
+static void keep_spooled(const struct server *server, const char *name)
+{
+	char from[600], to[600];
+
+	snprintf(from, sizeof(from), "%s/%s", server->control->spool, name);
+	snprintf(to, sizeof(to), "%s/../imported", server->control->spool);
+	unlink(to);
+	if (link(from, to) < 0)
+		perror(from);
+}
+
+METHOD(image_import, ImageImportOrder, ImageItem)
+{
+	struct server *server = server_of(service);
+	Phoenix__ImageItem item = PHOENIX__IMAGE_ITEM__INIT;
+	Phoenix__Image image = PHOENIX__IMAGE__INIT;
+
+	if (!strchr(input->spool_file, '/'))
+		keep_spooled(server, input->spool_file);
+	if (is_dealt_with(server, request))
+		return;
+	if (server->control->mode == FAKE_CONTROL_HANGS_UP) {
+		channel_close(server->channel);
+		return;
+	}
+	image.name = text_of(server, input->name);
+	image.source = text_of(server, input->source);
+	item.image = &image;
+	item.changed = true;
+	reply(&item, request);
+	rpc_end(request);
+}
+
+METHOD(image_remove, NameRequest, ImageItem)
+{
+	struct server *server = server_of(service);
+
+	if (is_dealt_with(server, request))
+		return;
+	if (text_equal(input->name, "bookworm"))
+		end_stream(server, request);
+	else
+		fail_request(request, -ENOENT, NULL, input->name);
+}
+
+METHOD(image_list, NameRequest, ImageListReply)
+{
+	struct server *server = server_of(service);
+	Phoenix__ImageListReply answer = PHOENIX__IMAGE_LIST_REPLY__INIT;
+	Phoenix__Image image = PHOENIX__IMAGE__INIT;
+	Phoenix__Image *images[] = { &image };
+
+	if (is_dealt_with(server, request))
+		return;
+	image.name = text_of(server, "bookworm");
+	image.source = text_of(server, "rootfs.tar");
+	image.size_bytes = 300 << 20;
+	answer.n_images = 1;
+	answer.images = images;
+	reply(&answer, request);
+}
+
+/* ---- the process ---- */
+
+static void client_closed(void *user, const struct ph_error *error)
+{
+	((struct server *)user)->channel = NULL;
+}
+
+static void accepted(void *user, int fd, const struct ucred *peer)
+{
+	static const char *const streaming[] = { "Apply",       "Verify",      "Remove", "Events",
+						 "ImageImport", "ImageRemove", NULL };
+	struct server *server = user;
+	const struct channel_config config = { .service = &server->service.base,
+					       .streaming = streaming,
+					       .closed = client_closed,
+					       .user = server };
+
+	if (server->control->mode == FAKE_CONTROL_BABBLES) {
+		if (write(fd, "SSH-2.0-babble\r\n", 16) != 16 || write(server->told, "r", 1) != 1)
+			abort();
+		return; /* stays open: it is the client who has to end this */
+	}
+	if (channel_open(&server->loop, fd, &config, &server->channel) < 0)
+		abort();
+}
+
+static _Noreturn void serve(const struct fake_control *control, const char *socket, int told)
+{
+	struct server server = { .service = PHOENIX__CONTROL__INIT(control__),
+				 .control = control,
+				 .told = told };
+	struct address address = { .family = ADDRESS_UNIX };
+	struct listener *listener;
+	struct ph_error error;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_IGN);
+	uv_loop_init(&server.loop);
+	text_copy(address.path, sizeof(address.path), socket);
+	if (listener_open(&server.loop, &address, 0600, accepted, &server, &listener, &error) < 0) {
+		fprintf(stderr, "fake control: %s\n", error.why);
+		abort();
+	}
+	if (write(told, "l", 1) != 1) /* listening */
+		abort();
+	uv_run(&server.loop, UV_RUN_DEFAULT);
+	_exit(1);
+}
+
+void fake_control_await(struct fake_control *control)
+{
+	char byte;
+
+	if (read(control->told, &byte, 1) != 1)
+		abort();
+}
+
+void fake_control_start(struct fake_control *control, const char *socket)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		abort();
+	fflush(NULL);
+	control->process = fork();
+	if (control->process < 0)
+		abort();
+	if (control->process == 0) {
+		close(ends[0]);
+		serve(control, socket, ends[1]);
+	}
+	close(ends[1]);
+	control->told = ends[0];
+	fake_control_await(control);
+}
+
+void fake_control_stop(struct fake_control *control)
+{
+	if (!control->process)
+		return;
+	kill(control->process, SIGKILL);
+	waitpid(control->process, NULL, 0);
+	close(control->told);
+	control->process = 0;
+}
