@@ -55,7 +55,7 @@ build_trees() {
 		"$CONTAINER_SUITE" "$result/tree" -
 	# Nothing of the container's own may take apt's lock or wait for a terminal in the middle of a test.
 	chroot "$result/tree" systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
-		e2scrub_all.timer fstrim.timer getty.target console-getty.service
+		e2scrub_all.timer e2scrub_reap.service fstrim.timer getty.target console-getty.service
 	recompress "$result/repository"
 	(cd "$result/repository" && dpkg-scanpackages --multiversion . >Packages)
 }

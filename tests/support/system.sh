@@ -184,8 +184,9 @@ daemon_failed() {
 	exit 1
 }
 
-# Kill a daemon and wait for its end: `kill_daemon PID [SIGNAL]`.
+# Kill a daemon and wait for its end: `kill_daemon PID [SIGNAL]`. Fails when it crashed instead of ending.
 kill_daemon() {
+	local status=0
 	[[ -n $1 ]] || return 0
 	kill -"${2:-TERM}" "$1" 2>/dev/null || true
 	for _ in $(seq 100); do
@@ -193,7 +194,10 @@ kill_daemon() {
 		sleep 0.1
 	done
 	kill -KILL "$1" 2>/dev/null || true
-	wait "$1" 2>/dev/null || true
+	wait "$1" 2>/dev/null || status=$?
+	case $status in
+	132 | 134 | 135 | 136 | 139) return 1 ;; # ILL, ABRT, BUS, FPE, SEGV: also what sanitizers end with
+	esac
 }
 
 # shellcheck disable=SC2317 # called by the trap
@@ -208,7 +212,14 @@ phoenix_exit() {
 		done
 	fi
 	phoenix_down || true
+	((tap_failed == 0 || status != 0)) || status=1
 	exit "$status"
+}
+
+daemon_crashed() {
+	tap_not_ok "$1 ends without crashing"
+	tap_note "the end of its log:"
+	tap_note "$(tail -n 10 "$PH_WORK/$1.log" 2>/dev/null)"
 }
 
 # Take everything of phoenix_up's away again, also what a broken daemon would leave.
@@ -222,8 +233,8 @@ phoenix_down() {
 				remove "$name" >/dev/null 2>&1 || true
 		done
 	fi
-	kill_daemon "$PH_DAEMON_PID"
-	kill_daemon "$PH_HOST_PID"
+	kill_daemon "$PH_DAEMON_PID" || daemon_crashed phoenixd
+	kill_daemon "$PH_HOST_PID" || daemon_crashed phoenix-host
 	PH_DAEMON_PID='' PH_HOST_PID=''
 	"$PH_ROOT/tests/support/sweep" "$PH_WORK" "$PH_BRIDGE"
 	PH_WORK=
