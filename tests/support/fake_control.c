@@ -19,13 +19,14 @@
 
 #define SLOW_MS 300
 #define LIVE_MS 5
+#define CLIENTS 4
 
 /* In the child. */
 struct server {
 	Phoenix__Control_Service service; /* first */
 	const struct fake_control *control;
 	uv_loop_t loop;
-	struct channel *channel; /* one client at a time */
+	struct channel *channels[CLIENTS];
 	int told;
 };
 
@@ -48,6 +49,13 @@ static void fail_request(void *request, int code, const char *step, const char *
 	if (step)
 		error_step(&error, step);
 	rpc_fail(request, &error);
+}
+
+static void hang_up(struct server *server)
+{
+	for (size_t i = 0; i < CLIENTS; i++)
+		if (server->channels[i])
+			channel_close(server->channels[i]);
 }
 
 /* ---- before every answer ---- */
@@ -104,7 +112,7 @@ static bool is_dealt_with(struct server *server, void *request)
 static void end_stream(struct server *server, void *request)
 {
 	if (server->control->mode == FAKE_CONTROL_HANGS_UP)
-		channel_close(server->channel);
+		hang_up(server);
 	else
 		rpc_end(request);
 }
@@ -209,7 +217,7 @@ static void answer_list(void *user)
 	}
 	answer.containers = statuses;
 	if (list->server->control->mode == FAKE_CONTROL_HANGS_UP)
-		channel_close(list->server->channel);
+		hang_up(list->server);
 	else if (answer.n_containers)
 		list->reply(&answer, list->request);
 	else
@@ -407,7 +415,7 @@ METHOD(apply, ApplyRequest, ApplyItem)
 		summary.failed += is_bad;
 	}
 	if (server->control->mode == FAKE_CONTROL_HANGS_UP) {
-		channel_close(server->channel);
+		hang_up(server);
 		return;
 	}
 	item.summary = &summary;
@@ -518,7 +526,7 @@ METHOD(image_import, ImageImportOrder, ImageItem)
 	if (is_dealt_with(server, request))
 		return;
 	if (server->control->mode == FAKE_CONTROL_HANGS_UP) {
-		channel_close(server->channel);
+		hang_up(server);
 		return;
 	}
 	image.name = text_of(server, input->name);
@@ -562,7 +570,7 @@ METHOD(image_list, NameRequest, ImageListReply)
 
 static void client_closed(void *user, const struct ph_error *error)
 {
-	((struct server *)user)->channel = NULL;
+	*(struct channel **)user = NULL;
 }
 
 static void accepted(void *user, int fd, const struct ucred *peer)
@@ -570,17 +578,21 @@ static void accepted(void *user, int fd, const struct ucred *peer)
 	static const char *const streaming[] = { "Apply",       "Verify",      "Remove", "Events",
 						 "ImageImport", "ImageRemove", NULL };
 	struct server *server = user;
-	const struct channel_config config = { .service = &server->service.base,
-					       .streaming = streaming,
-					       .closed = client_closed,
-					       .user = server };
+	struct channel_config config = { .service = &server->service.base,
+					 .streaming = streaming,
+					 .closed = client_closed };
+	size_t i = 0;
 
 	if (server->control->mode == FAKE_CONTROL_BABBLES) {
 		if (write(fd, "SSH-2.0-babble\r\n", 16) != 16 || write(server->told, "r", 1) != 1)
 			abort();
 		return; /* stays open: it is the client who has to end this */
 	}
-	if (channel_open(&server->loop, fd, &config, &server->channel) < 0)
+	while (i < CLIENTS - 1 && server->channels[i])
+		i++;
+	config.user = &server->channels[i];
+	if (server->channels[i] ||
+	    channel_open(&server->loop, fd, &config, &server->channels[i]) < 0)
 		abort();
 }
 
