@@ -1,6 +1,6 @@
 /*
- * The openat2 module against hostile trees. Every case lays out a tree beside a file and a directory
- * that stand for the host, says whether a careless path lookup would reach them (the positive
+ * The openat2 module against hostile trees. Every case lays out a tree beside a file and a
+ * directory that stand for the host, says whether a careless path lookup would reach them (the positive
  * control), acts through the module, and checks outcome and host.
  */
 #include <dirent.h>

@@ -1,7 +1,7 @@
 /*
  * The kernel takes the mapping from a user namespace. One is made by a child that does nothing but
- * wait in it; its descriptor keeps the namespace when the child is gone. The child waits for the end
- * of a socket and so cannot outlive us, whenever we are killed: it would keep our locks.
+ * wait in it; its descriptor keeps the namespace when the child is gone. The child waits for the
+ * end of a socket and so cannot outlive us, whenever we are killed: it would keep our locks.
  */
 #include "controller/host/image/idmap.h"
 

@@ -1,7 +1,7 @@
 /*
  * An import works in a directory of its own (".import-…", locked while its maker lives), which
- * becomes the image by one rename. Leftovers of a killed import or removal are recognised by their prefix
- * and a lock that nobody holds, and are cleared by the next import or removal. The lock on
+ * becomes the image by one rename. Leftovers of a killed import or removal are recognised by their
+ * prefix and a lock that nobody holds, and are cleared by the next import or removal. The lock on
  * STATE/images itself is held only for moments: while names change, and while a clone registers
  * (clone.c), so that an image in use cannot vanish.
  */
