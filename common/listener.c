@@ -67,8 +67,7 @@ static void remember_file(struct listener *listener)
 {
 	struct stat status;
 
-	if (listener->address.family != ADDRESS_UNIX ||
-	    lstat(listener->address.path, &status) < 0)
+	if (listener->address.family != ADDRESS_UNIX || lstat(listener->address.path, &status) < 0)
 		return;
 	listener->device = status.st_dev;
 	listener->inode = status.st_ino;

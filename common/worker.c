@@ -293,8 +293,7 @@ static void worker_take_time(struct worker *worker)
 	if (worker->state == WORKER_KILLED)
 		worker_lose(worker);
 	else
-		worker_kill(worker, -ETIMEDOUT, "not done after %u ms",
-			    worker->config.deadline_ms);
+		worker_kill(worker, -ETIMEDOUT, "not done after %u ms", worker->config.deadline_ms);
 }
 
 /* Fork with signals blocked: a handler of the parent must not run in the child. */

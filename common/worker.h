@@ -40,10 +40,10 @@ typedef int (*worker_fn)(struct worker_output *output, void *data, struct ph_err
 
 struct worker_config {
 	worker_fn run;
-	void *data;                 /* for run; the child has its copy by fork */
-	uint32_t deadline_ms;       /* 0: none */
+	void *data;           /* for run; the child has its copy by fork */
+	uint32_t deadline_ms; /* 0: none */
 	const ProtobufCMessageDescriptor *message_type; /* of what run sends */
-	const int *keep_fds;        /* further descriptors that the child keeps; borrowed */
+	const int *keep_fds; /* further descriptors that the child keeps; borrowed */
 	size_t keep_count;
 	/* One message from the child; borrowed during the call. */
 	void (*message)(void *user, const ProtobufCMessage *message);

@@ -13,7 +13,7 @@
 #include "tests/support/scratch.h"
 
 #define PATH_107                                                                                   \
-	"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"      \
+	"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"     \
 	"aaaaaaaaaaaaaaaaaaaaaaa"
 
 struct parse_case {

@@ -19,10 +19,10 @@
 /* What the serving end does with a Health request. */
 enum manner {
 	ANSWER,
-	HOLD,              /* answers when the test, or a cancel, says so */
-	CLOSE_INSIDE,      /* closes its channel, then answers */
+	HOLD,         /* answers when the test, or a cancel, says so */
+	CLOSE_INSIDE, /* closes its channel, then answers */
 	ANSWER_THEN_CLOSE,
-	FLOOD,             /* answers with a reply near the frame limit */
+	FLOOD, /* answers with a reply near the frame limit */
 };
 
 struct end {
@@ -315,7 +315,8 @@ static void test_deadline_of_a_bare_call(void **state)
 	server.manner = HOLD;
 	assert_int_equal(rpc_call(channel_rpc(client.channel), &phoenix__agent__descriptor,
 				  "Health", &request.base, 30, clock_monotonic_ms(),
-				  &unary_handlers, &outcome, NULL), 0);
+				  &unary_handlers, &outcome, NULL),
+			 0);
 	test_loop_until(&test, &outcome.finished, 1);
 	assert_int_equal(outcome.code, -ETIMEDOUT);
 	close_both(&test, &client, &server);

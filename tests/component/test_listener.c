@@ -55,7 +55,8 @@ static void door_init(struct door *door)
 	test_loop_init(&door->test);
 	scratch_init(&door->scratch);
 	assert_int_equal(address_parse(scratch_file(&door->scratch, "socket"), &door->address,
-				       NULL), 0);
+				       NULL),
+			 0);
 }
 
 static void door_open(struct door *door)

@@ -337,8 +337,7 @@ static void test_helpers_die_with_the_child(void **state)
 
 		print_message("# %s\n", helper->name);
 		test_loop_init(&test);
-		assert_int_equal(start(&test, helper->run, NULL, helper->deadline_ms, &outcome),
-				 0);
+		assert_int_equal(start(&test, helper->run, NULL, helper->deadline_ms, &outcome), 0);
 		test_loop_until(&test, &outcome.finished, 1);
 		assert_int_equal(outcome.error.code, helper->code);
 		assert_int_equal(outcome.messages, 1);
