@@ -23,7 +23,7 @@
 #define QUERY_DEADLINE_MS 30000
 #define QUERY_OUTPUT_MAXIMUM (8 * 1024 * 1024) /* a line of 60 bytes per package */
 #define INFO_OUTPUT_MAXIMUM (2 * 1024 * 1024)
-#define INFO_TIMEOUT_MS 5000
+#define INFO_TIMEOUT_MS 15000 /* an emulated machine needs more than five seconds */
 
 static int release_observe(const struct docker_wanted *wanted, struct docker_facts *facts,
 			   struct ph_error *error)

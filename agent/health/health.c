@@ -20,7 +20,6 @@
 #include "common/message.h"
 #include "common/str.h"
 
-#define INFO_MS 3000
 #define STATFS_MS 1000 /* a FUSE mount that answers later than this is as good as dead */
 #define MOUNTS_MAXIMUM 256
 
@@ -33,13 +32,8 @@
 static int observe(struct docker_facts *facts, struct ph_error *error)
 {
 	const struct docker_wanted wanted = { 0 };
-	int r = docker_observe(&wanted, facts, error);
 
-	if (r < 0)
-		return r;
-	if (!facts->responding)
-		docker_ask(NULL, INFO_MS, facts, NULL);
-	return 0;
+	return docker_observe(&wanted, facts, error);
 }
 
 static void add_pair(Phoenix__Pair ***pairs, size_t *count, const char *key, const char *value)
@@ -58,6 +52,10 @@ static void add_inputs(const struct docker_facts *facts, Phoenix__Pair ***pairs,
 	struct utsname name;
 	char fingerprint[32];
 
+	/* What dockerd uses is not known while it does not answer: no inputs, rather than changed
+	 * ones. */
+	if (!facts->responding)
+		return;
 	for (size_t i = 0; i < facts->package_count; i++)
 		if (facts->packages[i].version[0])
 			add_pair(pairs, count, facts->packages[i].name, facts->packages[i].version);

@@ -14,7 +14,7 @@
 int health_collect(Phoenix__HealthReply **ret_reply, struct ph_error *error);
 
 /*
- * What a verdict depends on, as pairs: versions of docker, containerd, runc and fuse-overlayfs,
+ * What a verdict depends on, as pairs; none while dockerd does not answer: versions of docker, containerd, runc and fuse-overlayfs,
  * driver and data-root that dockerd uses, hash of daemon.json, kernel. The same facts give the same
  * pairs in the same order. The array and its pairs are the caller's heap messages.
  */

@@ -412,6 +412,7 @@ static int health_claimed(struct operation *operation, const ProtobufCMessage *r
 	struct container *container = operation->container;
 
 	container_set_claimed(container, (const Phoenix__HealthReply *)reply);
+	/* Unverified, or not as it was then: prove it again. */
 	if (container_is_ready(container))
 		return FLOW_UNCHANGED; /* verified before, and nothing it depended on has changed */
 	return verify_run(operation, error);

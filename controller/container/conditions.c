@@ -113,6 +113,9 @@ static void add_ready(const struct condition_facts *facts, bool is_confined,
 		add(result, "Ready", UNKNOWN, "NoContact", "the agent cannot be asked", false);
 	else if (!is_confined)
 		add(result, "Ready", FALSE, "NotConfined", "", false);
+	else if (!facts->claimed->n_inputs)
+		add(result, "Ready", UNKNOWN, "InputsUnknown",
+		    "dockerd does not say what it uses", false);
 	else if (!conditions_inputs_equal(facts->verify, facts->claimed))
 		add(result, "Ready", FALSE, "InputsChanged",
 		    "something that the last verify depended on has changed; verify again", false);

@@ -34,6 +34,7 @@ struct container {
 	Phoenix__HelloRequest *hello;      /* owned; of the connected agent */
 	Phoenix__ContainerObservation *observed; /* owned; NULL: never looked */
 	Phoenix__HealthReply *claimed;     /* owned; NULL: never asked, or agent lost */
+	bool is_asked;                     /* a question for its claims is out */
 	struct conditions conditions;
 	struct operation *operation;       /* borrowed; the one in progress */
 

@@ -21,8 +21,9 @@
 #include "controller/container/operation.h"
 
 #define POLL_MS 15000
-#define REFRESH_HOST_MS 3000
-#define REFRESH_AGENT_MS 2500
+#define REFRESH_MS 2500
+#define REFRESH_HOST_MS 10000
+#define REFRESH_AGENT_MS 40000
 #define ADOPT_HOST_MS 600000 /* phoenix-host may be started long after us */
 #define RECONNECT_GRACE_MS 1500 /* an agent that survived us comes back within a second */
 
@@ -165,10 +166,15 @@ void registry_set_probe(struct registry *registry, const Phoenix__ProbeReply *pr
 
 /* ---- refresh: the host's list, and every agent's health, in parallel ---- */
 
+/*
+ * Whoever asked is answered after REFRESH_MS at the latest; what comes later still counts, because a
+ * slow answer ("dockerd does not respond") is the one that matters most.
+ */
 struct refresh {
 	struct registry *registry;
-	void (*done)(void *user);
+	void (*done)(void *user); /* NULL once it was called */
 	void *user;
+	struct timer *patience; /* owned */
 	size_t waiting;
 };
 
@@ -177,11 +183,22 @@ struct refresh_agent {
 	char name[64]; /* the container may be gone when the answer comes */
 };
 
+static void refresh_done(void *user)
+{
+	struct refresh *refresh = user;
+	void (*done)(void *user) = refresh->done;
+
+	refresh->done = NULL;
+	if (done)
+		done(refresh->user);
+}
+
 static void refresh_arrived(struct refresh *refresh)
 {
 	if (--refresh->waiting > 0)
 		return;
-	refresh->done(refresh->user);
+	refresh_done(refresh);
+	timer_close(refresh->patience);
 	free(refresh);
 }
 
@@ -214,10 +231,11 @@ static void agent_answered(void *user, const ProtobufCMessage *reply, const stru
 	struct refresh_agent *asked = user;
 	struct container *container = registry_find(asked->refresh->registry, asked->name);
 
+	if (container)
+		container->is_asked = false;
+	/* Claims go with the session, not with one late answer. */
 	if (container && !error)
 		container_set_claimed(container, (const Phoenix__HealthReply *)reply);
-	else if (container)
-		container_set_claimed(container, NULL);
 	refresh_arrived(asked->refresh);
 	free(asked);
 }
@@ -233,12 +251,17 @@ void registry_refresh(struct registry *registry, void (*done)(void *user), void 
 	refresh->done = done;
 	refresh->user = user;
 	refresh->waiting = 1;
+	refresh->patience = timer_new(registry->loop, refresh_done, refresh);
+	timer_start(refresh->patience, REFRESH_MS, 0);
 	host_link_call(registry->host, "ContainerList", &list.base, REFRESH_HOST_MS, host_listed,
 		       refresh, NULL);
 	for (struct container *container = registry->containers; container;
 	     container = container->next) {
-		struct refresh_agent *asked = ph_alloc(sizeof(*asked));
+		struct refresh_agent *asked;
 
+		if (container->is_asked)
+			continue; /* an earlier question is still out: its answer will do */
+		asked = ph_alloc(sizeof(*asked));
 		asked->refresh = refresh;
 		text_copy(asked->name, sizeof(asked->name), container_name(container));
 		refresh->waiting++;
@@ -246,7 +269,9 @@ void registry_refresh(struct registry *registry, void (*done)(void *user), void 
 				    &handlers, asked, NULL) < 0) {
 			refresh->waiting--;
 			free(asked);
+			continue;
 		}
+		container->is_asked = true;
 	}
 }
 

@@ -69,6 +69,6 @@ int registry_allocate(const struct registry *registry, Phoenix__ContainerRecord 
 /* Remember what the host is and can do. */
 void registry_set_probe(struct registry *registry, const Phoenix__ProbeReply *probe);
 
-/* Ask phoenix-host for all containers and every agent for its health; done() is called once, within
- * about 3 s, when every answer that will come has come. */
+/* Ask phoenix-host for all containers and every agent for its health; done() is called once, when
+ * all have answered, or after 2.5 s: answers that come later are still taken. */
 void registry_refresh(struct registry *registry, void (*done)(void *user), void *user);
