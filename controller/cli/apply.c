@@ -63,8 +63,7 @@ static int containers_failed(const Phoenix__ApplySummary *summary, struct ph_err
 	return error->code;
 }
 
-static int apply(struct invocation *invocation, const Phoenix__Fleet *fleet,
-		 struct ph_error *error)
+static int apply(struct invocation *invocation, const Phoenix__Fleet *fleet, struct ph_error *error)
 {
 	Phoenix__ApplyRequest request = PHOENIX__APPLY_REQUEST__INIT;
 	struct apply_view view = { .progress = { .json = invocation->json } };

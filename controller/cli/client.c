@@ -124,7 +124,8 @@ static int outcome(const struct client *client, uint64_t waited_ms, uint32_t tim
 		return error_set(error, CLIENT_UNREACHABLE, NULL,
 				 "look at it: systemctl status phoenixd; or allow it more with "
 				 "--timeout",
-				 "phoenixd did not answer within %.0f s", (double)timeout_ms / 1000);
+				 "phoenixd did not answer within %.0f s",
+				 (double)timeout_ms / 1000);
 	*error = client->error;
 	error->code = code == CLIENT_UNREACHABLE ? -EIO : code;
 	return error->code;

@@ -9,11 +9,13 @@
 #include "common/str.h"
 
 const struct command_option global_options[] = {
-	{ "socket", 's', "ADDRESS", "the controller's socket (default unix:/run/phoenix/control.sock, "
-				    "or $PHOENIX_SOCKET)" },
+	{ "socket", 's', "ADDRESS",
+	  "the controller's socket (default unix:/run/phoenix/control.sock, "
+	  "or $PHOENIX_SOCKET)" },
 	{ "json", 'j', NULL, "print JSON for programs; streams print one object per line" },
-	{ "timeout", 'T', "SECONDS", "wait so long for an answer (default 60, 0: for ever); "
-				     "what runs longer by nature is not limited" },
+	{ "timeout", 'T', "SECONDS",
+	  "wait so long for an answer (default 60, 0: for ever); "
+	  "what runs longer by nature is not limited" },
 	{ "help", 'h', NULL, "explain phoenixctl, or the command" },
 	{ "version", 'V', NULL, "print the versions, as the command does" },
 	{ 0 },
@@ -57,8 +59,9 @@ const struct command commands[] = {
 		.name = "show",
 		.arguments = "NAME",
 		.summary = "show everything known of one container",
-		.description = "Facts that the host has observed and claims of the agent are marked as\n"
-			       "such: a container's root can replace the agent.",
+		.description =
+			"Facts that the host has observed and claims of the agent are marked as\n"
+			"such: a container's root can replace the agent.",
 		.example = "phoenixctl show web1",
 		.arguments_minimum = 1,
 		.arguments_maximum = 1,
@@ -69,8 +72,9 @@ const struct command commands[] = {
 		.name = "health",
 		.arguments = "[NAME]",
 		.summary = "tell how the containers are, right now",
-		.description = "Asks the host and every agent. Exits with 3 when a container is not\n"
-			       "ready. Contact that is lost counts as Unknown, not as dead.",
+		.description =
+			"Asks the host and every agent. Exits with 3 when a container is not\n"
+			"ready. Contact that is lost counts as Unknown, not as dead.",
 		.example = "phoenixctl health",
 		.arguments_maximum = 1,
 		.completes = { WORDS_CONTAINERS },
@@ -92,8 +96,9 @@ const struct command commands[] = {
 	{
 		.name = "events",
 		.summary = "print what has happened, and what happens",
-		.description = "Events are numbered without gaps; what retention has removed is shown as\n"
-			       "a gap. --since takes the number to go on from.",
+		.description =
+			"Events are numbered without gaps; what retention has removed is shown as\n"
+			"a gap. --since takes the number to go on from.",
 		.example = "phoenixctl events --follow --container web1",
 		.options = { { "follow", 'F', NULL, "go on with new events until ^C" },
 			     { "since", 'S', "SEQ", "begin with this number" },
@@ -105,9 +110,10 @@ const struct command commands[] = {
 		.name = "remove",
 		.arguments = "NAME...",
 		.summary = "stop and remove containers with their Docker data",
-		.description = "Everything of the container goes: processes, file system, data-root,\n"
-			       "network port, id range. The last one takes the bridge and the profile\n"
-			       "along. Each name is tried, also when one before it failed.",
+		.description =
+			"Everything of the container goes: processes, file system, data-root,\n"
+			"network port, id range. The last one takes the bridge and the profile\n"
+			"along. Each name is tried, also when one before it failed.",
 		.example = "phoenixctl remove web1 web2",
 		.arguments_minimum = 1,
 		.arguments_maximum = ARGUMENTS_ANY,
@@ -118,22 +124,25 @@ const struct command commands[] = {
 		.name = "image import",
 		.arguments = "NAME TAR|DIR",
 		.summary = "import a root file system as an image",
-		.description = "Takes a tar archive (also .gz, .xz, .zst) or a directory. Importing the\n"
-			       "same archive again changes nothing.",
+		.description =
+			"Takes a tar archive (also .gz, .xz, .zst) or a directory. Importing the\n"
+			"same archive again changes nothing.",
 		.example = "phoenixctl image import bookworm rootfs.tar.zst",
 		.arguments_minimum = 2,
 		.arguments_maximum = 2,
 		.completes = { WORDS_IMAGES, WORDS_FILES },
-		.options = { { "spool", 'p', "DIR", "the controller's spool directory (default "
-						    "/var/lib/phoenix/spool, or $PHOENIX_SPOOL)" } },
+		.options = { { "spool", 'p', "DIR",
+			       "the controller's spool directory (default "
+			       "/var/lib/phoenix/spool, or $PHOENIX_SPOOL)" } },
 		.run = command_image_import,
 	},
 	{
 		.name = "image build",
 		.arguments = "NAME",
 		.summary = "build a Debian image with mmdebstrap and import it",
-		.description = "Builds a minimal Debian with systemd from the package archive. Needs the\n"
-			       "package mmdebstrap, root, and a network.",
+		.description =
+			"Builds a minimal Debian with systemd from the package archive. Needs the\n"
+			"package mmdebstrap, root, and a network.",
 		.example = "phoenixctl image build bookworm --suite bookworm",
 		.arguments_minimum = 1,
 		.arguments_maximum = 1,

@@ -24,7 +24,7 @@ enum {
 #define ARGUMENTS_ANY SIZE_MAX
 
 struct command_option {
-	const char *name;  /* without "--" */
+	const char *name; /* without "--" */
 	char letter;
 	const char *value; /* what it takes, "FILE"; NULL: a flag */
 	const char *help;
@@ -42,13 +42,13 @@ enum words {
 
 /* What phoenixctl was called with. */
 struct invocation {
-	const struct command *command;       /* NULL: help without a command */
-	const char *group;                   /* "image": help on the commands that begin so */
-	const char *socket;                  /* address of the controller */
+	const struct command *command; /* NULL: help without a command */
+	const char *group;             /* "image": help on the commands that begin so */
+	const char *socket;            /* address of the controller */
 	bool json;
-	uint32_t timeout_ms;                 /* for questions; 0: for ever */
-	const char **words;                  /* owned; holds the arguments */
-	const char *const *arguments;        /* borrowed from words */
+	uint32_t timeout_ms;          /* for questions; 0: for ever */
+	const char **words;           /* owned; holds the arguments */
+	const char *const *arguments; /* borrowed from words */
 	size_t argument_count;
 	const char *values[OPTIONS_MAXIMUM]; /* by place in the command's table; "" for a flag */
 	struct client *client;               /* owned; NULL until the command connects */

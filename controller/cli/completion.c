@@ -44,8 +44,8 @@ static const char functions[] =
 	"\t[[ $previous == = ]] && previous=${COMP_WORDS[COMP_CWORD-2]}\n";
 
 static const char *const kind_names[] = {
-	[WORDS_NONE] = "",      [WORDS_CONTAINERS] = "containers", [WORDS_IMAGES] = "images",
-	[WORDS_FILES] = "files", [WORDS_COMMANDS] = "commands",    [WORDS_SHELLS] = "shells",
+	[WORDS_NONE] = "",       [WORDS_CONTAINERS] = "containers", [WORDS_IMAGES] = "images",
+	[WORDS_FILES] = "files", [WORDS_COMMANDS] = "commands",     [WORDS_SHELLS] = "shells",
 };
 
 /* What completes an option's value. */

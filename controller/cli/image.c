@@ -88,8 +88,7 @@ static int import(struct invocation *invocation, const char *name, const char *s
 	order.name = (char *)name;
 	order.spool_file = (char *)spool->name;
 	order.source = text;
-	r = client_stream(invocation->client, "ImageImport", &order.base, image_item, &view,
-			  error);
+	r = client_stream(invocation->client, "ImageImport", &order.base, image_item, &view, error);
 	progress_clear(&view.progress);
 	if (r == 0)
 		print_imported(invocation, name, view.last);
@@ -101,9 +100,11 @@ static int import(struct invocation *invocation, const char *name, const char *s
 
 static int pack(struct spool *spool, const char *directory, struct ph_error *error)
 {
-	const char *const argv[] = { "tar", "--create", "--file=-", "--numeric-owner", "--xattrs",
-				     "--acls", "--one-file-system", "--directory", directory, ".",
-				     NULL };
+	const char *const argv[] = {
+		"tar",    "--create",          "--file=-",    "--numeric-owner", "--xattrs",
+		"--acls", "--one-file-system", "--directory", directory,         ".",
+		NULL
+	};
 
 	return spool_fill(spool, argv, "install it: apt install tar", error);
 }
@@ -135,8 +136,15 @@ static int build(struct invocation *invocation, struct spool *spool, const char 
 	const char *more = invocation_value(invocation, "include");
 	PH_AUTO_FREE char *include = ph_format("--include=%s%s%s", PACKAGES, more ? "," : "",
 					       more ? more : "");
-	const char *const argv[] = { "mmdebstrap", "--variant=apt", "--format=tar", include, "--",
-				     suite, "-", invocation_value(invocation, "mirror"), NULL };
+	const char *const argv[] = { "mmdebstrap",
+				     "--variant=apt",
+				     "--format=tar",
+				     include,
+				     "--",
+				     suite,
+				     "-",
+				     invocation_value(invocation, "mirror"),
+				     NULL };
 
 	return spool_fill(spool, argv, "install it: apt install mmdebstrap", error);
 }

@@ -37,8 +37,8 @@ static json_t *from_bytes(const ProtobufCBinaryData *data)
 
 static json_t *from_enum(const ProtobufCFieldDescriptor *field, int number)
 {
-	const ProtobufCEnumValue *value =
-		protobuf_c_enum_descriptor_get_value(field->descriptor, number);
+	const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(field->descriptor,
+									       number);
 
 	return value ? json_string(value->name) : json_integer(number);
 }

@@ -58,7 +58,8 @@ static int take(struct scan *scan, struct taken taken, int argc, char *const *ar
 		return bad_usage(NULL, NULL, "option '%s' takes no value", taken.word, error);
 	if (option->value && !taken.value) {
 		if (*index + 1 >= argc)
-			return bad_usage(NULL, NULL, "option '%s' needs a value", taken.word, error);
+			return bad_usage(NULL, NULL, "option '%s' needs a value", taken.word,
+					 error);
 		taken.value = argv[++*index];
 	}
 	if (!taken.value)
@@ -127,8 +128,8 @@ static bool is_given(const struct scan *scan, const char *name)
 {
 	for (size_t i = 0; i < scan->taken_count; i++) {
 		const struct taken *taken = &scan->taken[i];
-		const struct command_option *option =
-			command_option(NULL, taken->name, taken->length);
+		const struct command_option *option = command_option(NULL, taken->name,
+								     taken->length);
 
 		if (option && text_equal(option->name, name))
 			return true;
@@ -152,8 +153,8 @@ static int unknown_option(const struct command *command, const char *word, struc
 	suggestion = schema_suggest(name, names);
 	if (suggestion)
 		snprintf(suggested, sizeof(suggested), "--%s", suggestion);
-	return bad_usage(command, suggestion ? suggested : NULL, "there is no option '%s' here", word,
-			 error);
+	return bad_usage(command, suggestion ? suggested : NULL, "there is no option '%s' here",
+			 word, error);
 }
 
 static int set_option(struct invocation *invocation, const struct command_option *option,
@@ -184,8 +185,8 @@ static int set_options(struct invocation *invocation, const struct scan *scan,
 
 	for (size_t i = 0; i < scan->taken_count && r == 0; i++) {
 		const struct taken *taken = &scan->taken[i];
-		const struct command_option *option =
-			command_option(invocation->command, taken->name, taken->length);
+		const struct command_option *option = command_option(invocation->command,
+								     taken->name, taken->length);
 
 		r = option ? set_option(invocation, option, taken->value, error) :
 			     unknown_option(invocation->command, taken->word, error);
@@ -226,8 +227,8 @@ static int no_command(struct invocation *invocation, const struct scan *scan,
 				 "'%s' is only the beginning of a command", words[0]);
 	snprintf(joined, sizeof(joined), "%.60s%s%.60s", words[0],
 		 command_is_group(words[0]) ? " " : "", command_is_group(words[0]) ? words[1] : "");
-	return bad_usage(NULL, command_suggest(words, scan->word_count),
-			 "there is no command '%s'", joined, error);
+	return bad_usage(NULL, command_suggest(words, scan->word_count), "there is no command '%s'",
+			 joined, error);
 }
 
 static int understand(struct invocation *invocation, const struct scan *scan,
@@ -235,8 +236,7 @@ static int understand(struct invocation *invocation, const struct scan *scan,
 {
 	static const char *const version[] = { "version" };
 	bool is_version = is_given(scan, "version") && !is_given(scan, "help");
-	size_t name_words =
-		command_find(invocation->words, scan->word_count, &invocation->command);
+	size_t name_words = command_find(invocation->words, scan->word_count, &invocation->command);
 	int r;
 
 	if (is_version) {

@@ -89,7 +89,8 @@ int spool_open(const char *directory, struct spool *ret_spool, struct ph_error *
 	length = snprintf(spool.path, sizeof(spool.path), "%s/%s.tar", directory,
 			  bytes_to_hex(random, sizeof(random), hex));
 	if (length < 0 || (size_t)length >= sizeof(spool.path))
-		return error_set(error, -EINVAL, NULL, SPOOL_REMEDY, "the spool's path is too long");
+		return error_set(error, -EINVAL, NULL, SPOOL_REMEDY,
+				 "the spool's path is too long");
 	set_pending(spool.path);
 	catch_signals();
 	spool.fd = open(spool.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);

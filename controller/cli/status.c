@@ -83,7 +83,7 @@ static void warn_best_effort(const Phoenix__ListReply *reply)
 
 void status_print_list(const Phoenix__ListReply *reply)
 {
-	static const char *const head[] = { "NAME",    "PHASE", "READY",   "CONFINED",
+	static const char *const head[] = { "NAME",    "PHASE", "READY",    "CONFINED",
 					    "ADDRESS", "IMAGE", "OPERATION" };
 	struct table table;
 
@@ -193,7 +193,8 @@ static void print_spec(const Phoenix__ContainerSpec *spec)
 	print_field("image", spec->image);
 	print_field("confinement",
 		    spec->confinement == PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT ?
-			    BEST_EFFORT " (written so in the fleet file)" : "required");
+			    BEST_EFFORT " (written so in the fleet file)" :
+			    "required");
 	print_field("storage", spec->storage_driver);
 	print_field("docker", spec->docker_source);
 	if (spec->resources) {
@@ -243,7 +244,8 @@ static void print_conditions(const Phoenix__ContainerStatus *status, bool observ
 		fputs("  ", stdout);
 		print_padded(condition->type, 24);
 		printf(" %-8s ", (size_t)condition->status < ARRAY_LENGTH(words) ?
-					 words[condition->status] : "?");
+					 words[condition->status] :
+					 "?");
 		print_clean(condition->reason);
 		if (condition->message[0])
 			fputs(": ", stdout);

@@ -61,9 +61,9 @@ static const struct range wide[] = {
 
 /* Marks that stand on the character before them. */
 static const struct range combining[] = {
-	{ 0x300, 0x36f },   { 0x483, 0x489 },   { 0x591, 0x5bd },   { 0x64b, 0x65f },
-	{ 0x1ab0, 0x1aff }, { 0x1dc0, 0x1dff }, { 0x20d0, 0x20ff }, { 0xfe00, 0xfe0f },
-	{ 0xfe20, 0xfe2f },
+	{ 0x300, 0x36f },   { 0x483, 0x489 },   { 0x591, 0x5bd },
+	{ 0x64b, 0x65f },   { 0x1ab0, 0x1aff }, { 0x1dc0, 0x1dff },
+	{ 0x20d0, 0x20ff }, { 0xfe00, 0xfe0f }, { 0xfe20, 0xfe2f },
 };
 
 static size_t width_of(uint32_t character)
@@ -149,7 +149,8 @@ void table_print(const struct table *table)
 	for (size_t i = 0; i < table->count; i++) {
 		for (size_t j = 0; j < table->columns; j++) {
 			size_t pad = j + 1 < table->columns ?
-					     widths[j] + 2 - text_width(table->rows[i][j]) : 0;
+					     widths[j] + 2 - text_width(table->rows[i][j]) :
+					     0;
 
 			printf("%s%*s", table->rows[i][j], (int)pad, "");
 		}

@@ -23,7 +23,9 @@
 #define KILLED 1000 /* added to the signal that ended it */
 
 /* What a hostile agent or a compromised phoenixd would like to have on the terminal. */
-#define HOSTILE "x\033]0;pwned\007\033[2J\xc2\x9b" "31m\xe2\x80\xaey\r\n"
+#define HOSTILE                                                                                    \
+	"x\033]0;pwned\007\033[2J\xc2\x9b"                                                         \
+	"31m\xe2\x80\xaey\r\n"
 
 struct bench {
 	struct scratch scratch;
@@ -200,71 +202,99 @@ static void check_all(struct bench *bench, const struct expectation *expectation
 	}
 }
 
+static const struct expectation everything[] = {
+	{ "version", 0, { "phoenixctl   " PH_VERSION, "9.9.9", "without AppArmor" }, { 0 } },
+	{ "--version", 0, { "9.9.9" }, { 0 } },
+	{ "list",
+	  0,
+	  { "NAME", "web1  running  yes    yes", "BEST-EFFORT (unconfined)",
+	    "WARNING: 1 of 2 containers" },
+	  { 0 } },
+	{ "list --names", 0, { "web1\nweb2\n" }, { 0 } },
+	{ "show web1",
+	  0,
+	  { "web1: running, ready",
+	    "Observed by the host:", "Claimed by the agent:", "77 phoenix-agent: lxc-phoenix-v2" },
+	  { 0 } },
+	{ "show web2",
+	  0,
+	  { "not ready", "BEST-EFFORT (written so in the fleet file)", "to do  make room",
+	    "WARNING: 1 of 1" },
+	  { 0 } },
+	{ "show web9", 4, { 0 }, { "web9", "to do: " } },
+	{ "health web1", 0, { "web1  yes    yes" }, { 0 } },
+	{ "health",
+	  3,
+	  { "web2: DockerResponding is Unknown (Reason): because", "[claimed by the agent]",
+	    "WARNING: 1 of 2" },
+	  { 0 } },
+	{ "health web9", 4, { 0 }, { "web9" } },
+	{ "verify web1",
+	  0,
+	  { "PASSED: 1 passed, 0 failed, 0 known limits, 1 skipped", "storage.whiteout" },
+	  { 0 } },
+	{ "verify web2",
+	  3,
+	  { "FAILED: 1 passed, 1 failed", "Others:", "expected: something",
+	    "to do: look at the fake" },
+	  { 0 } },
+	{ "verify", 3, { "Verify report of web1", "Verify report of web2" }, { 0 } },
+	{ "verify web9", 4, { 0 }, { "web9" } },
+	{ "verify lost", 1, { "lost  [1/2]  verify: FAILED 1.2 s" }, { "at step: verify" } },
+	{ "remove web1", 0, { "web1  [1/2]  stop: done 1.2 s\nweb1 removed\n" }, { 0 } },
+	{ "remove web1 web2", 0, { "web1 removed", "web2 removed" }, { 0 } },
+	{ "remove web9", 4, { 0 }, { "web9" } },
+	{ "remove web9 web2", 4, { "web2 removed" }, { "web9" } },
+	{ "remove stuck", 1, { "stuck  [1/2]  destroy: FAILED" }, { "at step: destroy" } },
+	{ "remove ../x", 2, { 0 }, { "'../x' is no container's name" } },
+	{ "events",
+	  0,
+	  { "      42  1970-01-01T00:00:00.000Z  info     web1  operation.step", "ERROR",
+	    "where: /var/lib/docker" },
+	  { 0 } },
+	{ "events --since 1",
+	  0,
+	  { "*** EVENTS ARE MISSING HERE: events 1 to 41 are no "
+	    "longer kept" },
+	  { 0 } },
+	{ "events --since 1 --tail 2", 2, { 0 }, { "exclude each other" } },
+	{ "events --tail 0", 2, { 0 }, { "--tail" } },
+	{ "events --container A", 2, { 0 }, { "'A' is no container's name" } },
+	{ "apply -f fleet.yaml",
+	  0,
+	  { "web1  [1/2]  create: done 1.2 s\n1 created, 0 changed, "
+	    "0 unchanged, 0 failed" },
+	  { 0 } },
+	{ "-f fleet.yaml apply", 0, { "1 created" }, { 0 } },
+	{ "apply -f bad.yaml",
+	  1,
+	  { "bad1  [1/2]  create: FAILED", "to do  look at the fake",
+	    "1 created, 0 changed, 0 unchanged, 1 failed" },
+	  { "WARNING: 1 of 2 containers ask for best-effort", "1 of 2 containers failed",
+	    "at step: create" } },
+	{ "apply -f absent.yaml", 4, { 0 }, { "absent" } },
+	{ "apply -f wrong.yaml", 2, { 0 }, { "wrong.yaml:3:6", "'name'" } },
+	{ "apply -f none.yaml", 2, { 0 }, { "none.yaml" } },
+	{ "apply", 2, { 0 }, { "no fleet file" } },
+	{ "image list", 0, { "bookworm  300 MiB", "rootfs.tar" }, { 0 } },
+	{ "image list --names", 0, { "bookworm\n" }, { 0 } },
+	{ "image remove bookworm", 0, { "image bookworm removed" }, { 0 } },
+	{ "image remove sid", 4, { 0 }, { "sid" } },
+	{ "image remove Sid", 2, { 0 }, { "'Sid' is not an image name" } },
+	{ "image import bookworm rootfs.tar", 0, { "image bookworm: imported" }, { 0 } },
+	{ "image import Bookworm rootfs.tar", 2, { 0 }, { "'Bookworm'" } },
+	{ "image import bookworm none.tar", 2, { 0 }, { "none.tar" } },
+	{ "image import bookworm rootfs.tar --spool /none", 1, { 0 }, { "--spool" } },
+	{ "help list", 0, { "Usage: phoenixctl list" }, { 0 } },
+	{ "lst", 2, { 0 }, { "'lst'", "did you mean 'list'?" } },
+};
+
 static void every_command_says_what_it_should(void **state)
 {
-	static const struct expectation expectations[] = {
-		{ "version", 0, { "phoenixctl   " PH_VERSION, "9.9.9", "without AppArmor" }, { 0 } },
-		{ "--version", 0, { "9.9.9" }, { 0 } },
-		{ "list", 0, { "NAME", "web1  running  yes    yes", "BEST-EFFORT (unconfined)",
-			       "WARNING: 1 of 2 containers" }, { 0 } },
-		{ "list --names", 0, { "web1\nweb2\n" }, { 0 } },
-		{ "show web1", 0, { "web1: running, ready", "Observed by the host:",
-				    "Claimed by the agent:", "77 phoenix-agent: lxc-phoenix-v2" },
-		  { 0 } },
-		{ "show web2", 0, { "not ready", "BEST-EFFORT (written so in the fleet file)",
-				    "to do  make room", "WARNING: 1 of 1" }, { 0 } },
-		{ "show web9", 4, { 0 }, { "web9", "to do: " } },
-		{ "health web1", 0, { "web1  yes    yes" }, { 0 } },
-		{ "health", 3, { "web2: DockerResponding is Unknown (Reason): because",
-				 "[claimed by the agent]", "WARNING: 1 of 2" }, { 0 } },
-		{ "health web9", 4, { 0 }, { "web9" } },
-		{ "verify web1", 0, { "PASSED: 1 passed, 0 failed, 0 known limits, 1 skipped",
-				      "storage.whiteout" }, { 0 } },
-		{ "verify web2", 3, { "FAILED: 1 passed, 1 failed", "Others:", "expected: something",
-				      "to do: look at the fake" }, { 0 } },
-		{ "verify", 3, { "Verify report of web1", "Verify report of web2" }, { 0 } },
-		{ "verify web9", 4, { 0 }, { "web9" } },
-		{ "verify lost", 1, { "lost  [1/2]  verify: FAILED 1.2 s" }, { "at step: verify" } },
-		{ "remove web1", 0, { "web1  [1/2]  stop: done 1.2 s\nweb1 removed\n" }, { 0 } },
-		{ "remove web1 web2", 0, { "web1 removed", "web2 removed" }, { 0 } },
-		{ "remove web9", 4, { 0 }, { "web9" } },
-		{ "remove web9 web2", 4, { "web2 removed" }, { "web9" } },
-		{ "remove stuck", 1, { "stuck  [1/2]  destroy: FAILED" }, { "at step: destroy" } },
-		{ "remove ../x", 2, { 0 }, { "'../x' is no container's name" } },
-		{ "events", 0, { "      42  1970-01-01T00:00:00.000Z  info     web1  operation.step",
-				 "ERROR", "where: /var/lib/docker" }, { 0 } },
-		{ "events --since 1", 0, { "*** EVENTS ARE MISSING HERE: events 1 to 41 are no "
-					   "longer kept" }, { 0 } },
-		{ "events --since 1 --tail 2", 2, { 0 }, { "exclude each other" } },
-		{ "events --tail 0", 2, { 0 }, { "--tail" } },
-		{ "events --container A", 2, { 0 }, { "'A' is no container's name" } },
-		{ "apply -f fleet.yaml", 0, { "web1  [1/2]  create: done 1.2 s\n1 created, 0 changed, "
-					      "0 unchanged, 0 failed" }, { 0 } },
-		{ "-f fleet.yaml apply", 0, { "1 created" }, { 0 } },
-		{ "apply -f bad.yaml", 1, { "bad1  [1/2]  create: FAILED", "to do  look at the fake",
-					    "1 created, 0 changed, 0 unchanged, 1 failed" },
-		  { "WARNING: 1 of 2 containers ask for best-effort", "1 of 2 containers failed",
-		    "at step: create" } },
-		{ "apply -f absent.yaml", 4, { 0 }, { "absent" } },
-		{ "apply -f wrong.yaml", 2, { 0 }, { "wrong.yaml:3:6", "'name'" } },
-		{ "apply -f none.yaml", 2, { 0 }, { "none.yaml" } },
-		{ "apply", 2, { 0 }, { "no fleet file" } },
-		{ "image list", 0, { "bookworm  300 MiB", "rootfs.tar" }, { 0 } },
-		{ "image list --names", 0, { "bookworm\n" }, { 0 } },
-		{ "image remove bookworm", 0, { "image bookworm removed" }, { 0 } },
-		{ "image remove sid", 4, { 0 }, { "sid" } },
-		{ "image remove Sid", 2, { 0 }, { "'Sid' is not an image name" } },
-		{ "image import bookworm rootfs.tar", 0, { "image bookworm: imported" }, { 0 } },
-		{ "image import Bookworm rootfs.tar", 2, { 0 }, { "'Bookworm'" } },
-		{ "image import bookworm none.tar", 2, { 0 }, { "none.tar" } },
-		{ "image import bookworm rootfs.tar --spool /none", 1, { 0 }, { "--spool" } },
-		{ "help list", 0, { "Usage: phoenixctl list" }, { 0 } },
-		{ "lst", 2, { 0 }, { "'lst'", "did you mean 'list'?" } },
-	};
 	struct bench *bench = *state;
 
 	serve(bench, (struct fake_control){ 0 });
-	check_all(bench, expectations, ARRAY_LENGTH(expectations));
+	check_all(bench, everything, ARRAY_LENGTH(everything));
 }
 
 static void without_a_controller_input_is_checked_first(void **state)
@@ -292,8 +322,13 @@ static void without_a_controller_input_is_checked_first(void **state)
 static void without_permission_it_is_said(void **state)
 {
 	struct bench *bench = *state;
-	const char *const argv[] = { "/usr/bin/setpriv", "--reuid=65534", "--regid=65534",
-				     "--clear-groups", PHOENIXCTL, "list", NULL };
+	const char *const argv[] = { "/usr/bin/setpriv",
+				     "--reuid=65534",
+				     "--regid=65534",
+				     "--clear-groups",
+				     PHOENIXCTL,
+				     "list",
+				     NULL };
 
 	if (geteuid() != 0 || access(argv[0], X_OK) < 0)
 		skip();
@@ -355,8 +390,7 @@ static void json_is_json(void **state)
 		for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
 			run(bench, cases[i].words);
 			assert_int_equal(bench->code, cases[i].code);
-			assert_int_equal(count_documents(bench, cases[i].words,
-							 cases[i].is_stream),
+			assert_int_equal(count_documents(bench, cases[i].words, cases[i].is_stream),
 					 cases[i].documents);
 		}
 	}
@@ -391,11 +425,24 @@ static void assert_harmless(const char *words, const char *text)
 static void hostile_texts_are_harmless(void **state)
 {
 	static const char *const words[] = {
-		"version",	"list",       "list --names",       "show web2",
-		"health",	"verify",     "verify lost",        "remove web1",
-		"remove stuck", "events",     "events --since 1",   "apply -f bad.yaml",
-		"image list",	"image list --names", "image import a rootfs.tar",
-		"version -j",	"show web2 -j",       "events -j",
+		"version",
+		"list",
+		"list --names",
+		"show web2",
+		"health",
+		"verify",
+		"verify lost",
+		"remove web1",
+		"remove stuck",
+		"events",
+		"events --since 1",
+		"apply -f bad.yaml",
+		"image list",
+		"image list --names",
+		"image import a rootfs.tar",
+		"version -j",
+		"show web2 -j",
+		"events -j",
 	};
 	struct bench *bench = *state;
 
@@ -432,11 +479,18 @@ static void failures_keep_their_exit_codes(void **state)
 		const char *step;
 		int exit;
 	} cases[] = {
-		{ -EIO, NULL, 1 },      { -ENOENT, NULL, 4 },     { -EINVAL, NULL, 2 },
-		{ -EBADE, NULL, 3 },    { -EOPNOTSUPP, NULL, 1 }, { -ENOENT, "create", 1 },
-		{ -EINVAL, "start", 1 }, { -EBADE, "verify", 3 },
+		{ -EIO, NULL, 1 },
+		{ -ENOENT, NULL, 4 },
+		{ -EINVAL, NULL, 2 },
+		{ -EBADE, NULL, 3 },
+		{ -EOPNOTSUPP, NULL, 1 },
+		{ -ENOENT, "create", 1 },
+		{ -EINVAL, "start", 1 },
+		{ -EBADE, "verify", 3 },
 		/* nobody can pose as a controller that is not there */
-		{ -EHOSTDOWN, NULL, 1 }, { -ECONNRESET, NULL, 1 }, { -ETIMEDOUT, NULL, 1 },
+		{ -EHOSTDOWN, NULL, 1 },
+		{ -ECONNRESET, NULL, 1 },
+		{ -ETIMEDOUT, NULL, 1 },
 	};
 	struct bench *bench = *state;
 
@@ -522,7 +576,8 @@ static void a_reader_who_leaves_ends_a_stream(void **state)
 
 static void a_full_disk_is_said(void **state)
 {
-	static const char *const words[] = { "list", "events", "help", "image import a rootfs.tar" };
+	static const char *const words[] = { "list", "events", "help",
+					     "image import a rootfs.tar" };
 	struct bench *bench = *state;
 
 	serve(bench, (struct fake_control){ 0 });
@@ -682,7 +737,8 @@ static void bash_completes(void **state)
 			"COMP_WORDS=(%s %s); for i in ${!COMP_WORDS[@]}; do "
 			"[[ ${COMP_WORDS[i]} == _ ]] && COMP_WORDS[i]=; done\n"
 			"COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _phoenixctl ${COMP_WORDS[0]}\n"
-			"echo \"${COMPREPLY[*]-}\"", PHOENIXCTL, PHOENIXCTL, cases[i].words);
+			"echo \"${COMPREPLY[*]-}\"",
+			PHOENIXCTL, PHOENIXCTL, cases[i].words);
 		const char *const argv[] = { "/bin/bash", "-c", script, NULL };
 
 		start(bench, argv, -1);

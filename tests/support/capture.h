@@ -18,8 +18,7 @@ static inline void capture_begin(struct capture *capture)
 	fflush(stdout);
 	capture->saved = dup(STDOUT_FILENO);
 	capture->file = tmpfile();
-	if (capture->saved < 0 || !capture->file ||
-	    dup2(fileno(capture->file), STDOUT_FILENO) < 0)
+	if (capture->saved < 0 || !capture->file || dup2(fileno(capture->file), STDOUT_FILENO) < 0)
 		abort();
 }
 

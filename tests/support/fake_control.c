@@ -451,7 +451,8 @@ static void send_event(const struct server *server, uint64_t seq, const char *ty
 	event.container = text_of(server, "web1");
 	event.reason = text_of(server, "Reason");
 	event.message = text_of(server, text_equal(type, "gap") ?
-						"events 1 to 41 are no longer kept" : "it is so");
+						"events 1 to 41 are no longer kept" :
+						"it is so");
 	field.key = text_of(server, "where");
 	field.value = text_of(server, "/var/lib/docker");
 	event.n_fields = 1;

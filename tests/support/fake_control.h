@@ -11,21 +11,21 @@
 
 enum fake_control_mode {
 	FAKE_CONTROL_ANSWERS,
-	FAKE_CONTROL_IS_SLOW,    /* 300 ms before every answer */
-	FAKE_CONTROL_IS_SILENT,  /* takes requests, and that is all */
-	FAKE_CONTROL_HANGS_UP,   /* in the middle of a stream, instead of a reply */
-	FAKE_CONTROL_FAILS,      /* every request, with fail_code and fail_step */
-	FAKE_CONTROL_BABBLES,    /* what it sends is not the protocol */
+	FAKE_CONTROL_IS_SLOW,   /* 300 ms before every answer */
+	FAKE_CONTROL_IS_SILENT, /* takes requests, and that is all */
+	FAKE_CONTROL_HANGS_UP,  /* in the middle of a stream, instead of a reply */
+	FAKE_CONTROL_FAILS,     /* every request, with fail_code and fail_step */
+	FAKE_CONTROL_BABBLES,   /* what it sends is not the protocol */
 };
 
 struct fake_control {
 	enum fake_control_mode mode;
-	const char *text;      /* in every text of every reply; NULL: what belongs there */
+	const char *text; /* in every text of every reply; NULL: what belongs there */
 	int fail_code;
 	const char *fail_step; /* NULL: outside of steps */
 	const char *spool;     /* directory; an imported file is moved to SPOOL/../imported */
 	pid_t process;
-	int told;              /* a byte for every request that came in */
+	int told; /* a byte for every request that came in */
 };
 
 /* Serve on a socket, from a child process, as the fields say. */

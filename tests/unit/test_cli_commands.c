@@ -73,8 +73,8 @@ static void an_option_means_the_same_everywhere(void **state)
 			const struct command_option *option = &commands[i].options[j];
 			const struct command_option *by_name =
 				command_option_any(option->name, strlen(option->name));
-			const struct command_option *by_letter =
-				command_option_any(&option->letter, 1);
+			const struct command_option *by_letter = command_option_any(&option->letter,
+										    1);
 
 			assert_true(option->letter > ' ' && strlen(option->name) > 1);
 			assert_string_equal(by_letter->name, option->name);
@@ -189,8 +189,13 @@ static const struct parsing parsings[] = {
 	{ "joined letters", { "events", "-jFt5" }, 0, "events", "", "tail", "5" },
 	{ "a flag among them", { "events", "-jFt5" }, 0, "events", "", "follow", "" },
 	{ "the last one counts", { "apply", "-f", "x", "-f", "y" }, 0, "apply", "", "file", "y" },
-	{ "within the words", { "image", "--spool", "d", "import", "a", "b" }, 0, "image import",
-	  "a b", "spool", "d" },
+	{ "within the words",
+	  { "image", "--spool", "d", "import", "a", "b" },
+	  0,
+	  "image import",
+	  "a b",
+	  "spool",
+	  "d" },
 	{ "flag within the words", { "image", "-j", "list" }, 0, "image list", "" },
 	{ "a value like a command", { "-s", "list", "health" }, 0, "health", "" },
 	{ "a value like an option", { "apply", "-f", "-j" }, 0, "apply", "", "file", "-j" },
@@ -205,16 +210,28 @@ static const struct parsing parsings[] = {
 	{ "version with a command", { "list", "-V" }, 0, "version", "" },
 	{ "nothing", { NULL }, -EINVAL, .why = "no command" },
 	{ "unknown command", { "aply" }, -EINVAL, .why = "'aply'", .remedy = "'apply'" },
-	{ "unknown in a group", { "image", "imprt" }, -EINVAL, .why = "'image imprt'",
+	{ "unknown in a group",
+	  { "image", "imprt" },
+	  -EINVAL,
+	  .why = "'image imprt'",
 	  .remedy = "'image import'" },
 	{ "far from anything", { "xyzzy" }, -EINVAL, .why = "'xyzzy'", .remedy = "--help" },
 	{ "half a command", { "image" }, -EINVAL, .why = "only the beginning" },
-	{ "unknown option", { "apply", "--fil", "x" }, -EINVAL, .why = "'--fil'",
+	{ "unknown option",
+	  { "apply", "--fil", "x" },
+	  -EINVAL,
+	  .why = "'--fil'",
 	  .remedy = "'--file'" },
-	{ "unknown option first", { "--jsn", "list" }, -EINVAL, .why = "'--jsn'",
+	{ "unknown option first",
+	  { "--jsn", "list" },
+	  -EINVAL,
+	  .why = "'--jsn'",
 	  .remedy = "'--json'" },
 	{ "unknown option alone", { "--jsn" }, -EINVAL, .why = "'--jsn'", .remedy = "'--json'" },
-	{ "another command's option", { "list", "--tail", "3" }, -EINVAL, .why = "'--tail'",
+	{ "another command's option",
+	  { "list", "--tail", "3" },
+	  -EINVAL,
+	  .why = "'--tail'",
 	  .remedy = "phoenixctl list --help" },
 	{ "unknown letter", { "list", "-x" }, -EINVAL, .why = "'-x'" },
 	{ "one letter with two dashes", { "list", "--j" }, -EINVAL, .why = "'--j'" },

@@ -25,8 +25,14 @@ static void texts_become_valid_json(void **state)
 		{ "plain", "web1", "\"web1\"" },
 		{ "quotes", "a\"b\\c", "\"a\\\"b\\\\c\"" },
 		{ "controls", "\033[31m\n", "\"\\u001B[31m\\n\"" },
-		{ "C1 as UTF-8", "\xc2\x9b" "31m", "\"\\u009B31m\"" },
-		{ "bidi override", "a\xe2\x80\xae" "b", "\"a\\u202Eb\"" },
+		{ "C1 as UTF-8",
+		  "\xc2\x9b"
+		  "31m",
+		  "\"\\u009B31m\"" },
+		{ "bidi override",
+		  "a\xe2\x80\xae"
+		  "b",
+		  "\"a\\u202Eb\"" },
 		{ "beyond the first plane", "\xf0\x9f\x94\xa5", "\"\\uD83D\\uDD25\"" },
 		{ "no UTF-8", "a\xff\xc3z", "\"a\\\\xff\\\\xc3z\"" },
 		{ "no UTF-8 beside UTF-8", "\xc3\xa9\xff", "\"\\u00E9\\\\xff\"" },
@@ -125,10 +131,12 @@ static void lists_and_messages_nest(void **state)
 	status.agent_capabilities = capabilities;
 	object = json_from_message(&reply.base);
 	item = json_array_get(json_object_get(object, "containers"), 0);
-	assert_string_equal(
-		json_string_value(json_object_get(json_object_get(item, "spec"), "name")), "web1");
-	assert_string_equal(json_string_value(json_array_get(
-				    json_object_get(item, "agent_capabilities"), 1)), "health");
+	assert_string_equal(json_string_value(
+				    json_object_get(json_object_get(item, "spec"), "name")),
+			    "web1");
+	assert_string_equal(json_string_value(
+				    json_array_get(json_object_get(item, "agent_capabilities"), 1)),
+			    "health");
 	assert_true(json_is_null(json_object_get(item, "verify")));
 	json_decref(object);
 }

@@ -20,13 +20,25 @@ static void hostile_bytes_are_replaced(void **state)
 		{ "window title", "\033]0;x\007", "?]0;x?" },
 		{ "line break", "a\nb\r\tc", "a?b??c" },
 		{ "delete", "a\177", "a?" },
-		{ "C1 as a byte", "a\x9b" "31m", "a?31m" },
-		{ "C1 as UTF-8", "a\xc2\x9b" "31m", "a?31m" },
+		{ "C1 as a byte",
+		  "a\x9b"
+		  "31m",
+		  "a?31m" },
+		{ "C1 as UTF-8",
+		  "a\xc2\x9b"
+		  "31m",
+		  "a?31m" },
 		{ "next line", "\xc2\x85", "?" },
-		{ "right-to-left override", "\xe2\x80\xae" "txt", "?txt" },
+		{ "right-to-left override",
+		  "\xe2\x80\xae"
+		  "txt",
+		  "?txt" },
 		{ "isolate", "\xe2\x81\xa6x\xe2\x81\xa9", "?x?" },
 		{ "Arabic letter mark", "\xd8\x9c", "?" },
-		{ "zero width space", "we\xe2\x80\x8b" "b1", "we?b1" },
+		{ "zero width space",
+		  "we\xe2\x80\x8b"
+		  "b1",
+		  "we?b1" },
 		{ "byte order mark", "\xef\xbb\xbfx", "?x" },
 		{ "tag", "\xf3\xa0\x81\xa1", "?" },
 		{ "line separator", "\xe2\x80\xa8", "?" },
@@ -58,7 +70,7 @@ static void width_counts_columns(void **state)
 		{ "cafe\xcc\x81", 4 },             /* combining accent */
 		{ "\xe6\xbc\xa2\xe5\xad\x97", 4 }, /* two wide characters */
 		{ "\xf0\x9f\x94\xa5", 2 },
-		{ "\xe2\x80\xa6", 1 },             /* an ellipsis */
+		{ "\xe2\x80\xa6", 1 }, /* an ellipsis */
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)

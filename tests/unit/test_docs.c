@@ -131,6 +131,21 @@ static void every_condition_is_explained(void **state)
 	assert_explained("docs/verify.md", &types);
 }
 
+/* The reasons of what is False or Unknown: FALSE ends in SE, UNKNOWN in WN. */
+static void every_reason_is_explained(void **state)
+{
+	static const char pattern[] = "[SW][EN],[[:space:]]+\"([A-Z][A-Za-z]+)\"";
+	PH_CLEANUP(names_fini) struct names reasons = { 0 };
+	PH_AUTO_FREE char *page = slurp("docs/verify.md");
+
+	collect_file("controller/container/conditions.c", pattern, &reasons);
+	collect_file("agent/health/health.c", pattern, &reasons);
+	assert_true(reasons.count >= 12);
+	for (size_t i = 0; i < reasons.count; i++)
+		if (!strstr(page, reasons.items[i]))
+			fail_msg("docs/verify.md does not explain the reason %s", reasons.items[i]);
+}
+
 /* The texts of a "static const char *const NAME[] = { ... };" as keys, behind a prefix. */
 static void collect_keys(const char *file, const char *array, const char *prefix,
 			 struct names *names)
@@ -186,8 +201,8 @@ static void what_apply_refuses_is_explained(void **state)
 	assert_true(fields.count > 0);
 	for (size_t i = 0; i < fields.count; i++) {
 		bool is_resource = text_has_prefix(fields.items[i], "resources.");
-		PH_AUTO_FREE char *name =
-			ph_format("`%s`", is_resource ? "resources.*" : fields.items[i]);
+		PH_AUTO_FREE char *name = ph_format("`%s`",
+						    is_resource ? "resources.*" : fields.items[i]);
 		const char *row = strstr(page, "| `image`, ");
 
 		if (!row || !strstr(row, name) || strstr(row, name) > strchr(row, '\n'))
@@ -202,6 +217,7 @@ int main(void)
 		cmocka_unit_test(every_check_is_explained),
 		cmocka_unit_test(every_explained_check_exists),
 		cmocka_unit_test(every_condition_is_explained),
+		cmocka_unit_test(every_reason_is_explained),
 		cmocka_unit_test(every_key_of_the_configuration_is_explained),
 		cmocka_unit_test(every_key_of_the_fleet_file_is_explained),
 		cmocka_unit_test(what_apply_refuses_is_explained),
