@@ -75,7 +75,9 @@ static void send_check(struct order *order, const Phoenix__Check *check)
 	order->reply(&item.base, order->request);
 }
 
-static void send_outcome(struct order *order, const struct order_item *item)
+/* A verify that could not be run has no report: the last one speaks of another time. */
+static void send_outcome(struct order *order, const struct order_item *item,
+			 const struct ph_error *error)
 {
 	Phoenix__OperationItem message = PHOENIX__OPERATION_ITEM__INIT;
 	struct container *container = registry_find(order->registry, item->name);
@@ -85,7 +87,7 @@ static void send_outcome(struct order *order, const struct order_item *item)
 		return;
 	status = container_status(container);
 	message.status = status;
-	if (order->kind == ORDER_VERIFY)
+	if (order->kind == ORDER_VERIFY && (!error || error->code == -EBADE))
 		message.report = container->record->verify;
 	order->reply(&message.base, order->request);
 	message_free(status);
@@ -153,7 +155,7 @@ static void item_ended(void *user, const char *name, bool changed, const struct 
 	order->running -= item->has_started;
 	order->ended++;
 	count_outcome(order, item, changed, error);
-	send_outcome(order, item);
+	send_outcome(order, item, error);
 	start_more(order);
 }
 
