@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <pty.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -555,6 +556,37 @@ static void another_protocol_is_said(void **state)
 	assert_non_null(strstr(bench->err, "does not speak our language"));
 }
 
+/* ---- terminals ---- */
+
+static void a_terminal_shows_what_goes_on(void **state)
+{
+	static const char *const parts[] = {
+		"web1  [1/2]  verify … working", /* what goes on */
+		"\r\033[K",                      /* and is taken away */
+		"\033[32mPASS ", "\033[32mPASSED\033[0m: 1 passed",
+	};
+	struct bench *bench = *state;
+	const struct winsize size = { .ws_row = 24, .ws_col = 60 };
+	char text[8192] = "";
+	size_t used = 0;
+	ssize_t length;
+	int master, slave;
+
+	serve(bench, (struct fake_control){ 0 });
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, &size), 0);
+	fcntl(master, F_SETFD, FD_CLOEXEC);
+	begin(bench, "verify web1", slave);
+	close(slave);
+	while ((length = read(master, text + used, sizeof(text) - 1 - used)) > 0)
+		used += (size_t)length;
+	close(master);
+	finish(bench);
+	assert_int_equal(bench->code, 0);
+	for (size_t i = 0; i < ARRAY_LENGTH(parts); i++)
+		if (!strstr(text, parts[i]))
+			fail_msg("the terminal lacks '%s': %s", parts[i], text);
+}
+
 /* ---- output that nobody takes ---- */
 
 static void a_reader_who_leaves_ends_a_stream(void **state)
@@ -768,6 +800,7 @@ int main(void)
 		TEST(a_silent_controller_is_given_up),
 		TEST(a_lost_controller_is_said),
 		TEST(another_protocol_is_said),
+		TEST(a_terminal_shows_what_goes_on),
 		TEST(a_reader_who_leaves_ends_a_stream),
 		TEST(a_full_disk_is_said),
 		TEST(an_archive_arrives_whole),
