@@ -1,21 +1,27 @@
 #!/bin/bash
 # The profile and the seccomp policy on a real kernel: an unprivileged container with systemd, Docker installed
 # in it by apt under the enforced profile, nested containers, labels taken from the host, and what has to be
-# refused (confine_probe.c). Runs on a bed with AppArmor:
-#   tests/vm/uml tests/system/confine.sh "$(dev/lib/container-image uml)" "$PWD/build/release"
-# BUILD_DIR is built without sanitizers: AddressSanitizer has no room for its shadow in User-Mode Linux.
+# refused (confine_probe.c). Without our daemons: this is about the texts in profiles/ alone.
+# By hand: PH_IMAGE=$(dev/lib/container-image uml) tests/vm/uml tests/system/confine.sh
+# beds: uml
+# deadline: 400
 set -uo pipefail
-image=$1
-build=$2
+image=${PH_IMAGE:?the container image: see dev/lib/container-image}
 here=$(cd "$(dirname "$0")/../.." && pwd)
+# Built without sanitizers: AddressSanitizer has no room for its shadow in User-Mode Linux.
+build=$here/build/${PH_PRESET:-release}
 base=/var/lib/confine-test
 name=confined
 root=$base/$name/rootfs
 profile=lxc-phoenix-v2
 passed=0 failed=0
 
-ok() { passed=$((passed + 1)) && printf 'ok - %s\n' "$1"; }
-not_ok() { failed=$((failed + 1)) && printf 'not ok - %s\n%s\n' "$1" "${2:-}" | head -20; }
+ok() { passed=$((passed + 1)) && printf 'ok %d - %s\n' "$((passed + failed))" "$1"; }
+not_ok() {
+	failed=$((failed + 1))
+	printf 'not ok %d - %s\n' "$((passed + failed))" "$1"
+	printf '%s\n' "${2:-}" | head -20 | sed 's/^/# /'
+}
 expect() { # NAME COMMAND...
 	local title=$1 output
 	shift
@@ -27,7 +33,7 @@ inside() {
 	return "${PIPESTATUS[0]}"
 }
 summary() {
-	printf 'confine: %d passed, %d failed, 0 skipped\n' "$passed" "$failed"
+	printf '1..%d\n' "$((passed + failed))"
 	exit "$((failed != 0))"
 }
 processes() { find "/sys/fs/cgroup/lxc.payload.$name" -name cgroup.procs -exec cat {} + 2>/dev/null; }
