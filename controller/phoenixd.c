@@ -66,6 +66,14 @@ static int drop_privileges(const struct config *config, struct ph_error *error)
 	return 0;
 }
 
+/* The registry goes last: clients' event streams and progress hang on it. */
+static void api_closed(void *user)
+{
+	struct daemon *daemon = user;
+
+	registry_close(daemon->registry);
+}
+
 static void signalled(uv_signal_t *handle, int number)
 {
 	struct daemon *daemon = handle->data;
@@ -74,8 +82,7 @@ static void signalled(uv_signal_t *handle, int number)
 	notify_send("STOPPING=1");
 	uv_close((uv_handle_t *)&daemon->terminate, NULL);
 	uv_close((uv_handle_t *)&daemon->interrupt, NULL);
-	api_close(daemon->api);
-	registry_close(daemon->registry);
+	api_close(daemon->api, api_closed, daemon);
 }
 
 static void watch_signal(struct daemon *daemon, uv_signal_t *handle, int number)

@@ -30,6 +30,8 @@ struct api {
 	struct client *clients;    /* owned */
 	size_t client_count;
 	bool is_closing;
+	api_closed_fn closed;
+	void *closed_user; /* borrowed */
 };
 
 static const Phoenix__Control_Service control_service = PHOENIX__CONTROL__INIT(control__);
@@ -69,8 +71,13 @@ static bool is_allowed(const struct api *api, const struct ucred *peer)
 
 static void free_when_empty(struct api *api)
 {
-	if (api->is_closing && !api->clients)
-		free(api);
+	api_closed_fn closed = api->closed;
+	void *user = api->closed_user;
+
+	if (!api->is_closing || api->clients)
+		return;
+	free(api);
+	closed(user);
 }
 
 static void client_closed(void *user, const struct ph_error *error)
@@ -138,11 +145,11 @@ int api_open(struct registry *registry, struct api **ret_api, struct ph_error *e
 	return 0;
 }
 
-void api_close(struct api *api)
+void api_close(struct api *api, api_closed_fn closed, void *user)
 {
-	if (!api)
-		return;
 	api->is_closing = true;
+	api->closed = closed;
+	api->closed_user = user;
 	listener_close(api->listener);
 	for (struct client *client = api->clients, *next; client; client = next) {
 		next = client->next;

@@ -14,5 +14,10 @@ struct api;
 /* Listen on RUN/control.sock (0660, the configured group). */
 int api_open(struct registry *registry, struct api **ret_api, struct ph_error *error);
 
-/* Stop listening and drop all clients. Free once the loop has let go. NULL is allowed. */
-void api_close(struct api *api);
+typedef void (*api_closed_fn)(void *user);
+
+/*
+ * Stop listening and drop all clients; closed is called, perhaps before this returns, when the last
+ * one's requests have let go of the registry, which has to live until then.
+ */
+void api_close(struct api *api, api_closed_fn closed, void *user);
