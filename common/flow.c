@@ -200,8 +200,6 @@ static bool end_wait(struct flow *flow)
 	}
 	if (!flow->resumed)
 		return false;
-	flow->resumed = false;
-	flow->deadline_at_ms = 0;
 	states_move(&flow_states, &flow->state, undoing ? FLOW_UNDOING : FLOW_RUNNING);
 	if (undoing)
 		undo_ended(flow, flow->resumed_outcome, &flow->resumed_error);

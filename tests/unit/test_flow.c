@@ -312,6 +312,36 @@ static void empty_errors_are_completed(void **state)
 	str_fini(&story.log);
 }
 
+/* What a flow fails with is the outcome, whatever a step wrote into its error. */
+static void the_outcome_decides_the_code(void **state)
+{
+	struct ph_error error = { 0 };
+	struct story story;
+
+	story_init(&story, "d", "n");
+	flow_start(&story.flow, 0, 1);
+	error_set(&error, -EIO, NULL, NULL, "bad block");
+	flow_resume(&story.flow, -ENOSPC, &error, 2);
+	assert_int_equal(story.end_error.code, -ENOSPC);
+	assert_string_equal(story.end_error.why, "bad block");
+	str_fini(&story.log);
+}
+
+/* Without an error the reason is made anew, not taken from an earlier wait. */
+static void a_reason_is_not_used_twice(void **state)
+{
+	struct ph_error error = { 0 };
+	struct story story;
+
+	story_init(&story, "dd", "nn");
+	flow_start(&story.flow, 0, 1);
+	error_set(&error, -EIO, NULL, NULL, "only a warning");
+	flow_resume(&story.flow, FLOW_NEXT, &error, 2);
+	flow_resume(&story.flow, -EPIPE, NULL, 3);
+	assert_string_equal(story.end_error.why, "one: Broken pipe");
+	str_fini(&story.log);
+}
+
 static void the_inner_step_and_remedy_reach_the_owner(void **state)
 {
 	struct story story;
@@ -356,6 +386,12 @@ static void undoing_is_resumed_after_a_crash(void **state)
 	flow_start_undo(&story.flow, 0, &first, story.now_ms);
 	tell(&story);
 	assert_string_equal(str_text(&story.log), "~0 ENOSPC in three");
+	str_fini(&story.log);
+
+	story_init(&story, "ffff", "d");
+	flow_start_undo(&story.flow, 0, &first, 5000);
+	assert_int_equal(flow_deadline(&story.flow), 5000 + DEADLINE_MS);
+	flow_tick(&story.flow, UINT64_MAX);
 	str_fini(&story.log);
 }
 
@@ -518,6 +554,20 @@ static void a_cancel_does_not_change_what_the_step_did(void **state)
 	str_fini(&story.log);
 }
 
+static void a_cancelled_wait_is_told_as_such(void **state)
+{
+	struct story story;
+
+	story_init(&story, "k", "n");
+	story.flow.observer = &attentive;
+	flow_start(&story.flow, 0, story.now_ms);
+	tell(&story);
+	assert_string_equal(str_text(&story.log),
+			    "start0 0 end0:-125 after 5 zero ~0 undone0:0 ECANCELED in zero");
+	assert_string_equal(story.end_error.why, "cancelled");
+	str_fini(&story.log);
+}
+
 static uint64_t ticking_clock(void)
 {
 	static uint64_t now_ms; /* a test's own time */
@@ -535,6 +585,8 @@ static void a_clock_times_steps_that_block(void **state)
 	flow_start(&story.flow, 0, 0);
 	assert_string_equal(str_text(&story.log),
 			    "start0 0 end0:0 after 10 start1 1 end1:0 after 10 done");
+	assert_int_equal(story.flow.now_ms - story.flow.step_started_ms, 10);
+	assert_int_equal(story.flow.now_ms, 40); /* read at each begin and each end */
 	str_fini(&story.log);
 }
 
@@ -645,11 +697,22 @@ static void start_behind_the_end(void)
 	flow_start(&story.flow, 5, 1);
 }
 
+static void undo_behind_the_end(void)
+{
+	struct ph_error error = { 0 };
+	struct story story;
+
+	fputs("undo", stderr);
+	story_init(&story, "nnnn", "nnnn");
+	flow_start_undo(&story.flow, 4, &error, 1);
+}
+
 static void misuse_aborts(void **state)
 {
 	assert_true(aborts_saying(start_twice, "flow may not move from done to running"));
 	assert_true(aborts_saying(too_many_steps, "too many"));
 	assert_true(aborts_saying(start_behind_the_end, "behind"));
+	assert_true(aborts_saying(undo_behind_the_end, "undo"));
 }
 
 int main(void)
@@ -658,6 +721,8 @@ int main(void)
 		cmocka_unit_test(stories_are_told),
 		cmocka_unit_test(failure_walk),
 		cmocka_unit_test(empty_errors_are_completed),
+		cmocka_unit_test(the_outcome_decides_the_code),
+		cmocka_unit_test(a_reason_is_not_used_twice),
 		cmocka_unit_test(the_inner_step_and_remedy_reach_the_owner),
 		cmocka_unit_test(a_flow_may_be_left_as_it_failed),
 		cmocka_unit_test(undoing_is_resumed_after_a_crash),
@@ -669,6 +734,7 @@ int main(void)
 		cmocka_unit_test(nobody_has_to_observe),
 		cmocka_unit_test(observers_see_each_step_begin_and_end),
 		cmocka_unit_test(a_cancel_does_not_change_what_the_step_did),
+		cmocka_unit_test(a_cancelled_wait_is_told_as_such),
 		cmocka_unit_test(a_clock_times_steps_that_block),
 		cmocka_unit_test(no_step_costs_stack),
 		cmocka_unit_test(the_stack_is_the_same_after_ten_thousand_waits),
