@@ -37,12 +37,9 @@ static void unlink_request(struct rpc_request *request)
 /* Mark a request as pointless and tell its handler, who may finish it in there. */
 static void cancel_request(struct rpc_request *request)
 {
-	void (*cancelled)(void *user) = request->cancelled;
-
 	request->is_cancelled = true;
-	request->cancelled = NULL;
-	if (cancelled)
-		cancelled(request->cancelled_user);
+	if (request->cancelled)
+		request->cancelled(request->cancelled_user);
 }
 
 /* What a handler's message could not be sent for reaches the peer as a failure. */

@@ -75,6 +75,45 @@ static void failures_arrive_with_all_their_texts(void **state)
 	pair_fini(&pair);
 }
 
+static void a_handler_without_an_answer_is_named(void **state)
+{
+	struct outcome outcome = { 0 };
+	struct pair pair;
+
+	pair_init(&pair);
+	pair.server.behaviour = NO_ANSWER;
+	call_describe(&pair, &outcome, 0);
+	pump(&pair);
+	assert_string_equal(outcome.error.why, "the handler has no answer");
+	str_fini(&outcome.log);
+	pair_fini(&pair);
+}
+
+static int send_nowhere(void *user, const uint8_t *frame, size_t length)
+{
+	return 0;
+}
+
+static void a_connection_need_not_know_what_is_unsent(void **state)
+{
+	struct outcome outcome = { 0 };
+	struct pair pair;
+
+	pair_init(&pair);
+	pair.server.behaviour = KEEP;
+	call_describe(&pair, &outcome, 0);
+	rpc_free(pair.server.rpc);
+	pair.server.rpc = rpc_new(&(struct rpc_config){
+		.service = (ProtobufCService *)&pair.server.service,
+		.send = send_nowhere,
+		.user = &pair.server,
+	});
+	pump(&pair);
+	assert_int_equal(rpc_request_unsent(pair.server.kept[0]), 0);
+	pair_fini(&pair);
+	outcome_expect(&outcome, "ECONNRESET");
+}
+
 static void inputs_arrive(void **state)
 {
 	Phoenix__VerifyRequest request = PHOENIX__VERIFY_REQUEST__INIT;
@@ -587,6 +626,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_come_to_their_end),
 		cmocka_unit_test(failures_arrive_with_all_their_texts),
+		cmocka_unit_test(a_handler_without_an_answer_is_named),
+		cmocka_unit_test(a_connection_need_not_know_what_is_unsent),
 		cmocka_unit_test(inputs_arrive),
 		cmocka_unit_test(both_sides_may_call),
 		cmocka_unit_test(handlers_see_timeout_and_unsent_bytes),
