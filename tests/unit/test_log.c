@@ -143,6 +143,21 @@ static void long_records_are_cut_and_stay_well_formed(void **state)
 	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
 }
 
+static void a_record_is_never_longer_than_it_may_be(void **state)
+{
+	struct capture stderr_file;
+	char container[3000];
+	const char *text;
+
+	memset(container, 'x', sizeof(container) - 1);
+	container[sizeof(container) - 1] = '\0';
+	capture(&stderr_file);
+	log_write(LOG_LEVEL_INFO, "link", container, "x");
+	text = captured(&stderr_file);
+	assert_int_equal(strlen(text), 2048);
+	assert_true(text_has_suffix(text, "x\n"));
+}
+
 static void levels_have_names(void **state)
 {
 	static const struct {
@@ -166,11 +181,19 @@ static void levels_have_names(void **state)
 
 static void the_level_decides(void **state)
 {
+	struct ph_error error = { 0 };
 	struct capture stderr_file;
 
+	error_set(&error, -EIO, NULL, NULL, "bad block");
 	capture(&stderr_file);
 	log_set_level(LOG_LEVEL_ERROR);
+	log_error(LOG_LEVEL_ERROR, "store", NULL, &error);
+	assert_string_equal(without_time(captured(&stderr_file)),
+			    "level=error area=store msg=\"bad block\"\n");
+
+	capture(&stderr_file);
 	log_write(LOG_LEVEL_WARNING, "link", NULL, "dropped");
+	log_error(LOG_LEVEL_WARNING, "store", NULL, &error);
 	log_set_level(LOG_LEVEL_DEBUG);
 	log_write(LOG_LEVEL_DEBUG, "link", NULL, "kept");
 	log_set_level(LOG_LEVEL_INFO);
@@ -213,6 +236,7 @@ int main(void)
 		cmocka_unit_test(errors_are_written_with_all_their_fields),
 		cmocka_unit_test(an_error_without_attempt_says_why),
 		cmocka_unit_test(long_records_are_cut_and_stay_well_formed),
+		cmocka_unit_test(a_record_is_never_longer_than_it_may_be),
 		cmocka_unit_test(levels_have_names),
 		cmocka_unit_test(the_level_decides),
 		cmocka_unit_test(times_are_written_in_utc),

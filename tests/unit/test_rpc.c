@@ -601,6 +601,7 @@ static void errors_survive_the_way_there_and_back(void **state)
 	error_prefix(&error, "mount");
 	error_step(&error, "storage");
 	rpc_failure_from_error(&failure, &error);
+	assert_ptr_equal(failure.base.descriptor, &phoenix__failure__descriptor);
 	rpc_failure_to_error(&failure, &back);
 	assert_memory_equal(&error, &back, sizeof(error));
 }

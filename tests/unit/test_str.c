@@ -62,6 +62,10 @@ static const struct {
 	{ "1 ", 10, -EINVAL, 0 },
 	{ "0x1", 10, -EINVAL, 0 },
 	{ "1e1", 10, -EINVAL, 0 },
+	{ "1e1", UINT64_MAX, -EINVAL, 0 },
+	{ "1 ", UINT64_MAX, -EINVAL, 0 },
+	{ "/", UINT64_MAX, -EINVAL, 0 },
+	{ ":", UINT64_MAX, -EINVAL, 0 },
 };
 
 static void numbers_are_whole_and_bounded(void **state)
@@ -162,6 +166,7 @@ static void texts_are_compared(void **state)
 	assert_false(text_has_prefix("sto", "storage"));
 	assert_true(text_has_suffix("image.tar", ".tar"));
 	assert_true(text_has_suffix("a", ""));
+	assert_true(text_has_suffix(".tar", ".tar"));
 	assert_false(text_has_suffix("tar", ".tar"));
 	assert_true(text_empty(NULL) && text_empty("") && !text_empty(" "));
 }
@@ -185,6 +190,12 @@ static void strings_grow(void **state)
 
 	assert_string_equal(str_text(&str), "");
 	str_append(&str, "");
+	str_append(&str, "begin:");
+	assert_string_equal(str_text(&str), "begin:");
+	str_fini(&str);
+	str_appendf(&str, "%s", "");
+	assert_non_null(str.data);
+	assert_string_equal(str_text(&str), "");
 	for (int i = 0; i < 1000; i++)
 		str_appendf(&str, "%d,", i);
 	assert_int_equal(str.length, 10 * 2 + 90 * 3 + 900 * 4);
