@@ -1,7 +1,7 @@
 #!/bin/bash
 # The main job on real parts: image, apply, health, verify, apply again, a killed agent, remove.
 # beds: native uml guest
-# deadline: 600
+# deadline: 300
 set -euo pipefail
 # shellcheck source=tests/support/system.sh
 . "$(dirname "$0")/../support/system.sh"
