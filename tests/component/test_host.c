@@ -38,8 +38,10 @@
 
 #define NEEDS_HOST(state)                                                                          \
 	do {                                                                                       \
-		if (!*(state))                                                                     \
+		if (!*(state)) {                                                                   \
+			print_message("SKIP: needs root and namespaces of its own\n");             \
 			skip();                                                                    \
+		}                                                                                  \
 	} while (0)
 
 struct host {
@@ -805,7 +807,7 @@ static void test_confined(void **state)
 	NEEDS_HOST(state);
 	confine = call(host, "ConfineEnsure", &ensure, &error);
 	if (!confine) {
-		print_message("# skipped: %s\n", error.why);
+		print_message("SKIP: %s\n", error.why);
 		skip();
 	}
 	assert_string_equal(confine->profile, "lxc-phoenix-v2");
