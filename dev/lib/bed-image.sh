@@ -148,12 +148,3 @@ ptrace_shim() {
 build_ptrace_shim() {
 	gcc -O2 -Wall -Wextra -shared -fPIC -o "$1" "$REPO/tests/vm/uml-ptrace.c"
 }
-
-# Print the path of the program that no-preemption.c explains.
-no_preemption() {
-	cached uml-no-preemption "$(key_of -- "$REPO/tests/vm/no-preemption.c")" build_no_preemption
-}
-
-build_no_preemption() {
-	gcc -O2 -Wall -Wextra -static -o "$1" "$REPO/tests/vm/no-preemption.c"
-}

@@ -40,7 +40,6 @@ run_bed() {
 write_job() {
 	install -m 755 "$REPO/tests/vm/init-$BED" "$JOB/init"
 	install -m 755 "$REPO/tests/vm/inner" "$JOB/inner"
-	[[ -z ${NO_PREEMPTION:-} ]] || install -m 755 "$NO_PREEMPTION" "$JOB/no-preemption"
 	printf '%s\n' "$REPO" >"$JOB/tree"
 	{
 		# What says where the command is comes from the bed itself.
