@@ -30,12 +30,13 @@ match($0, /^[0-9]+: /) {
 	id = substr($0, 1, RLENGTH - 2)
 	line = substr($0, RLENGTH + 1)
 	output[id] = output[id] line "\n"
-	if (line ~ /^(# )?SKIP: /) {
-		sub(/^(# )?SKIP: /, "", line)
+	if (line ~ /^(# )?(SKIP|skipped): /) {
+		sub(/^(# )?(SKIP|skipped): /, "", line)
 		add_reason(line)
 	} else if (line ~ /^(not )?ok [0-9]+ .*# SKIP/) {
 		sub(/.*# SKIP */, "", line)
-		add("skip", line ": " take_reasons(1, ""))
+		why = take_reasons(1, "")
+		add("skip", line ": " (why == "" ? "it does not say why" : why))
 	} else if (line ~ /^ok [0-9]/) {
 		sub(/^ok [0-9]+ -? */, "", line)
 		take_reasons(0, line)
