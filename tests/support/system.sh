@@ -196,7 +196,7 @@ kill_daemon() {
 	kill -KILL "$1" 2>/dev/null || true
 	wait "$1" 2>/dev/null || status=$?
 	case $status in
-	0 | 137 | 143) ;; # ended by itself, by SIGKILL or by SIGTERM
+	0 | 127 | 137 | 143) ;; # ended by itself, not our child (a kept demonstration's), by SIGKILL or by SIGTERM
 	*) return 1 ;;
 	esac
 }
