@@ -3,7 +3,6 @@
  * root is asked of phoenix-host. Crash-only: stopping it, in any way, stops nothing else.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <grp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,12 +13,13 @@
 #include <uv.h>
 
 #include "common/config.h"
+#include "common/daemon.h"
 #include "common/log.h"
 #include "common/notify.h"
 #include "controller/api/api.h"
 #include "controller/container/registry.h"
 
-#define DEFAULT_CONFIG "/etc/phoenix/phoenix.yaml"
+#define NAME "phoenixd"
 
 static const char usage[] =
 	"Usage: phoenixd [--config FILE]\n"
@@ -27,7 +27,7 @@ static const char usage[] =
 	"The Phoenix controller: keeps state, talks to agents and to phoenix-host, serves\n"
 	"phoenixctl. Runs in the foreground and logs to standard error.\n"
 	"\n"
-	"  --config FILE   configuration (default " DEFAULT_CONFIG ", may be absent)\n"
+	"  --config FILE   configuration (default " DAEMON_CONFIG ", may be absent)\n"
 	"  --help          show this text\n"
 	"  --version       show the version\n"
 	"\n"
@@ -41,15 +41,6 @@ struct daemon {
 	struct registry *registry;
 	struct api *api;
 };
-
-static void fail(const struct ph_error *error)
-{
-	char text[1024];
-
-	fprintf(stderr, "phoenixd: %s\n", error_format(error, text, sizeof(text)));
-	if (error->remedy[0])
-		fprintf(stderr, "phoenixd: to do: %s\n", error->remedy);
-}
 
 /* Started as root, it becomes its user before anything is opened; there is no way back. */
 static int drop_privileges(const struct config *config, struct ph_error *error)
@@ -102,7 +93,7 @@ static int run(struct daemon *daemon)
 	if (r == 0)
 		r = api_open(daemon->registry, &daemon->api, &error);
 	if (r < 0) {
-		fail(&error);
+		daemon_print_failure(NAME, &error);
 		return EXIT_FAILURE;
 	}
 	watch_signal(daemon, &daemon->terminate, SIGTERM);
@@ -113,47 +104,17 @@ static int run(struct daemon *daemon)
 	return EXIT_SUCCESS;
 }
 
-static int parse_arguments(int argc, char **argv, const char **ret_path, bool *ret_is_required)
-{
-	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
-						 { "help", no_argument, NULL, 'h' },
-						 { "version", no_argument, NULL, 'v' },
-						 { 0 } };
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		switch (option) {
-		case 'c':
-			*ret_path = optarg;
-			*ret_is_required = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			exit(EXIT_SUCCESS);
-		case 'v':
-			puts("phoenixd " PH_VERSION);
-			exit(EXIT_SUCCESS);
-		default:
-			return -EINVAL;
-		}
-	}
-	return optind == argc ? 0 : -EINVAL;
-}
-
 int main(int argc, char **argv)
 {
 	static struct daemon daemon;
-	const char *path = DEFAULT_CONFIG;
-	bool is_required = false;
+	struct daemon_options options;
 	struct ph_error error;
 
-	if (parse_arguments(argc, argv, &path, &is_required) < 0) {
-		fputs(usage, stderr);
+	if (daemon_parse_options(argc, argv, NAME, usage, &options) < 0)
 		return 2;
-	}
-	if (config_load(path, is_required, &daemon.config, &error) < 0 ||
+	if (config_load(options.config, options.is_required, &daemon.config, &error) < 0 ||
 	    drop_privileges(&daemon.config, &error) < 0) {
-		fail(&error);
+		daemon_print_failure(NAME, &error);
 		return 2;
 	}
 	log_set_level(daemon.config.log_level);

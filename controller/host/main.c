@@ -4,7 +4,6 @@
  * costs a retry.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,13 +14,14 @@
 #include <uv.h>
 
 #include "common/config.h"
+#include "common/daemon.h"
 #include "common/log.h"
 #include "common/notify.h"
 #include "controller/host/tree/paths.h"
 #include "controller/host/verbs/host_facts.h"
 #include "controller/host/verbs/server.h"
 
-#define DEFAULT_CONFIG "/etc/phoenix/phoenix.yaml"
+#define NAME "phoenix-host"
 
 static const char usage[] =
 	"Usage: phoenix-host [--config FILE]\n"
@@ -29,7 +29,7 @@ static const char usage[] =
 	"The root executor of Phoenix: makes containers, networks and confinement for\n"
 	"phoenixd. Runs in the foreground and logs to standard error.\n"
 	"\n"
-	"  --config FILE   configuration (default " DEFAULT_CONFIG ", may be absent)\n"
+	"  --config FILE   configuration (default " DAEMON_CONFIG ", may be absent)\n"
 	"  --help          show this text\n"
 	"  --version       show the version\n"
 	"\n"
@@ -42,15 +42,6 @@ struct daemon {
 	struct config config;
 	struct server *server;
 };
-
-static void fail(const struct ph_error *error)
-{
-	char text[1024];
-
-	fprintf(stderr, "phoenix-host: %s\n", error_format(error, text, sizeof(text)));
-	if (error->remedy[0])
-		fprintf(stderr, "phoenix-host: to do: %s\n", error->remedy);
-}
 
 static void signalled(uv_signal_t *handle, int number)
 {
@@ -115,7 +106,7 @@ static int run(struct daemon *daemon)
 	if (code == 0)
 		code = server_open(&daemon->loop, &server, &daemon->server, &error);
 	if (code < 0) {
-		fail(&error);
+		daemon_print_failure(NAME, &error);
 		return EXIT_FAILURE;
 	}
 	watch_signal(daemon, &daemon->terminate, SIGTERM);
@@ -127,46 +118,16 @@ static int run(struct daemon *daemon)
 	return EXIT_SUCCESS;
 }
 
-static int parse_arguments(int argc, char **argv, const char **ret_path, bool *ret_is_required)
-{
-	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
-						 { "help", no_argument, NULL, 'h' },
-						 { "version", no_argument, NULL, 'v' },
-						 { 0 } };
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		switch (option) {
-		case 'c':
-			*ret_path = optarg;
-			*ret_is_required = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			exit(EXIT_SUCCESS);
-		case 'v':
-			puts("phoenix-host " PH_VERSION);
-			exit(EXIT_SUCCESS);
-		default:
-			return -EINVAL;
-		}
-	}
-	return optind == argc ? 0 : -EINVAL;
-}
-
 int main(int argc, char **argv)
 {
 	static struct daemon daemon;
-	const char *path = DEFAULT_CONFIG;
-	bool is_required = false;
+	struct daemon_options options;
 	struct ph_error error;
 
-	if (parse_arguments(argc, argv, &path, &is_required) < 0) {
-		fputs(usage, stderr);
+	if (daemon_parse_options(argc, argv, NAME, usage, &options) < 0)
 		return 2;
-	}
-	if (config_load(path, is_required, &daemon.config, &error) < 0) {
-		fail(&error);
+	if (config_load(options.config, options.is_required, &daemon.config, &error) < 0) {
+		daemon_print_failure(NAME, &error);
 		return 2;
 	}
 	log_set_level(daemon.config.log_level);
