@@ -41,8 +41,8 @@ void config_init(struct config *config)
 		.control_gid = (gid_t)-1,
 		.run_dir = "/run/phoenix",
 		.state_dir = "/var/lib/phoenix",
-		.agent = "/usr/lib/phoenix/phoenix-agent",
-		.profiles_dir = "/usr/share/phoenix/profiles",
+		.agent = PH_PREFIX "/lib/phoenix/phoenix-agent",
+		.profiles_dir = PH_PREFIX "/share/phoenix/profiles",
 		.bridge = "phxbr0",
 		.subnet = 0x0ad10000, /* 10.209.0.0 */
 		.prefix_length = 16,
