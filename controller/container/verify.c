@@ -77,6 +77,31 @@ static void judge_nested(Phoenix__VerifyReport *report, const char *profile,
 		  "look at the kernel log for AppArmor messages, then apply again");
 }
 
+static bool has_check(const Phoenix__VerifyReport *report, const char *id)
+{
+	for (size_t i = 0; i < report->n_checks; i++)
+		if (text_equal(report->checks[i]->id, id))
+			return true;
+	return false;
+}
+
+/* Silence is no pass: a report that lacks what a verdict needs fails, whatever its checks say. */
+static void judge_completeness(Phoenix__VerifyReport *report)
+{
+	static const char *const needed[] = { "storage.mount", "storage.unmount", "docker.run",
+					      "docker.nonce",  "docker.root",     "docker.clean" };
+	PH_AUTO_STR struct str missing = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(needed); i++)
+		if (!has_check(report, needed[i]))
+			str_appendf(&missing, "%s%s", missing.length ? ", " : "", needed[i]);
+	if (missing.length)
+		add_check(report, "docker.complete", FAIL,
+			  "every check that a verdict needs was made",
+			  str_text(&missing),
+			  "look at the checks that failed; else at the agent: it left these out");
+}
+
 void verify_judge(Phoenix__VerifyReport *report, const Phoenix__ContainerSpec *spec,
 		  const char *profile, const Phoenix__ContainerObservation *nested)
 {
@@ -96,7 +121,8 @@ void verify_judge(Phoenix__VerifyReport *report, const Phoenix__ContainerSpec *s
 		judge_nested(report, profile, nested);
 	}
 
-	report->passed = report->n_checks > 0;
+	judge_completeness(report);
+	report->passed = true;
 	for (size_t i = 0; i < report->n_checks; i++)
 		if (report->checks[i]->status != PASS && report->checks[i]->status != SKIP &&
 		    report->checks[i]->status != KNOWN_LIMIT)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/channel.h"
+#include "common/cleanup.h"
 #include "common/memory.h"
 #include "common/str.h"
 #include "proto/agent.pb-c.h"
@@ -97,8 +98,11 @@ static void finish_verify(struct fake_agent *agent, Phoenix__VerifyItem_Closure 
 {
 	Phoenix__VerifyItem item = PHOENIX__VERIFY_ITEM__INIT;
 	Phoenix__VerifyReport report = PHOENIX__VERIFY_REPORT__INIT;
+	static const char *const others[] = { "storage.mount", "storage.unmount", "docker.run",
+					      "docker.nonce",  "docker.root",     "docker.clean" };
 	Phoenix__Check check = PHOENIX__CHECK__INIT;
-	Phoenix__Check *checks[] = { &check };
+	Phoenix__Check passed[ARRAY_LENGTH(others)];
+	Phoenix__Check *checks[1 + ARRAY_LENGTH(others)] = { &check };
 	Phoenix__Pair fact = PHOENIX__PAIR__INIT;
 	Phoenix__Pair *facts[] = { &fact };
 
@@ -112,7 +116,13 @@ static void finish_verify(struct fake_agent *agent, Phoenix__VerifyItem_Closure 
 	fact.key = (char *)"docker";
 	fact.value = (char *)(agent->input ? agent->input : "1");
 	report.passed = true; /* the agent's verdict does not count */
-	report.n_checks = 1;
+	for (size_t i = 0; i < ARRAY_LENGTH(others); i++) {
+		phoenix__check__init(&passed[i]);
+		passed[i].id = (char *)others[i];
+		passed[i].status = PHOENIX__CHECK__STATUS__PASS;
+		checks[1 + i] = &passed[i];
+	}
+	report.n_checks = ARRAY_LENGTH(checks);
 	report.checks = checks;
 	report.n_facts = 1;
 	report.facts = facts;
