@@ -30,7 +30,6 @@ static int start_agent(void *subject, struct ph_error *error);
 static int leave_agent(void *subject, struct ph_error *error);
 static int install_docker(void *subject, struct ph_error *error);
 static int verify(void *subject, struct ph_error *error);
-static int finish(void *subject, struct ph_error *error);
 static int remove_network(void *subject, struct ph_error *error);
 static int remove_confinement(void *subject, struct ph_error *error);
 
@@ -44,7 +43,6 @@ static const struct flow_step steps[] = {
 	{ "start agent", start_agent, leave_agent, 60 * 1000 },
 	{ "install docker", install_docker, NULL, 45 * 60 * 1000 },
 	{ "verify", verify, NULL, 10 * 60 * 1000 },
-	{ "finish", finish, NULL, 0 },
 };
 
 static void apply_ended(struct operation *operation, const struct ph_error *error);
@@ -115,7 +113,17 @@ static int release(void *subject, struct ph_error *error)
 static int network_ensured(struct operation *operation, const ProtobufCMessage *reply,
 			   struct ph_error *error)
 {
-	return ((const Phoenix__NetworkReply *)reply)->changed ? FLOW_NEXT : FLOW_UNCHANGED;
+	const Phoenix__NetworkReply *network_reply = (const Phoenix__NetworkReply *)reply;
+
+	if (!network_reply->changed)
+		return FLOW_UNCHANGED;
+	/* Told when the network is made, not at every apply that finds it as it was. */
+	for (size_t i = 0; i < network_reply->n_findings; i++)
+		journal_write(operation->registry->journal, PHOENIX__EVENT__SEVERITY__WARNING, NULL,
+			      operation->record->id, "network.finding", "LessThanItShould",
+			      "%s; to do: %s", network_reply->findings[i]->key,
+			      network_reply->findings[i]->value);
+	return FLOW_NEXT;
 }
 
 static int network(void *subject, struct ph_error *error)
@@ -427,13 +435,6 @@ static int verify(void *subject, struct ph_error *error)
 	if (text_equal(operation->record->spec->docker_source, "none"))
 		return FLOW_UNCHANGED;
 	return operation_agent(operation, "Health", &request.base, NULL, health_claimed);
-}
-
-/* ---- finish ---- */
-
-static int finish(void *subject, struct ph_error *error)
-{
-	return FLOW_UNCHANGED; /* the phase is set when the flow has ended */
 }
 
 static void apply_ended(struct operation *operation, const struct ph_error *error)

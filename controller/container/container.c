@@ -139,7 +139,6 @@ int container_save(struct container *container, struct ph_error *error)
 	PH_AUTO_FREE uint8_t *value = NULL;
 	char key[KEY_MAXIMUM];
 	size_t length;
-	uint64_t revision;
 	int r;
 
 	store_key(container, key);
@@ -147,7 +146,8 @@ int container_save(struct container *container, struct ph_error *error)
 	const struct store_compare compare = { key, container->revision };
 	const struct store_operation put = { STORE_PUT, key, value, length };
 
-	r = store_commit(container->registry->store, &compare, 1, &put, 1, &revision, error);
+	r = store_commit(container->registry->store, &compare, 1, &put, 1,
+			 &container->revision, error);
 	if (r == STORE_CONFLICT)
 		return error_set(error, -EBUSY, key,
 				 "make sure that one phoenixd runs on this state directory",
@@ -155,12 +155,6 @@ int container_save(struct container *container, struct ph_error *error)
 	if (r < 0) {
 		error_prefix(error, "save %s", key);
 		return r;
-	}
-	{
-		STORE_AUTO_ENTRY struct store_entry entry = { 0 };
-
-		if (store_get(container->registry->store, key, &entry, NULL) == 0)
-			container->revision = entry.mod_revision;
 	}
 	return 0;
 }

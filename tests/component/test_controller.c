@@ -251,6 +251,25 @@ static void test_apply_twice(void **state)
 	world_free(world);
 }
 
+/* What the host says about its network reaches the operator, once. */
+static void test_network_findings_are_told(void **state)
+{
+	struct world *world = world_new();
+	EVENTS_AUTO_BATCH struct events_batch batch = { 0 };
+	size_t told = 0;
+
+	apply(world, "web1");
+	apply(world, "web1");
+	journal_flush(world->registry->journal);
+	assert_int_equal(events_read(journal_events(world->registry->journal), 0, NULL, 1000,
+				     &batch, NULL), 0);
+	for (size_t i = 0; i < batch.count; i++)
+		if (text_equal(batch.events[i]->type, "network.finding"))
+			told += strstr(batch.events[i]->message, "use a real one") != NULL;
+	assert_int_equal(told, 1);
+	world_free(world);
+}
+
 /* Verbs in the order of the flow; each fails before and after its work. */
 static const struct {
 	const char *verb;
@@ -420,7 +439,7 @@ static void test_host_restart(void **state)
 
 static const char *const steps[] = { "reserve", "network", "confinement", "create", "start",
 				     "check confinement", "start agent", "install docker",
-				     "verify", "finish" };
+				     "verify" };
 
 static bool is_running_again(struct world *world)
 {
@@ -515,8 +534,13 @@ static const struct {
 	unsigned int processes, off_label;
 	const char *nested_label; /* NULL: no nested process was seen */
 	bool passed;
+	const char *missing; /* the check that the agent's report lacks; "all" of them; NULL: none */
 } verdicts[] = {
 	{ "confined", false, "p", true, 5, 0, "p (enforce)", true },
+	{ "an empty report", false, "p", true, 5, 0, "p (enforce)", false, "all" },
+	{ "no storage tried", false, "p", true, 5, 0, "p (enforce)", false, "storage.unmount" },
+	{ "no container run", false, "p", true, 5, 0, "p (enforce)", false, "docker.run" },
+	{ "no nonce", false, "p", true, 5, 0, "p (enforce)", false, "docker.nonce" },
 	{ "nested unconfined", false, "p", true, 5, 0, "unconfined", false },
 	{ "nested complains only", false, "p", true, 5, 0, "p (complain)", false },
 	{ "nested not seen", false, "p", true, 5, 0, NULL, false },
@@ -526,6 +550,25 @@ static const struct {
 	{ "no AppArmor, best effort", true, "", true, 5, 0, NULL, true },
 	{ "no AppArmor, required", false, "", true, 5, 0, NULL, false },
 };
+
+/* What an agent that does its work reports at least, but for one check. */
+static void claim(Phoenix__VerifyReport *report, const char *missing)
+{
+	static const char *const ids[] = { "storage.mount", "storage.unmount", "docker.run",
+					   "docker.nonce",  "docker.root",     "docker.clean" };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(ids); i++) {
+		Phoenix__Check check = PHOENIX__CHECK__INIT;
+
+		if (missing && (text_equal(missing, "all") || text_equal(missing, ids[i])))
+			continue;
+		check.id = (char *)ids[i];
+		check.status = PHOENIX__CHECK__STATUS__PASS;
+		report->checks = ph_realloc(report->checks,
+					    (report->n_checks + 1) * sizeof(*report->checks));
+		report->checks[report->n_checks++] = MESSAGE_COPY(&check);
+	}
+}
 
 static void test_verdicts(void **state)
 {
@@ -537,6 +580,7 @@ static void test_verdicts(void **state)
 		Phoenix__Pair pair = PHOENIX__PAIR__INIT, *pairs[] = { &pair };
 
 		report = MESSAGE_COPY(&empty);
+		claim(report, verdicts[i].missing);
 		spec.confinement = verdicts[i].best_effort ?
 					   PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT :
 					   PHOENIX__CONFINEMENT__CONFINEMENT_REQUIRED;
@@ -558,6 +602,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_apply_twice),
+		cmocka_unit_test(test_network_findings_are_told),
 		cmocka_unit_test(test_failure_walk),
 		cmocka_unit_test(test_unconfined_is_stopped),
 		cmocka_unit_test(test_push_that_keeps_failing),

@@ -132,10 +132,16 @@ VERB(network_ensure, NetworkEnsureRequest, NetworkReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__NetworkReply answer = PHOENIX__NETWORK_REPLY__INIT;
+	Phoenix__Pair finding = PHOENIX__PAIR__INIT;
+	Phoenix__Pair *findings[] = { &finding };
 
 	FAIL_BEFORE("NetworkEnsure");
 	set(host, &host->network, true, &answer.changed);
 	FAIL_AFTER("NetworkEnsure");
+	finding.key = (char *)"no NAT on this fake";
+	finding.value = (char *)"use a real one";
+	answer.n_findings = 1;
+	answer.findings = findings;
 	reply(&answer, request);
 }
 

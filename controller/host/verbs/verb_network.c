@@ -6,7 +6,17 @@ static void send_status(const struct verb_host *host, const struct network_statu
 			bool changed)
 {
 	Phoenix__NetworkReply reply = PHOENIX__NETWORK_REPLY__INIT;
+	Phoenix__Pair pairs[NETWORK_FINDINGS_MAXIMUM];
+	Phoenix__Pair *findings[NETWORK_FINDINGS_MAXIMUM];
 
+	for (size_t i = 0; i < status->finding_count; i++) {
+		phoenix__pair__init(&pairs[i]);
+		pairs[i].key = (char *)status->findings[i].what;
+		pairs[i].value = (char *)status->findings[i].remedy;
+		findings[i] = &pairs[i];
+	}
+	reply.n_findings = status->finding_count;
+	reply.findings = findings;
 	reply.bridge = (char *)status->bridge;
 	reply.gateway = (char *)status->gateway;
 	reply.subnet = (char *)status->subnet;
