@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Builds the disk that the UML and guest beds boot from: one Debian root file system for both kernels.
+# Builds the disks that the UML and guest beds boot from: one Debian 12 root file system for UML's kernel and
+# Debian's own, one of Debian 13 for the second guest. SUITE is bookworm unless it is given.
 # Needs dev/lib/common.sh.
 
-BED_SUITE=bookworm
 BED_PACKAGES=(
 	systemd-sysv kmod procps mount util-linux e2fsprogs zstd busybox-static
 	lxc uidmap apparmor iproute2 nftables iptables dnsmasq-base fuse-overlayfs
-	libuv1 libprotobuf-c1 liblxc1 libapparmor1 libsqlite3-0 libyaml-0-2 libjansson4 libarchive13
+	libprotobuf-c1 libapparmor1 libsqlite3-0 libyaml-0-2 libjansson4
 	libseccomp2 libcap2 libcmocka0 libsodium23 libasan8 libubsan1
 	jq socat strace attr sqlite3
 )
@@ -14,18 +14,36 @@ BED_SOURCES=("$REPO/dev/lib/bed-image.sh" "$REPO/tests/vm/stub" "$REPO"/tests/vm
 # What the guest needs before it can read its disk.
 INITRD_MODULES=(virtio_pci virtio_blk ext4)
 
-# Print the path of the bed's disk, an ext4 file.
+# Print the path of the bed's disk, an ext4 file: `bed_disk [SUITE]`.
 bed_disk() {
-	cached bed.ext4 "$(bed_key)" build_bed_disk "$(bed_root)"
+	local suite=${1:-bookworm}
+	cached "$(bed_file bed "$suite").ext4" "$(bed_key "$suite")" build_bed_disk "$(bed_root "$suite")"
 }
 
-# Print the path of the bed's root file system, a directory of this machine (kernel and initrd come from it).
+# Print the path of the bed's root file system, a directory of this machine (kernel and initrd come from it):
+# `bed_root [SUITE]`.
 bed_root() {
-	cached bed.root "$(bed_key)" build_bed_root
+	local suite=${1:-bookworm}
+	cached "$(bed_file bed "$suite").root" "$(bed_key "$suite")" build_bed_root "$suite"
+}
+
+# Print a cached file's name in a suite: `bed_file NAME SUITE`.
+bed_file() {
+	if [[ $2 == bookworm ]]; then echo "$1"; else echo "$1-$2"; fi
+}
+
+# Print the packages of a suite's bed, one a line.
+bed_packages() {
+	printf '%s\n' "${BED_PACKAGES[@]}"
+	# Other names, the same sonames: what Debian 12 built runs on both.
+	case $1 in
+	bookworm) printf '%s\n' libuv1 liblxc1 libarchive13 ;;
+	*) printf '%s\n' libuv1t64 liblxc1t64 libarchive13t64 ;;
+	esac
 }
 
 bed_key() {
-	key_of "$BED_SUITE" "${BED_PACKAGES[@]}" "$(uml_modules)" -- "${BED_SOURCES[@]}"
+	key_of "$1" "$(bed_packages "$1")" "$(uml_modules)" -- "${BED_SOURCES[@]}"
 }
 
 # Print the folder of User-Mode Linux' modules, nothing where the package isn't installed.
@@ -34,18 +52,18 @@ uml_modules() {
 }
 
 build_bed_root() {
-	local root=$1 include
-	include=$(IFS=,; printf '%s' "${BED_PACKAGES[*]}")
+	local root=$1 suite=$2 include
+	include=$(bed_packages "$suite" | paste -s -d ,)
 	# shellcheck disable=SC2016 # for the hook's shell and for the one in the new root
 	local fetch_kernel='mkdir "$1/kernel"; chroot "$1" sh -ec "cd /kernel
 		apt-get download \$(apt-cache depends --important linux-image-amd64 | grep -o \"linux-image-[0-9].*\")"'
-	apt_sources "$BED_SUITE" | mmdebstrap --mode=root --variant=minbase --format=directory \
+	apt_sources "$suite" | mmdebstrap --mode=root --variant=minbase --format=directory \
 		--include="$include" \
 		--dpkgopt='path-exclude=/usr/share/{doc,info,man,locale,lintian}/*' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
 		--customize-hook="$fetch_kernel" \
-		"$BED_SUITE" "$root" -
+		"$suite" "$root" -
 	add_kernels "$root"
 	configure_bed "$root"
 }
@@ -54,10 +72,12 @@ build_bed_root() {
 add_kernels() {
 	local root=$1 release modules
 	dpkg-deb -x "$root"/kernel/linux-image-*.deb "$root/kernel"
-	release=$(basename "$root"/kernel/lib/modules/*)
-	drop_unused_modules "$root/kernel/lib/modules/$release/kernel"
+	# In /lib in Debian 12, in /usr/lib in Debian 13.
+	modules=$(find "$root/kernel" -path '*lib/modules/*' -name kernel -prune -printf '%h\n')
+	release=${modules##*/}
+	drop_unused_modules "$modules/kernel"
 	mkdir -p "$root/usr/lib/modules"
-	mv "$root/kernel/lib/modules/$release" "$root/usr/lib/modules/"
+	mv "$modules" "$root/usr/lib/modules/"
 	unpack_kernel "$root/kernel/boot/vmlinuz-$release" "$root/boot/vmlinux"
 	printf '%s\n' "$release" >"$root/boot/release"
 	rm -rf "$root/kernel"
@@ -71,12 +91,19 @@ add_kernels() {
 
 # QEMU boots an unpacked kernel too: emulated, the kernel unpacking itself takes longer than booting.
 unpack_kernel() {
-	python3 - "$1" "$2" <<-'END'
-	import lzma, sys
-	packed = open(sys.argv[1], "rb").read()
-	unpacked = lzma.LZMADecompressor().decompress(packed[packed.index(b"\xfd7zXZ\0"):])
-	open(sys.argv[2], "wb").write(unpacked)
+	# The boot protocol's header says where the packed kernel lies; the last four bytes are its unpacked size.
+	# Debian 12 packs with xz, Debian 13 with zstd.
+	python3 - "$1" >"$2.packed" <<-'END'
+	import struct, sys
+	image = open(sys.argv[1], "rb").read()
+	offset, length = struct.unpack_from("<II", image, 0x248)
+	begin = (image[0x1f1] + 1) * 512 + offset
+	sys.stdout.buffer.write(image[begin:begin + length - 4])
 	END
+	if ! zstd --decompress --quiet --stdout "$2.packed" >"$2" 2>/dev/null; then
+		xz --decompress --stdout <"$2.packed" >"$2"
+	fi
+	rm "$2.packed"
 }
 
 # Hardware that no bed has: nine tenths of the kernel's size.
@@ -115,10 +142,13 @@ build_bed_disk() {
 	mke2fs -q -t ext4 -O ^has_journal -E lazy_itable_init=1 -m 0 -d "$root" "$disk" 16G
 }
 
-# Print the path of the guest's initrd: a shell and the disk's drivers instead of half of udev.
+# Print the path of the guest's initrd, a shell and the disk's drivers instead of half of udev:
+# `guest_initrd [SUITE]`.
 guest_initrd() {
-	cached guest-initrd "$(key_of "$(bed_key)" "${INITRD_MODULES[@]}" -- "$REPO/tests/vm/init-initrd")" \
-		build_guest_initrd "$(bed_root)"
+	local suite=${1:-bookworm}
+	cached "$(bed_file guest-initrd "$suite")" \
+		"$(key_of "$(bed_key "$suite")" "${INITRD_MODULES[@]}" -- "$REPO/tests/vm/init-initrd")" \
+		build_guest_initrd "$(bed_root "$suite")"
 }
 
 build_guest_initrd() {
@@ -133,8 +163,12 @@ build_guest_initrd() {
 		modprobe -d "$root" -S "$release" --show-depends "$module" | awk '$1 == "insmod" {print $2}'
 	done | awk '!seen[$0]++' >"$tree/modules/all"
 	while read -r path; do
-		cp "$path" "$tree/modules/"
-		basename "$path"
+		# Packed in Debian 13, and the kernel unpacks none that has no helper to ask yet.
+		case $path in
+		*.xz) xz --decompress --stdout "$path" >"$tree/modules/$(basename "$path" .xz)" ;;
+		*) cp "$path" "$tree/modules/" ;;
+		esac
+		basename "$path" .xz
 	done <"$tree/modules/all" >"$tree/modules/order"
 	(cd "$tree" && find . | "$root/bin/busybox" cpio -o -H newc) >"$result"
 	rm -rf "$tree"

@@ -5,6 +5,7 @@
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # Built images live here: below the checkout, which is what the beds can see of this machine.
 BEDS=$REPO/build/beds
+DEBIAN_KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
 export REPO BEDS
 
 say() { printf '== %s\n' "$*" >&2; }
@@ -75,17 +76,22 @@ build() {
 		"$@"' "${0##*/}" "$@"
 }
 
-# Print this machine's sources of SUITE as one-line `deb` entries, Debian's own archive when it has none.
+# Print the sources of SUITE as one-line `deb` entries: this machine's own mirrors, Debian's archive when it has none.
 apt_sources() {
-	local suite=$1 lines
+	local suite=$1 own lines options=''
+	own=$(. /etc/os-release && echo "${VERSION_CODENAME:-none}")
+	# What another suite is signed with, apt here need not trust for itself.
+	[[ $suite == "$own" || ! -e $DEBIAN_KEYS ]] || options="[signed-by=$DEBIAN_KEYS] "
 	# shellcheck disable=SC2016 # the $(...) are apt's, not the shell's
 	lines=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' 2>/dev/null |
-		awk -v suite="$suite" '$2 ~ "^" suite "(-updates|-security)?$" && $3 == "main" {print "deb", $1, $2, $3}' |
-		sort -u)
+		awk -v own="$own" -v suite="$suite" -v options="$options" '
+			$2 ~ "^" own "(-updates|-security)?$" && $3 == "main" {
+				print "deb", options $1, suite substr($2, length(own) + 1), $3
+			}' | tr -s ' ' | sort -u)
 	if [[ -z $lines ]]; then
-		lines="deb http://deb.debian.org/debian $suite main
-deb http://deb.debian.org/debian $suite-updates main
-deb http://deb.debian.org/debian-security $suite-security main"
+		lines="deb ${options}http://deb.debian.org/debian $suite main
+deb ${options}http://deb.debian.org/debian $suite-updates main
+deb ${options}http://deb.debian.org/debian-security $suite-security main"
 	fi
 	printf '%s\n' "$lines"
 }

@@ -38,7 +38,8 @@ run_bed() {
 }
 
 write_job() {
-	install -m 755 "$REPO/tests/vm/init-$BED" "$JOB/init"
+	install -m 755 "$REPO/tests/vm/init-${BED%13}" "$JOB/init"
+	printf '%s\n' "$BED" >"$JOB/bed"
 	install -m 755 "$REPO/tests/vm/inner" "$JOB/inner"
 	printf '%s\n' "$REPO" >"$JOB/tree"
 	{
