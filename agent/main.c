@@ -13,6 +13,7 @@
 #include "agent/docker/command_line.h"
 #include "agent/link.h"
 #include "agent/service.h"
+#include "agent/storage/by_hand.h"
 #include "agent/storage/verify.h"
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -25,6 +26,7 @@ static const char usage[] =
 	"Usage: phoenix-agent [--socket ADDRESS] --boot-id ID\n"
 	"       phoenix-agent install [OPTIONS]   install Docker here (--help tells more)\n"
 	"       phoenix-agent verify [OPTIONS]    prove storage and Docker here\n"
+	"       phoenix-agent choose [OPTIONS]    tell which storage driver suits a data-root\n"
 	"\n"
 	"  --socket ADDRESS  where the controller listens (default unix:" DEFAULT_SOCKET ")\n"
 	"  --boot-id ID      nonce of this container start, given at push\n"
@@ -39,6 +41,7 @@ static const struct {
 } commands[] = {
 	{ "install", docker_main },
 	{ "verify", verify_main },
+	{ "choose", choose_main },
 	{ "nested", nested_main },
 };
 

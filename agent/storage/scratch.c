@@ -7,18 +7,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/system/command.h"
+#include "agent/system/file.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/str.h"
 
 #define PREFIX "phoenix-verify-"
 #define MOUNT_MS 10000
+#define COPY_MS 30000
 #define UNMOUNT_MS 5000
 #define DEPTH_MAXIMUM 32
 
@@ -103,6 +106,33 @@ static void remove_leftovers(int data_root)
 	while (stream && (entry = readdir(stream)))
 		if (text_has_prefix(entry->d_name, PREFIX))
 			scratch_remove_tree(data_root, entry->d_name);
+}
+
+/* ---- where and alone ---- */
+
+/* Every id is mapped to itself only where nobody has made a user namespace. */
+bool scratch_in_user_namespace(void)
+{
+	PH_AUTO_FREE char *map = NULL;
+	unsigned long inside, outside, count;
+
+	if (file_read_virtual("/proc/self/uid_map", 4096, &map, NULL) < 0 ||
+	    sscanf(map, "%lu %lu %lu", &inside, &outside, &count) != 3)
+		return false;
+	return inside != 0 || outside != 0 || count != UINT32_MAX;
+}
+
+int scratch_lock(const char *data_root, struct ph_error *error)
+{
+	PH_AUTO_CLOSE int fd = open(data_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_errno(error, -errno, data_root,
+				   "make the directory, or install Docker first", "open");
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return error_set(error, -EBUSY, data_root, "wait until it has ended",
+				 "another verify or probe works on this data-root");
+	return take_fd(&fd);
 }
 
 /* ---- making ---- */
@@ -201,12 +231,40 @@ static int mount_overlay(struct scratch *scratch, struct ph_error *error)
 {
 	char options[1024], merged[300];
 
-	snprintf(options, sizeof(options),
-		 "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work,userxattr", scratch->path,
-		 scratch->path, scratch->path);
+	/* As Docker does: outside a user namespace overlay keeps its marks in trusted.*. */
+	snprintf(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work%s",
+		 scratch->path, scratch->path, scratch->path,
+		 scratch_in_user_namespace() ? ",userxattr" : "");
 	snprintf(merged, sizeof(merged), "%s/merged", scratch->path);
 	if (mount("overlay", merged, "overlay", 0, options) < 0)
 		return error_errno(error, -errno, merged, "use fuse-overlayfs", "mount overlay");
+	return 0;
+}
+
+static int copy_lower(struct scratch *scratch, struct ph_error *error)
+{
+	char lower[300], merged[300];
+	const char *argv[] = { "cp", "--archive", "--no-target-directory", lower, merged, NULL };
+	const struct command command = { .argv = argv, .deadline_ms = COPY_MS };
+
+	snprintf(lower, sizeof(lower), "%s/lower", scratch->path);
+	snprintf(merged, sizeof(merged), "%s/merged", scratch->path);
+	return command_succeed(&command, NULL, error);
+}
+
+/* The layer that changes go to is the copy itself. */
+static int use_copy(struct scratch *scratch, struct ph_error *error)
+{
+	int upper, r = copy_lower(scratch, error);
+
+	if (r < 0)
+		return r;
+	upper = fcntl(scratch->merged, F_DUPFD_CLOEXEC, 0);
+	if (upper < 0)
+		return error_errno(error, -errno, scratch->path, NULL, "dup");
+	close(scratch->upper);
+	scratch->upper = upper;
+	scratch->is_copy = true;
 	return 0;
 }
 
@@ -219,9 +277,11 @@ int scratch_mount(struct scratch *scratch, const char *driver, struct ph_error *
 		r = mount_fuse(scratch, error);
 	else if (text_equal(driver, "overlay2"))
 		r = mount_overlay(scratch, error);
+	else if (text_equal(driver, "vfs"))
+		return use_copy(scratch, error);
 	else
-		r = error_set(error, -EINVAL, driver, "use fuse-overlayfs or overlay2",
-			      "no overlay driver of this name");
+		r = error_set(error, -EINVAL, driver, "use overlay2, fuse-overlayfs or vfs",
+			      "no storage driver of this name is known");
 	if (r < 0)
 		return r;
 	scratch->mounted = true;

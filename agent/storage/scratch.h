@@ -16,6 +16,7 @@ struct scratch {
 	int base;    /* O_PATH of the scratch directory */
 	int lower, upper, merged;
 	bool mounted; /* the overlay is there now */
+	bool is_copy; /* vfs: nothing is mounted, merged is a full copy */
 };
 
 #define SCRATCH_INIT ((struct scratch){ .base = -1, .lower = -1, .upper = -1, .merged = -1 })
@@ -24,11 +25,18 @@ struct scratch {
  * namespace of its own. Fails with path and remedy. */
 int scratch_make(struct scratch *scratch, const char *data_root, struct ph_error *error);
 
-/* Mount the driver's overlay as Docker does. */
+/* Mount the driver's overlay as Docker does; for vfs, copy the lower layer in full. */
 int scratch_mount(struct scratch *scratch, const char *driver, struct ph_error *error);
 
 /* Unmount it and wait for its daemon to end, at most 5 s; -EBUSY when it does not. */
 int scratch_unmount(struct scratch *scratch, struct ph_error *error);
+
+/* Whether this process is in a user namespace: overlay wants userxattr there. */
+bool scratch_in_user_namespace(void);
+
+/* Keep others from working on a data-root; the lock goes with the returned descriptor. -EBUSY when
+ * another verify or probe has it. */
+int scratch_lock(const char *data_root, struct ph_error *error);
 
 /* Remove everything. Allowed in any state. */
 void scratch_fini(struct scratch *scratch);

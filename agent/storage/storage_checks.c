@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -18,6 +19,7 @@
 
 #define FUSE_MAGIC 0x65735546    /* FUSE_SUPER_MAGIC, linux/magic.h */
 #define OVERLAY_MAGIC 0x794c7630 /* OVERLAYFS_SUPER_MAGIC, linux/magic.h */
+#define DIRECT_BLOCK 4096
 #define LAST_ID 65534            /* nobody: near the end of a map of 65536 */
 
 typedef void (*check_fn)(struct scratch *scratch, struct outcome *outcome);
@@ -36,6 +38,8 @@ static void check_capability(struct scratch *scratch, struct outcome *outcome);
 static void check_mmap(struct scratch *scratch, struct outcome *outcome);
 static void check_unlinked(struct scratch *scratch, struct outcome *outcome);
 static void check_fallocate(struct scratch *scratch, struct outcome *outcome);
+static void check_direct(struct scratch *scratch, struct outcome *outcome);
+static void check_nameless(struct scratch *scratch, struct outcome *outcome);
 static void check_lock(struct scratch *scratch, struct outcome *outcome);
 static void check_rename_flags(struct scratch *scratch, struct outcome *outcome);
 static void check_type(struct scratch *scratch, struct outcome *outcome);
@@ -69,6 +73,9 @@ static const struct {
 	{ "storage.open-unlinked", "an open file survives its unlinking", OTHER_DRIVER,
 	  check_unlinked },
 	{ "storage.fallocate", "space can be reserved", OTHER_DRIVER, check_fallocate },
+	{ "storage.direct-io", "O_DIRECT writes and reads back", OTHER_DRIVER, check_direct },
+	{ "storage.nameless-file", "a file without a name (O_TMPFILE) can be made", OTHER_DRIVER,
+	  check_nameless },
 	{ "storage.lock", "flock keeps a second opener out", OTHER_DRIVER, check_lock },
 	{ "storage.rename-flags", "RENAME_NOREPLACE and RENAME_EXCHANGE", OTHER_DRIVER,
 	  check_rename_flags },
@@ -143,10 +150,12 @@ static void check_whiteout(struct scratch *scratch, struct outcome *outcome)
 		outcome_fail(outcome, errno, "unlink");
 	else if (faccessat(scratch->merged, "whiteout", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		outcome_fail(outcome, 0, "the file is still visible");
-	else if (!is_whiteout(scratch->upper, "whiteout"))
+	else if (!scratch->is_copy && !is_whiteout(scratch->upper, "whiteout"))
 		outcome_fail(outcome, 0, "no whiteout in the upper layer");
 	else if (holds(scratch->lower, "whiteout", "lower", outcome))
-		outcome_pass(outcome, "hidden, whiteout in the upper layer");
+		outcome_pass(outcome, "%s", scratch->is_copy ?
+						    "gone from the copy" :
+						    "hidden, whiteout in the upper layer");
 }
 
 static int count_entries(int parent, const char *name)
@@ -323,6 +332,45 @@ static void check_fallocate(struct scratch *scratch, struct outcome *outcome)
 		outcome_fail(outcome, errno, "fallocate");
 }
 
+static void check_direct(struct scratch *scratch, struct outcome *outcome)
+{
+	PH_AUTO_CLOSE int fd = openat(scratch->merged, "direct",
+				      O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
+	PH_AUTO_FREE char *block = NULL;
+
+	if (fd < 0 && errno == EINVAL) {
+		outcome_limit(outcome, EINVAL, "programs use the page cache instead");
+		return;
+	}
+	block = aligned_alloc(DIRECT_BLOCK, DIRECT_BLOCK);
+	if (fd < 0 || !block) {
+		outcome_fail(outcome, errno, "open with O_DIRECT");
+		return;
+	}
+	memset(block, 'p', DIRECT_BLOCK);
+	if (pwrite(fd, block, DIRECT_BLOCK, 0) != DIRECT_BLOCK) {
+		outcome_limit(outcome, errno, "opened, but a block of 4 KiB is not written");
+		return;
+	}
+	memset(block, 0, DIRECT_BLOCK);
+	if (pread(fd, block, DIRECT_BLOCK, 0) != DIRECT_BLOCK || block[DIRECT_BLOCK - 1] != 'p')
+		outcome_fail(outcome, errno, "what was written does not read back");
+	else
+		outcome_pass(outcome, "written and read back");
+}
+
+static void check_nameless(struct scratch *scratch, struct outcome *outcome)
+{
+	PH_AUTO_CLOSE int fd = openat(scratch->merged, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+
+	if (fd >= 0 && write(fd, "p", 1) == 1)
+		outcome_pass(outcome, "made and written");
+	else if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
+		outcome_limit(outcome, errno, "programs make a named file instead");
+	else
+		outcome_fail(outcome, errno, "make it");
+}
+
 static void check_lock(struct scratch *scratch, struct outcome *outcome)
 {
 	PH_AUTO_CLOSE int first = openat(scratch->merged, "read", O_RDONLY | O_CLOEXEC);
@@ -358,12 +406,26 @@ static void check_rename_flags(struct scratch *scratch, struct outcome *outcome)
 		outcome_pass(outcome, "both work");
 }
 
-static void check_type(struct scratch *scratch, struct outcome *outcome)
+/* What a mount of the driver looks like to statfs; a copy looks like the data-root. */
+static bool expected_type(const struct scratch *scratch, long *ret_type)
 {
-	long expected = text_equal(scratch->driver, "overlay2") ? OVERLAY_MAGIC : FUSE_MAGIC;
 	struct statfs status;
 
-	if (fstatfs(scratch->merged, &status) < 0)
+	*ret_type = text_equal(scratch->driver, "overlay2") ? OVERLAY_MAGIC : FUSE_MAGIC;
+	if (!scratch->is_copy)
+		return true;
+	if (fstatfs(scratch->base, &status) < 0)
+		return false;
+	*ret_type = status.f_type;
+	return true;
+}
+
+static void check_type(struct scratch *scratch, struct outcome *outcome)
+{
+	struct statfs status;
+	long expected;
+
+	if (!expected_type(scratch, &expected) || fstatfs(scratch->merged, &status) < 0)
 		outcome_fail(outcome, errno, "statfs");
 	else if (status.f_type != expected)
 		outcome_fail(outcome, 0, "type 0x%lx", (unsigned long)status.f_type);
@@ -380,7 +442,7 @@ static bool check_mount(struct scratch *scratch, const char *driver, struct repo
 	if (r < 0)
 		outcome_fail(&outcome, 0, "%s", error.why);
 	else
-		outcome_pass(&outcome, "mounted");
+		outcome_pass(&outcome, scratch->is_copy ? "copied" : "mounted");
 	report_add(report, "storage.mount", "the driver mounts on the data-root",
 		   "look at the message; /dev/fuse must be there and fuse-overlayfs installed",
 		   &outcome);

@@ -11,7 +11,7 @@
 #include "proto/model.pb-c.h"
 
 struct verify_wanted {
-	const char *driver;    /* "fuse-overlayfs" */
+	const char *driver;    /* "fuse-overlayfs", "overlay2" or "vfs"; not "auto" */
 	const char *data_root; /* "/var/lib/docker" */
 	bool skip_docker;      /* the storage battery only */
 	int hold_fd;           /* after "docker.nested-running", wait until this is readable or at
@@ -28,9 +28,6 @@ typedef void (*verify_check_fn)(void *user, const Phoenix__Check *check);
  */
 int verify_battery(const struct verify_wanted *wanted, verify_check_fn check, void *user,
 		   Phoenix__VerifyReport **ret_report, struct ph_error *error);
-
-/* `phoenix-agent verify --data-root DIR [--driver D] [--skip-docker] [--json]`. */
-int verify_main(int argc, char **argv);
 
 /* `phoenix-agent nested NONCE`: the program of the nested container. */
 int nested_main(int argc, char **argv);
