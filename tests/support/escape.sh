@@ -1,0 +1,155 @@
+# shellcheck shell=bash
+# Containers for the escape suite (tests/escape): one per condition, every layer alone, all of them, none.
+# A small container holds nothing but the program; it starts in a tenth of a second.
+#
+#	escape_prepare                     exhibits, the host's sockets, profiles
+#	escape_small CONDITION OPTIONS...  run the program in a container made for it, print what it prints
+#	escape_host OPTIONS...             run it as the host's root: the control
+#	escape_clean
+#
+# Only for machines that are thrown away: the conditions without a user namespace succeed.
+
+ESCAPE_TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+ESCAPE=${PH_ESCAPE:-$ESCAPE_TREE/build/${PH_PRESET:-release}/tests/escape/escape}
+ESCAPE_BASE=/var/lib/escape-test
+ESCAPE_PROFILE=${PH_ESCAPE_PROFILE:-lxc-phoenix-v2}
+ESCAPE_PROFILE_TEXT=${PH_ESCAPE_PROFILE_TEXT:-$ESCAPE_TREE/profiles/lxc-phoenix-v2}
+escape_server=''
+
+# IDMAP APPARMOR SECCOMP DEVICES of a condition; "-" is without.
+escape_layers() {
+	case $1 in
+	privileged) echo '- - - -' ;;
+	only-userns) echo 'idmap - - -' ;;
+	only-apparmor) echo '- ours - -' ;;
+	only-seccomp) echo '- - ours -' ;;
+	only-devices) echo '- - - ours' ;;
+	unconfined) echo 'idmap - stock ours' ;;
+	named) echo 'idmap ours ours ours' ;;
+	stacked) echo 'idmap stacked ours ours' ;;
+	*) return 1 ;;
+	esac
+}
+
+# What makes attempts meaningful: nodes that anybody could open, were it not for the device cgroup; a directory
+# of the host's; the host's procfs; a profile to change to.
+escape_prepare() {
+	local node root
+	mkdir -p "$ESCAPE_BASE" /run/escape/{readonly,other} /run/escape/exhibits/{devices,readonly,proc}
+	# Sockets of the host are found by everybody who can name them, devices opened by everybody who sees them.
+	chmod 755 /run/escape /run/escape/exhibits /run/escape/exhibits/devices
+	chmod 700 /run/escape/other
+	echo host >/run/escape/readonly/mine
+	root=$(stat -c %Hd:%Ld "$ESCAPE_BASE")
+	for node in mem:c:1:1 port:c:1:4 kmsg:c:1:11 loop-control:c:10:237 kvm:c:10:232 uinput:c:10:223 \
+		vhost-net:c:10:238 rtc:c:10:135 hpet:c:10:228 cuse:c:10:203 mapper:c:10:236 tun:c:10:200 \
+		loop0:b:7:0 msr:c:202:0 "root:b:$root"; do
+		IFS=: read -r name type major minor <<<"$node"
+		[[ -e /run/escape/exhibits/devices/$name ]] ||
+			mknod -m 666 "/run/escape/exhibits/devices/$name" "$type" "$major" "$minor"
+	done
+	modprobe -a loop tun cuse af_alg algif_hash uinput 2>/dev/null || true
+	mount | grep -q ' /sys/kernel/debug ' || mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
+	mount | grep -q ' /sys/kernel/tracing ' || mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
+	mount | grep -q ' /proc/sys/fs/binfmt_misc ' ||
+		mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc 2>/dev/null
+	apparmor_parser -r -K <<<'profile escape-target flags=(attach_disconnected) { file, mount, capability, }'
+	apparmor_parser -r -K "$ESCAPE_PROFILE_TEXT"
+	"$ESCAPE" --serve >"$ESCAPE_BASE/serve.log" 2>&1 &
+	escape_server=$!
+	for _ in $(seq 50); do
+		grep -q ready "$ESCAPE_BASE/serve.log" && break
+		sleep 0.1
+	done
+	chmod 666 /run/escape/exhibits/leak.sock
+}
+
+escape_clean() {
+	[[ -z $escape_server ]] || kill "$escape_server" 2>/dev/null
+	rm -rf "$ESCAPE_BASE" /run/escape
+}
+
+# What the product's containers have, and the exhibits.
+escape_config() { # NAME CONDITION ROOTFS
+	local layers idmap apparmor seccomp devices
+	layers=$(escape_layers "$2") || return 1
+	read -r idmap apparmor seccomp devices <<<"$layers"
+	cat <<-END
+	lxc.uts.name = $1
+	lxc.rootfs.path = dir:$3
+	lxc.net.0.type = empty
+	lxc.cgroup2.pids.max = ${ESCAPE_PIDS:-300}
+	lxc.cgroup2.memory.max = ${ESCAPE_MEMORY:-402653184}
+	lxc.mount.entry = /run/escape/exhibits escape none rbind,create=dir 0 0
+	lxc.mount.entry = /run/escape/readonly escape/readonly none bind,ro,create=dir 0 0
+	lxc.mount.entry = /proc escape/proc none rbind,create=dir 0 0
+	lxc.mount.entry = /sys/kernel/security sys/kernel/security none bind,optional 0 0
+	lxc.mount.entry = /sys/kernel/debug sys/kernel/debug none bind,optional 0 0
+	lxc.mount.entry = /sys/kernel/tracing sys/kernel/tracing none bind,optional 0 0
+	lxc.mount.entry = $ESCAPE_BASE/$1/data var/lib/docker none bind,create=dir 0 0
+	END
+	grep -vE '^#|^$|^lxc.net|^lxc.mount.entry = @|^lxc.seccomp|^lxc.apparmor.profile|^lxc.idmap|^lxc.cgroup2.devices' \
+		"$ESCAPE_TREE/profiles/lxc.conf.in"
+	case $idmap in
+	idmap) printf 'lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n' ;;
+	*) printf 'lxc.cap.drop =\n' ;;
+	esac
+	case $apparmor in
+	ours) echo "lxc.apparmor.profile = $ESCAPE_PROFILE" ;;
+	stacked) echo "lxc.apparmor.profile = $ESCAPE_PROFILE//&:$ESCAPE_NAMESPACE:unconfined" ;;
+	*) echo 'lxc.apparmor.profile = unconfined' ;;
+	esac
+	case $seccomp in
+	ours) echo "lxc.seccomp.profile = $ESCAPE_TREE/profiles/seccomp" ;;
+	stock) echo 'lxc.seccomp.profile = /usr/share/lxc/config/common.seccomp' ;;
+	esac
+	case $devices in
+	ours) grep '^lxc.cgroup2.devices' "$ESCAPE_TREE/profiles/lxc.conf.in" ;;
+	*) echo 'lxc.cgroup2.devices.allow = a' ;;
+	esac
+}
+
+# Start a container that holds nothing but the program: `escape_small_start NAME CONDITION`.
+escape_small_start() {
+	local root=$ESCAPE_BASE/$1/rootfs layers
+	layers=$(escape_layers "$2") || return 1
+	mkdir -p "$root"/{dev,proc,sys,tmp,run,etc,mnt,root,escape,var/lib/docker} "$ESCAPE_BASE/$1/data"
+	install -m 755 "$ESCAPE" "$root/root/escape"
+	[[ $layers != idmap* ]] || chown -R 100000:100000 "$root" "$ESCAPE_BASE/$1/data"
+	chmod 711 "$ESCAPE_BASE" "$ESCAPE_BASE/$1"
+	escape_config "$1" "$2" "$root" >"$ESCAPE_BASE/$1/config"
+	echo 'lxc.init.cmd = /root/escape --init' >>"$ESCAPE_BASE/$1/config"
+	lxc-start -P "$ESCAPE_BASE" -n "$1" -o "$ESCAPE_BASE/$1/log" -l INFO ||
+		{ grep -E 'ERROR|WARN' "$ESCAPE_BASE/$1/log" | head -20 >&2; return 1; }
+}
+
+escape_attach() { # NAME COMMAND...
+	local name=$1
+	shift
+	lxc-attach -P "$ESCAPE_BASE" -n "$name" --clear-env -v PATH=/usr/sbin:/usr/bin:/sbin:/bin -v HOME=/root -- "$@" </dev/null
+}
+
+escape_small() { # CONDITION OPTIONS...
+	local condition=$1 name=escape-$1
+	shift
+	escape_small_start "$name" "$condition" || return 1
+	escape_attach "$name" /root/escape --condition "$condition" "$@"
+	escape_stop "$name"
+}
+
+escape_stop() {
+	lxc-stop -P "$ESCAPE_BASE" -n "$1" -k
+}
+
+# The control: the same program, unconfined, as the root that owns everything. The exhibits have the same names.
+escape_host() {
+	mkdir -p /escape
+	mount --rbind /run/escape/exhibits /escape
+
+	mount --bind /run/escape/readonly /escape/readonly
+	mount -o remount,bind,ro /escape/readonly
+	mount --rbind /proc /escape/proc
+	"$ESCAPE" --condition host "$@"
+	umount -R -l /escape
+	rmdir /escape
+}
