@@ -1,56 +1,81 @@
+/* The story of the Docker checks, and what has to be true before and after it. */
 #include "agent/storage/docker_checks.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/docker/docker.h"
-#include "agent/storage/nested.h"
+#include "agent/storage/docker_run.h"
 #include "agent/storage/scratch.h"
-#include "agent/system/command.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/memory.h"
 #include "common/str.h"
 
-#define HOST "unix:///var/run/docker.sock" /* named: no context in ~/.docker sends us elsewhere */
-#define IMAGE "phoenix-verify"
-#define INFO_MS 10000
-#define IMPORT_MS 60000
-#define RUN_MS 120000
-#define HOLD_MS 5000
-#define PREFIX "phoenix-verify-image-"
+#define ARGUMENTS_MAXIMUM 24
+#define GONE_MS 5000 /* for a FUSE daemon to end after its unmount */
 
-struct docker_run {
-	const struct verify_wanted *wanted;
-	struct report *report;
-	char nonce[33];
-	char directory[256]; /* owned on disk: the image's content */
-	char name[64];       /* of the nested container */
-	struct nested_words words;
-	int input;           /* write end of the nested program's stdin; -1 once closed */
-};
+int docker_run_command(const char *const *arguments, uint32_t deadline_ms,
+		       struct command_result *ret_result, struct ph_error *error)
+{
+	const char *argv[ARGUMENTS_MAXIMUM + 4] = { "docker", "--host", DOCKER_HOST };
+	const struct command command = { .argv = argv, .deadline_ms = deadline_ms };
 
-static void add(struct docker_run *run, const char *id, const char *expected, const char *remedy,
-		const struct outcome *outcome)
+	for (size_t i = 0; i < ARGUMENTS_MAXIMUM && arguments[i]; i++)
+		argv[3 + i] = arguments[i];
+	return command_succeed(&command, ret_result, error);
+}
+
+void docker_run_add(struct docker_run *run, const char *id, const char *expected,
+		    const char *remedy, const struct outcome *outcome)
 {
 	report_add(run->report, id, expected, remedy, outcome);
 }
 
+void docker_run_judge(struct docker_run *run, const char *id, const char *expected,
+		      const char *remedy, int result, const struct ph_error *error,
+		      const char *got)
+{
+	struct outcome outcome = { 0 };
+
+	if (result < 0)
+		outcome_fail(&outcome, 0, "%s", error->why);
+	else
+		outcome_pass(&outcome, "%s", got);
+	docker_run_add(run, id, expected, remedy, &outcome);
+}
+
 /* ---- info ---- */
+
+static void check_data_root(struct docker_run *run, const struct docker_facts *facts)
+{
+	struct stat wanted, used;
+	struct outcome outcome = { 0 };
+
+	if (stat(run->wanted->data_root, &wanted) < 0 || stat(facts->data_root, &used) < 0)
+		outcome_fail(&outcome, errno, "look at %.100s", facts->data_root);
+	else if (wanted.st_dev != used.st_dev || wanted.st_ino != used.st_ino)
+		outcome_fail(&outcome, 0, "dockerd keeps its data in %.150s", facts->data_root);
+	else
+		outcome_pass(&outcome, "%.150s", facts->data_root);
+	docker_run_add(run, "docker.data-root", "dockerd uses the data-root that was tried",
+		       "take data-root out of daemon.json, or verify that directory", &outcome);
+}
 
 static bool check_info(struct docker_run *run)
 {
 	PH_AUTO_FREE struct docker_facts *facts = ph_alloc(sizeof(*facts));
 	struct outcome outcome = { 0 };
 	struct ph_error error = { 0 };
-	int r = docker_ask(NULL, INFO_MS, facts, &error);
+	int r = docker_ask(NULL, DOCKER_INFO_MS, facts, &error);
 
 	if (r < 0)
 		outcome_fail(&outcome, 0, "%s", error.why);
@@ -59,263 +84,76 @@ static bool check_info(struct docker_run *run)
 	else
 		outcome_pass(&outcome, "Docker %s, driver %s, cgroup %s v%s", facts->server_version,
 			     facts->driver, facts->cgroup_driver, facts->cgroup_version);
-	add(run, "docker.info", "dockerd answers with the planned driver",
-	    "phoenixctl apply again; journalctl -u docker in the container", &outcome);
+	docker_run_add(run, "docker.info", "dockerd answers with the planned driver",
+		       "phoenixctl apply again; journalctl -u docker in the container", &outcome);
+	if (r == 0)
+		check_data_root(run, facts);
 	return r == 0;
 }
 
-/* ---- the image ---- */
+/* ---- nothing is left ---- */
 
-static int copy_self(int directory)
+/* Whether dockerd's side of the mount table (that of the first process) shows a path. */
+static bool is_mounted(const char *path)
 {
-	PH_AUTO_CLOSE int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	PH_AUTO_CLOSE int to = openat(directory, "phoenix-agent",
-				      O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
-	struct stat status;
-	off_t left;
+	PH_AUTO_FILE FILE *file = fopen("/proc/1/mountinfo", "re");
+	PH_AUTO_FREE char *line = NULL;
+	size_t size = 0;
 
-	if (from < 0 || to < 0 || fstat(from, &status) < 0)
-		return -errno;
-	for (left = status.st_size; left > 0;) {
-		ssize_t sent = sendfile(to, from, NULL, (size_t)left);
-
-		if (sent <= 0)
-			return sent < 0 ? -errno : -EIO;
-		left -= sent;
-	}
-	return fchmod(to, 0755) < 0 ? -errno : 0;
+	while (file && getline(&line, &size, file) >= 0)
+		if (strstr(line, path))
+			return true;
+	return false;
 }
 
-static int make_content(struct docker_run *run)
+/* Docker unmounts first and answers before the daemon has ended. */
+static const char *what_is_left(const struct docker_run *run)
 {
-	PH_AUTO_CLOSE int directory = -1;
-	int r;
+	const struct timespec pause = { .tv_nsec = 5 * 1000 * 1000 };
+	uint64_t deadline = clock_monotonic_ms() + GONE_MS;
+	const char *left;
 
-	snprintf(run->directory, sizeof(run->directory), "%.200s/" PREFIX "XXXXXX",
-		 run->wanted->data_root);
-	if (!mkdtemp(run->directory)) {
-		run->directory[0] = '\0';
-		return -errno;
-	}
-	directory = open(run->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory < 0 || fchmod(directory, 0755) < 0)
-		return -errno;
-	r = copy_self(directory);
-	if (r == 0)
-		r = scratch_write(directory, "lower-write", "lower", 0600);
-	if (r == 0)
-		r = scratch_write(directory, "lower-delete", "lower", 0600);
-	return r;
-}
-
-static int pack_content(struct docker_run *run, char *archive, size_t size,
-			struct ph_error *error)
-{
-	const char *const argv[] = { "tar", "--create", "--file", archive, "--numeric-owner",
-				     "--owner=0", "--group=0", "--directory", run->directory,
-				     "phoenix-agent", "lower-write", "lower-delete", NULL };
-	const struct command command = { .argv = argv, .deadline_ms = IMPORT_MS };
-
-	snprintf(archive, size, "%s/image.tar", run->directory);
-	return command_succeed(&command, NULL, error);
-}
-
-static bool check_import(struct docker_run *run)
-{
-	char archive[300], image[80];
-	const char *const argv[] = { "docker", "--host", HOST, "import", archive, image, NULL };
-	const struct command command = { .argv = argv, .deadline_ms = IMPORT_MS };
-	struct outcome outcome = { 0 };
-	struct ph_error error = { 0 };
-	int r = make_content(run);
-
-	snprintf(image, sizeof(image), IMAGE ":%s", run->nonce);
-	if (r < 0)
-		error_errno(&error, r, run->wanted->data_root, NULL, "make the image's content");
-	else
-		r = pack_content(run, archive, sizeof(archive), &error);
-	if (r == 0)
-		r = command_succeed(&command, NULL, &error);
-	if (r < 0)
-		outcome_fail(&outcome, 0, "%s", error.why);
-	else
-		outcome_pass(&outcome, "imported");
-	add(run, "docker.import", "an image made here is taken",
-	    "make room on the data-root; journalctl -u docker in the container", &outcome);
-	return r == 0;
-}
-
-/* ---- the nested container ---- */
-
-static void close_input(struct docker_run *run)
-{
-	if (run->input >= 0)
-		close(run->input);
-	run->input = -1;
-}
-
-/* The nested program waits now: let the host look, then let it end. */
-static void nested_is_ready(struct docker_run *run)
-{
-	struct pollfd held = { .fd = run->wanted->hold_fd, .events = POLLIN };
-	struct outcome outcome = { 0 };
-
-	outcome_pass(&outcome, "%s", run->name);
-	add(run, "docker.nested-running", "the nested container runs", "", &outcome);
-	if (held.fd >= 0)
-		poll(&held, 1, HOLD_MS);
-	report_begin(run->report);
-	close_input(run);
-}
-
-static void nested_line(void *user, enum command_stream stream, const char *line)
-{
-	struct docker_run *run = user;
-	bool was_ready = run->words.is_ready;
-
-	if (stream != COMMAND_OUTPUT)
-		return;
-	nested_take_line(&run->words, line);
-	if (run->words.is_ready && !was_ready)
-		nested_is_ready(run);
-}
-
-static int run_nested(struct docker_run *run, struct ph_error *error)
-{
-	char image[80];
-	const char *const argv[] = { "docker",    "--host", HOST,  "run",   "--rm",
-				     "--interactive", "--network", "none", "--name",
-				     run->name,   "--label", "phoenix-verify", image,
-				     "/phoenix-agent", "nested", run->nonce, NULL };
-	struct command command = { .argv = argv, .deadline_ms = RUN_MS, .line = nested_line,
-				   .user = run };
-	int ends[2], r;
-
-	snprintf(image, sizeof(image), IMAGE ":%s", run->nonce);
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_errno(error, -errno, NULL, NULL, "pipe");
-	run->input = ends[1];
-	command.input_fd = ends[0];
-	r = command_succeed(&command, NULL, error);
-	close(ends[0]);
-	close_input(run);
-	return r;
-}
-
-static bool check_run(struct docker_run *run)
-{
-	struct outcome outcome = { 0 };
-	struct ph_error error = { 0 };
-	int r = run_nested(run, &error);
-
-	if (r < 0)
-		outcome_fail(&outcome, 0, "%s", error.why);
-	else
-		outcome_pass(&outcome, "exit code 0");
-	add(run, "docker.run", "a container runs without registry and network",
-	    "journalctl -u docker in the container; AppArmor messages in the host's kernel log",
-	    &outcome);
-	return r == 0;
-}
-
-static void check_nonce(struct docker_run *run)
-{
-	struct outcome outcome = { 0 };
-
-	if (text_equal(run->words.nonce, run->nonce))
-		outcome_pass(&outcome, "came back");
-	else
-		outcome_fail(&outcome, 0, "got '%s'", run->words.nonce);
-	add(run, "docker.nonce", "the nonce comes back from inside",
-	    "the docker program is not what it seems: look at which docker", &outcome);
-}
-
-/* fuse-overlayfs 1.x mounts type fuse.fuse-overlayfs, 2.x type fuse. */
-static bool is_wanted_type(const char *driver, const char *type)
-{
-	if (text_equal(driver, "overlay2"))
-		return text_equal(type, "overlay");
-	return text_equal(type, "fuse.fuse-overlayfs") || text_equal(type, "fuse");
-}
-
-static void check_root(struct docker_run *run)
-{
-	struct outcome outcome = { 0 };
-
-	if (is_wanted_type(run->wanted->driver, run->words.root_type))
-		outcome_pass(&outcome, "%s, 0x%s", run->words.root_type, run->words.root_magic);
-	else
-		outcome_fail(&outcome, 0, "root is '%s'", run->words.root_type);
-	add(run, "docker.root", "seen from inside, the root is the driver's mount",
-	    "dockerd uses another driver than planned: phoenixctl apply again", &outcome);
-}
-
-static void check_layers(struct docker_run *run)
-{
-	struct outcome outcome = { 0 };
-
-	if (text_equal(run->words.changed, "yes"))
-		outcome_pass(&outcome, "written and deleted");
-	else
-		outcome_fail(&outcome, 0, "'%s'", run->words.changed);
-	add(run, "docker.layers", "inside, a lower file is written and another deleted",
-	    "the driver cannot hold image layers here", &outcome);
-}
-
-/* ---- afterwards ---- */
-
-static void remove_image(struct docker_run *run, struct ph_error *error)
-{
-	char image[80];
-	const char *const kill[] = { "docker", "--host", HOST, "rm", "--force", run->name, NULL };
-	const char *const remove[] = { "docker", "--host", HOST, "rmi", "--force", image, NULL };
-	const struct command kill_command = { .argv = kill, .deadline_ms = RUN_MS };
-	const struct command remove_command = { .argv = remove, .deadline_ms = IMPORT_MS };
-	PH_AUTO_COMMAND_RESULT struct command_result ended = { 0 };
-
-	snprintf(image, sizeof(image), IMAGE ":%s", run->nonce);
-	command_run(&kill_command, &ended, NULL); /* gone already, when all went well */
-	command_succeed(&remove_command, NULL, error);
-}
-
-static void remove_content(struct docker_run *run)
-{
-	PH_AUTO_CLOSE int parent = -1;
-	char *slash;
-
-	if (!run->directory[0])
-		return;
-	slash = strrchr(run->directory, '/');
-	*slash = '\0';
-	parent = open(run->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (parent >= 0)
-		scratch_remove_tree(parent, slash + 1);
-	run->directory[0] = '\0';
+	if (!run->layer[0])
+		return NULL; /* this driver mounts nothing and has no daemon */
+	do {
+		left = is_mounted(run->layer)		     ? "a mount" :
+		       scratch_has_daemon(run->layer)	     ? "a fuse-overlayfs process" :
+		       access(run->layer, F_OK) == 0	     ? "the container's layer" :
+							       NULL;
+	} while (left && clock_monotonic_ms() < deadline && nanosleep(&pause, NULL) == 0);
+	return left;
 }
 
 static void check_clean(struct docker_run *run)
 {
-	const char *const argv[] = { "docker", "--host", HOST, "ps", "--all", "--quiet", "--filter",
-				     "label=phoenix-verify", NULL };
-	const struct command command = { .argv = argv, .deadline_ms = INFO_MS };
+	const char *const list[] = { "ps", "--all", "--quiet", "--filter",
+				     "label=" DOCKER_LABEL, NULL };
 	PH_AUTO_COMMAND_RESULT struct command_result ended = { 0 };
 	struct outcome outcome = { 0 };
 	struct ph_error error = { 0 };
+	const char *left;
 
-	remove_image(run, &error);
-	remove_content(run);
-	if (error_is_set(&error) || command_succeed(&command, &ended, &error) < 0)
+	docker_remove_containers(run, &error);
+	docker_remove_images(run, &error);
+	left = what_is_left(run);
+	if (error_is_set(&error) ||
+	    docker_run_command(list, DOCKER_INFO_MS, &ended, &error) < 0)
 		outcome_fail(&outcome, 0, "%s", error.why);
 	else if (ended.output_length)
 		outcome_fail(&outcome, 0, "container %s is left", ended.output);
+	else if (left)
+		outcome_fail(&outcome, 0, "%s is left: %.120s", left, run->layer);
 	else
 		outcome_pass(&outcome, "nothing left");
-	add(run, "docker.clean", "no image, container or file of the check is left",
-	    "docker rm --force the container named phoenix-verify-*", &outcome);
+	docker_run_add(run, "docker.clean",
+		       "no image, container, mount, process or file of the check is left",
+		       "docker rm --force the container named phoenix-verify-*", &outcome);
 }
 
-static void remove_leftovers(const char *data_root)
+/* What a killed run has left behind. */
+static void remove_leftovers(struct docker_run *run)
 {
+	const char *data_root = run->wanted->data_root;
 	PH_AUTO_CLOSE int root = open(data_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	PH_AUTO_DIR DIR *stream = NULL;
 	const struct dirent *entry;
@@ -323,29 +161,40 @@ static void remove_leftovers(const char *data_root)
 
 	stream = copy < 0 ? NULL : fdopendir(copy);
 	while (stream && (entry = readdir(stream)))
-		if (text_has_prefix(entry->d_name, PREFIX))
+		if (text_has_prefix(entry->d_name, DOCKER_CONTENT_PREFIX))
 			scratch_remove_tree(root, entry->d_name);
+	docker_remove_containers(run, NULL);
+}
+
+/* ---- the story ---- */
+
+static void name_everything(struct docker_run *run)
+{
+	unsigned char random[16];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		abort();
+	bytes_to_hex(random, sizeof(random), run->nonce);
+	snprintf(run->image, sizeof(run->image), "phoenix-verify:%s", run->nonce);
+	snprintf(run->name, sizeof(run->name), "phoenix-verify-%.8s", run->nonce);
+	snprintf(run->second, sizeof(run->second), "phoenix-verify-%.8s-2", run->nonce);
 }
 
 void docker_checks(const struct verify_wanted *wanted, struct report *report)
 {
 	struct docker_run run = { .wanted = wanted, .report = report, .input = -1 };
-	unsigned char random[16];
+	struct ph_error error = { 0 };
 
-	if (getrandom(random, sizeof(random), 0) != sizeof(random))
-		abort();
-	bytes_to_hex(random, sizeof(random), run.nonce);
-	snprintf(run.name, sizeof(run.name), "phoenix-verify-%.8s", run.nonce);
-	remove_leftovers(wanted->data_root);
+	name_everything(&run);
 	report_begin(report);
-	if (!check_info(&run) || !check_import(&run)) {
-		remove_content(&run);
+	if (!check_info(&run))
+		return;
+	remove_leftovers(&run);
+	if (!docker_check_import(&run)) {
+		docker_remove_images(&run, &error);
 		return;
 	}
-	if (check_run(&run)) {
-		check_nonce(&run);
-		check_root(&run);
-		check_layers(&run);
-	}
+	if (docker_check_run(&run))
+		docker_check_second(&run);
 	check_clean(&run);
 }

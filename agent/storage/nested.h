@@ -15,6 +15,10 @@ struct nested_words {
 	char root_magic[NESTED_VALUE]; /* statfs type, hexadecimal */
 	char changed[NESTED_VALUE];    /* "yes" when a lower file could be written and one deleted */
 	char label[NESTED_VALUE];      /* AppArmor label as seen inside: a claim */
+	char layered[NESTED_VALUE];    /* "yes" when both layers of a built image show */
+	char kept[NESTED_VALUE];       /* "yes" when an earlier start's file is there */
+	char gateway[NESTED_VALUE];    /* of the default route */
+	char reached[NESTED_VALUE];    /* "yes", or why the gateway was not reached */
 	bool is_ready;
 };
 

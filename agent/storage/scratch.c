@@ -17,11 +17,13 @@
 #include "agent/system/file.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/memory.h"
 #include "common/str.h"
 
 #define PREFIX "phoenix-verify-"
 #define MOUNT_MS 10000
 #define COPY_MS 30000
+#define CMDLINE_MAXIMUM 65536
 #define UNMOUNT_MS 5000
 #define DEPTH_MAXIMUM 32
 
@@ -294,24 +296,31 @@ int scratch_mount(struct scratch *scratch, const char *driver, struct ph_error *
 	return 0;
 }
 
-/* Whether a fuse-overlayfs process works on our scratch directory: its command line names it. */
-static bool has_daemon(const struct scratch *scratch)
+/*
+ * The option with the layers comes first and may be long: an image's lower layers are named there,
+ * but always by short links; 64 KiB are more than the kernel lets a mount option be.
+ */
+bool scratch_has_daemon(const char *path)
 {
+	PH_AUTO_FREE char *text = ph_alloc(CMDLINE_MAXIMUM);
 	PH_AUTO_DIR DIR *processes = opendir("/proc");
 	const struct dirent *entry;
 
 	while (processes && (entry = readdir(processes))) {
-		char path[300], text[1024];
+		char file[300];
 		PH_AUTO_CLOSE int fd = -1;
 		ssize_t length;
 
 		if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
 			continue;
-		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		length = fd < 0 ? -1 : read(fd, text, sizeof(text));
-		if (length > 0 && text_has_prefix(text, "fuse-overlayfs") &&
-		    memmem(text, (size_t)length, scratch->path, strlen(scratch->path)))
+		snprintf(file, sizeof(file), "/proc/%s/cmdline", entry->d_name);
+		fd = open(file, O_RDONLY | O_CLOEXEC);
+		length = fd < 0 ? -1 : read(fd, text, CMDLINE_MAXIMUM - 1);
+		if (length <= 0)
+			continue;
+		text[length] = '\0';
+		if (strstr(text, "fuse-overlayfs") &&
+		    memmem(text, (size_t)length, path, strlen(path)))
 			return true;
 	}
 	return false;
@@ -331,7 +340,7 @@ int scratch_unmount(struct scratch *scratch, struct ph_error *error)
 	if (umount2(merged, 0) < 0)
 		return error_errno(error, -errno, merged, NULL, "unmount");
 	scratch->mounted = false;
-	while (has_daemon(scratch)) {
+	while (scratch_has_daemon(scratch->path)) {
 		if (clock_monotonic_ms() > deadline)
 			return error_set(error, -EBUSY, merged, NULL,
 					 "the FUSE daemon still runs %d s after the unmount",

@@ -38,6 +38,9 @@ bool scratch_in_user_namespace(void);
  * another verify or probe has it. */
 int scratch_lock(const char *data_root, struct ph_error *error);
 
+/* Whether a fuse-overlayfs process works below a path: its command line names it. */
+bool scratch_has_daemon(const char *path);
+
 /* Remove everything. Allowed in any state. */
 void scratch_fini(struct scratch *scratch);
 

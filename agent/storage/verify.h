@@ -29,5 +29,5 @@ typedef void (*verify_check_fn)(void *user, const Phoenix__Check *check);
 int verify_battery(const struct verify_wanted *wanted, verify_check_fn check, void *user,
 		   Phoenix__VerifyReport **ret_report, struct ph_error *error);
 
-/* `phoenix-agent nested NONCE`: the program of the nested container. */
+/* `phoenix-agent nested hold|exec|layer|reach NONCE [PORT]`: the program of nested containers. */
 int nested_main(int argc, char **argv);

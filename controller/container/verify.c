@@ -88,8 +88,10 @@ static bool has_check(const Phoenix__VerifyReport *report, const char *id)
 /* Silence is no pass: a report that lacks what a verdict needs fails, whatever its checks say. */
 static void judge_completeness(Phoenix__VerifyReport *report)
 {
-	static const char *const needed[] = { "storage.mount", "storage.unmount", "docker.run",
-					      "docker.nonce",  "docker.root",     "docker.clean" };
+	static const char *const needed[] = { "storage.mount",  "storage.unmount", "docker.run",
+					      "docker.nonce",   "docker.root",     "docker.exec",
+					      "docker.build",   "docker.bridge",   "docker.restart",
+					      "docker.clean" };
 	PH_AUTO_STR struct str missing = STR_INIT;
 
 	for (size_t i = 0; i < ARRAY_LENGTH(needed); i++)

@@ -555,7 +555,9 @@ static const struct {
 static void claim(Phoenix__VerifyReport *report, const char *missing)
 {
 	static const char *const ids[] = { "storage.mount", "storage.unmount", "docker.run",
-					   "docker.nonce",  "docker.root",     "docker.clean" };
+					   "docker.nonce",  "docker.root",     "docker.clean",
+					   "docker.exec",   "docker.build",    "docker.bridge",
+					   "docker.restart" };
 
 	for (size_t i = 0; i < ARRAY_LENGTH(ids); i++) {
 		Phoenix__Check check = PHOENIX__CHECK__INIT;

@@ -99,7 +99,9 @@ static void finish_verify(struct fake_agent *agent, Phoenix__VerifyItem_Closure 
 	Phoenix__VerifyItem item = PHOENIX__VERIFY_ITEM__INIT;
 	Phoenix__VerifyReport report = PHOENIX__VERIFY_REPORT__INIT;
 	static const char *const others[] = { "storage.mount", "storage.unmount", "docker.run",
-					      "docker.nonce",  "docker.root",     "docker.clean" };
+					      "docker.nonce",  "docker.root",     "docker.clean",
+					      "docker.exec",   "docker.build",    "docker.bridge",
+					      "docker.restart" };
 	Phoenix__Check check = PHOENIX__CHECK__INIT;
 	Phoenix__Check passed[ARRAY_LENGTH(others)];
 	Phoenix__Check *checks[1 + ARRAY_LENGTH(others)] = { &check };

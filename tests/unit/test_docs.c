@@ -95,6 +95,8 @@ static void check_ids(struct names *ids)
 {
 	collect_file("agent/storage/storage_checks.c", CHECK_ID, ids);
 	collect_file("agent/storage/docker_checks.c", CHECK_ID, ids);
+	collect_file("agent/storage/docker_image.c", CHECK_ID, ids);
+	collect_file("agent/storage/docker_nested.c", CHECK_ID, ids);
 	collect_file("agent/storage/verify.c", CHECK_ID, ids);
 	collect_file("controller/container/verify.c", CHECK_ID, ids);
 }
