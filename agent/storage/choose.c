@@ -288,7 +288,7 @@ static int take(struct choice *choice, const char *driver, struct ph_error *erro
 			   facts->container_count);
 		if (!choice->wanted->accept_loss)
 			return error_set(error, -EPERM, facts->data_root,
-					 "keep the driver, or write 'accept: [image-loss]' under "
+					 "keep the driver, or write 'allow_image_loss: true' under "
 					 "storage in the fleet file",
 					 "changing Docker's driver from %s to %s would hide %zu "
 					 "images and %zu containers: %s",
@@ -304,7 +304,7 @@ static int refuse_vfs(struct choice *choice, struct ph_error *error)
 {
 	add_reason(choice, "vfs would work, but copies every layer in full: it needs consent");
 	return error_set(error, -EPERM, choice->facts->data_root,
-			 "write 'accept: [vfs]' under storage in the fleet file if full copies are "
+			 "write 'allow_vfs: true' under storage in the fleet file if full copies are "
 			 "really wanted; better: give the container /dev/fuse",
 			 "vfs copies the whole image for each layer, and nobody has consented");
 }

@@ -321,7 +321,7 @@ static int check_changes(const struct registry *registry, const Phoenix__Contain
 {
 	static const char *const fixed[] = { "image", "network.address", "confinement",
 					     "resources.memory", "resources.cpus",
-					     "resources.pids", "storage.driver" };
+					     "resources.pids" };
 	struct container *container = registry_find(registry, spec->name);
 	struct fleet_differences differences;
 	int r = 0;

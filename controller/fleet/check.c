@@ -112,16 +112,23 @@ static int check_resources(const Phoenix__Resources *resources, struct check_pro
 	return 0;
 }
 
-static int check_storage(const char *driver, struct check_problem *ret_problem)
+static int check_storage(const Phoenix__ContainerSpec *spec, struct check_problem *ret_problem)
 {
-	static const char remedy[] = "write 'driver: fuse-overlayfs'";
+	static const char *const drivers[] = { "fuse-overlayfs", "overlay2", "auto" };
+	const char *driver = spec->storage_driver;
 
-	if (strcmp(driver, "fuse-overlayfs") == 0)
+	for (size_t i = 0; i < ARRAY_LENGTH(drivers); i++)
+		if (strcmp(driver, drivers[i]) == 0)
+			return 0;
+	if (strcmp(driver, "vfs") == 0 && spec->storage_allow_vfs)
 		return 0;
-	if (strcmp(driver, "overlay2") == 0 || strcmp(driver, "auto") == 0)
-		return problem(ret_problem, "storage.driver", remedy,
-			       "storage driver '%s' is not supported in this version", driver);
-	return problem(ret_problem, "storage.driver", remedy,
+	if (strcmp(driver, "vfs") == 0)
+		return problem(ret_problem, "storage.driver",
+			       "write 'driver: auto', or 'allow_vfs: true' beside it if full copies "
+			       "are really wanted",
+			       "vfs copies the whole image for each layer and each container");
+	return problem(ret_problem, "storage.driver",
+		       "write 'driver: auto', fuse-overlayfs or overlay2",
 		       "'%.40s' is not a storage driver of Phoenix", driver);
 }
 
@@ -181,7 +188,7 @@ int check_spec(const Phoenix__ContainerSpec *spec, struct check_problem *ret_pro
 	if (ret == 0)
 		ret = check_resources(spec->resources, ret_problem);
 	if (ret == 0)
-		ret = check_storage(spec->storage_driver, ret_problem);
+		ret = check_storage(spec, ret_problem);
 	if (ret == 0)
 		ret = check_address(spec->address, ret_problem);
 	return ret;

@@ -95,6 +95,21 @@ static char *write_driver(const Phoenix__ContainerSpec *spec)
 	return ph_strdup(spec->storage_driver);
 }
 
+static char *write_bool(bool value)
+{
+	return ph_strdup(value ? "true" : "false");
+}
+
+static char *write_allow_vfs(const Phoenix__ContainerSpec *spec)
+{
+	return write_bool(spec->storage_allow_vfs);
+}
+
+static char *write_allow_image_loss(const Phoenix__ContainerSpec *spec)
+{
+	return write_bool(spec->storage_allow_image_loss);
+}
+
 static char *write_source(const Phoenix__ContainerSpec *spec)
 {
 	return ph_strdup(spec->docker_source);
@@ -115,6 +130,8 @@ static const struct field fields[] = {
 	{ "resources.cpus", write_cpus },
 	{ "resources.pids", write_pids },
 	{ "storage.driver", write_driver },
+	{ "storage.allow_vfs", write_allow_vfs },
+	{ "storage.allow_image_loss", write_allow_image_loss },
 	{ "docker.source", write_source },
 	{ "network.address", write_address },
 };

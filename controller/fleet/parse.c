@@ -28,13 +28,13 @@ static const char *const container_keys[] = {
 	"name", "labels", "image", "confinement", "resources", "storage", "docker", "network", NULL,
 };
 static const char *const resource_keys[] = { "memory", "cpus", "pids", NULL };
-static const char *const storage_keys[] = { "driver", NULL };
+static const char *const storage_keys[] = { "driver", "allow_vfs", "allow_image_loss", NULL };
 static const char *const docker_keys[] = { "source", NULL };
 static const char *const network_keys[] = { "address", NULL };
 
 /* In the order of Phoenix__Confinement. */
 static const char *const confinements[] = { "required", "best-effort", NULL };
-static const char *const drivers[] = { "fuse-overlayfs", "overlay2", "auto", NULL };
+static const char *const drivers[] = { "fuse-overlayfs", "overlay2", "auto", "vfs", NULL };
 static const char *const sources[] = { "distribution", "none", NULL };
 
 /* The file as it is read. */
@@ -176,6 +176,26 @@ static int read_choice(const struct yaml_node *map, const char *name, const char
 	return ret < 0 ? ret : 0;
 }
 
+/* Consents are words of their own: nothing else implies them. */
+static int read_storage_consents(const struct yaml_node *map, Phoenix__ContainerSpec *spec,
+				 struct ph_error *error)
+{
+	const struct yaml_node *section;
+	bool allowed;
+	int ret = get_section(map, "storage", storage_keys, &section, error);
+
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	ret = schema_get_bool(section, "allow_vfs", &allowed, error);
+	if (ret == 0)
+		spec->storage_allow_vfs = allowed;
+	if (ret >= 0)
+		ret = schema_get_bool(section, "allow_image_loss", &allowed, error);
+	if (ret == 0)
+		spec->storage_allow_image_loss = allowed;
+	return ret < 0 ? ret : 0;
+}
+
 static int read_address(const struct yaml_node *map, Phoenix__ContainerSpec *spec,
 			struct ph_error *error)
 {
@@ -226,6 +246,8 @@ static int read_spec(const struct yaml_node *map, const char *what, const char *
 	if (ret == 0)
 		ret = read_choice(map, "storage", storage_keys, drivers, &spec->storage_driver,
 				  error);
+	if (ret == 0)
+		ret = read_storage_consents(map, spec, error);
 	if (ret == 0)
 		ret = read_choice(map, "docker", docker_keys, sources, &spec->docker_source, error);
 	return ret == 0 ? read_address(map, spec, error) : ret;

@@ -128,12 +128,14 @@ static const struct refusal_case refusal_cases[] = {
 	  "did you mean 'required'?" },
 	{ "confinement switched off", HEAD "- {name: a, confinement: false}\n", "4:26",
 	  "cannot be 'false'" },
-	{ "storage of later", HEAD "- {name: a, storage: {driver: overlay2}}\n", "4:31",
-	  "storage driver 'overlay2' is not supported in this version" },
-	{ "storage of later, by default",
-	  "version: 1\ndefaults:\n  image: b\n  storage: {driver: auto}\ncontainers: [{name: a}]\n",
-	  "4:21", "storage driver 'auto' is not supported in this version" },
-	{ "storage unknown", HEAD "- {name: a, storage: {driver: vfs}}\n", "4:31", "be 'vfs'" },
+	{ "full copies without consent", HEAD "- {name: a, storage: {driver: vfs}}\n", "4:31",
+	  "vfs copies the whole image" },
+	{ "full copies without consent, by default",
+	  "version: 1\ndefaults:\n  image: b\n  storage: {driver: vfs}\ncontainers: [{name: a}]\n",
+	  "4:21", "vfs copies the whole image" },
+	{ "consent that is no word of consent",
+	  HEAD "- {name: a, storage: {driver: vfs, allow_vfs: maybe}}\n", "4:47", "allow_vfs" },
+	{ "storage unknown", HEAD "- {name: a, storage: {driver: aufs}}\n", "4:31", "be 'aufs'" },
 	{ "storage as a word", HEAD "- {name: a, storage: overlay2}\n", "4:22", "must be a map" },
 	{ "docker unknown", HEAD "- {name: a, docker: {source: upstream}}\n", "4:30",
 	  "cannot be 'upstream'" },
@@ -363,9 +365,9 @@ static void spoil_driver(Phoenix__Fleet *fleet)
 	set(&fleet->containers[0]->storage_driver, "");
 }
 
-static void spoil_driver_later(Phoenix__Fleet *fleet)
+static void spoil_driver_consent(Phoenix__Fleet *fleet)
 {
-	set(&fleet->containers[0]->storage_driver, "overlay2");
+	set(&fleet->containers[0]->storage_driver, "vfs");
 }
 
 static void spoil_source(Phoenix__Fleet *fleet)
@@ -410,8 +412,8 @@ static const struct message_case message_cases[] = {
 	{ "address", spoil_address, "container 1 'web1', network.address", "not an IPv4" },
 	{ "address twice", spoil_address_twice, "container 2 'web2', network.address", "also" },
 	{ "driver", spoil_driver, "container 1 'web1', storage.driver", "not a storage driver" },
-	{ "driver of later", spoil_driver_later, "container 1 'web1', storage.driver",
-	  "not supported in this version" },
+	{ "driver without consent", spoil_driver_consent, "container 1 'web1', storage.driver",
+	  "copies the whole image" },
 	{ "source", spoil_source, "container 1 'web1', docker.source", "not a source" },
 	{ "label", spoil_label, "container 1 'web1', labels", "not a value" },
 	{ "label's key", spoil_label_key, "container 1 'web1', labels", "not a key" },
@@ -506,6 +508,10 @@ static const struct difference_case difference_cases[] = {
 	  "resources.memory: unlimited -> 100000001; resources.cpus: unlimited -> 10.05" },
 	{ "labels", "{name: a, image: i, labels: {x: y}}",
 	  "{name: a, image: i, labels: {x: z, a: b}}", "labels: x: y -> a: b, x: z" },
+	{ "storage", "{name: a, image: i}",
+	  "{name: a, image: i, storage: {driver: vfs, allow_vfs: true, allow_image_loss: true}}",
+	  "storage.driver: fuse-overlayfs -> vfs; storage.allow_vfs: false -> true; "
+	  "storage.allow_image_loss: false -> true" },
 	{ "docker and address", "{name: a, image: i, network: {address: 10.209.0.20}}",
 	  "{name: a, image: i, docker: {source: none}}",
 	  "docker.source: distribution -> none; network.address: 10.209.0.20 -> " },
@@ -513,6 +519,7 @@ static const struct difference_case difference_cases[] = {
 	  "name:  -> a; image:  -> i; confinement:  -> required; "
 	  "resources.memory:  -> unlimited; resources.cpus:  -> unlimited; "
 	  "resources.pids:  -> 4096; storage.driver:  -> fuse-overlayfs; "
+	  "storage.allow_vfs:  -> false; storage.allow_image_loss:  -> false; "
 	  "docker.source:  -> distribution" },
 };
 

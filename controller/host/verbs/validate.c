@@ -123,7 +123,7 @@ static int check_resources(const Phoenix__Resources *resources, struct ph_error 
 
 static int check_spec(const Phoenix__ContainerSpec *spec, struct ph_error *error)
 {
-	static const char *const drivers[] = { "fuse-overlayfs", "overlay2", "auto", NULL };
+	static const char *const drivers[] = { "fuse-overlayfs", "overlay2", "auto", "vfs", NULL };
 	static const char *const sources[] = { "distribution", "none", NULL };
 	int code;
 
