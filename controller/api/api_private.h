@@ -36,6 +36,7 @@ API_HANDLER(remove, NameRequest, OperationItem);
 API_HANDLER(events, EventsRequest, EventsItem);
 API_HANDLER(image_import, ImageImportOrder, ImageItem);
 API_HANDLER(image_remove, NameRequest, ImageItem);
+API_HANDLER(denials, DenialsRequest, DenialsReply);
 API_HANDLER(image_list, NameRequest, ImageListReply);
 
 /* Fail a request because no container has that name. */

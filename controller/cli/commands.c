@@ -107,6 +107,21 @@ const struct command commands[] = {
 		.run = command_events,
 	},
 	{
+		.name = "apparmor denials",
+		.arguments = "[NAME]",
+		.summary = "show what the AppArmor profile has refused",
+		.description =
+			"Equal denials are one line with a count; what is known of a pattern stands\n"
+			"below the table with what to do about it. Counted since phoenixd started.\n"
+			"A container '?' is one that could not be told. Exits with 3 when denials\n"
+			"cannot be read on this host.",
+		.example = "phoenixctl apparmor denials web1",
+		.arguments_maximum = 1,
+		.completes = { WORDS_CONTAINERS },
+		.options = { { "follow", 'F', NULL, "go on with new ones until ^C" } },
+		.run = command_apparmor_denials,
+	},
+	{
 		.name = "remove",
 		.arguments = "NAME...",
 		.summary = "stop and remove containers with their Docker data",

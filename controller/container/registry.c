@@ -18,7 +18,9 @@
 #include "common/message.h"
 #include "common/str.h"
 #include "controller/container/container.h"
+#include "controller/container/denial_events.h"
 #include "controller/container/operation.h"
+#include "controller/denials/denials.h"
 
 #define POLL_MS 15000
 #define REFRESH_MS 2500
@@ -54,6 +56,7 @@ void registry_take(struct registry *registry, struct container *container)
 		place = &(*place)->next;
 	if (*place)
 		*place = container->next;
+	denials_forget(registry->denials, container_name(container));
 }
 
 static bool is_leaving(const struct container *container)
@@ -406,6 +409,7 @@ static void host_changed(void *user, bool is_up)
 		      is_up ? PHOENIX__EVENT__SEVERITY__INFO : PHOENIX__EVENT__SEVERITY__WARNING,
 		      NULL, NULL, is_up ? "host.connected" : "host.lost",
 		      is_up ? "Connected" : "SessionEnded", "phoenix-host");
+	denials_host_changed(registry->denials, is_up);
 }
 
 static void registry_free(struct registry *registry)
@@ -419,6 +423,7 @@ static void registry_free(struct registry *registry)
 		container_free(container);
 	}
 	timer_close(registry->poll);
+	denials_close(registry->denials);
 	host_link_close(registry->host);
 	journal_close(registry->journal);
 	store_close(registry->store);
@@ -457,6 +462,7 @@ int registry_open(uv_loop_t *loop, const struct config *config, struct registry 
 		goto failed;
 	registry->poll = timer_new(loop, poll, registry);
 	registry->host = host_link_open(loop, &link);
+	registry->denials = denial_events_open(registry);
 	r = load_containers(registry, error);
 	if (r < 0)
 		goto failed;

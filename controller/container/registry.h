@@ -21,6 +21,7 @@
 
 struct container;
 struct operation;
+struct denials;
 
 struct registry {
 	uv_loop_t *loop;               /* borrowed */
@@ -28,6 +29,7 @@ struct registry {
 	struct store *store;           /* owned */
 	struct journal *journal;       /* owned */
 	struct host_link *host;        /* owned */
+	struct denials *denials;       /* owned */
 	struct container *containers;  /* owned; sorted by name */
 	struct operation *operations;  /* owned; those that have not ended */
 	Phoenix__ProbeReply *probe;    /* owned; the newest, NULL before the first */

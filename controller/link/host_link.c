@@ -246,6 +246,15 @@ void host_link_call(struct host_link *link, const char *verb, const ProtobufCMes
 		*ret_call = call;
 }
 
+int host_link_stream(struct host_link *link, const char *verb, const ProtobufCMessage *request,
+		     const struct rpc_handlers *handlers, void *user, struct rpc_call **ret_call)
+{
+	if (!link->channel)
+		return -ENOTCONN;
+	return channel_call(link->channel, &phoenix__host__descriptor, verb, request, 0, handlers,
+			    user, ret_call);
+}
+
 static void ignore_finished(void *user, const ProtobufCMessage *reply,
 			    const struct ph_error *error)
 {

@@ -45,5 +45,13 @@ void host_link_call(struct host_link *link, const char *verb, const ProtobufCMes
 				     const struct ph_error *error),
 		    void *user, struct host_call **ret_call);
 
+/*
+ * Call a streaming verb on the connection there is now, without a deadline; -ENOTCONN while there is
+ * none. The call ends with the connection (-ECONNRESET) and is not made again. The caller cancels it
+ * before the link is closed.
+ */
+int host_link_stream(struct host_link *link, const char *verb, const ProtobufCMessage *request,
+		     const struct rpc_handlers *handlers, void *user, struct rpc_call **ret_call);
+
 /* Forget a call: finished is not called. The verb itself may still be done. NULL is allowed. */
 void host_call_cancel(struct host_call *call);

@@ -15,7 +15,7 @@ LAYERS = (
     ('agent/*', ('agent/', 'common/', 'proto/')),
     ('controller/host/*', ('controller/host/', 'common/', 'proto/')),
     ('controller/cli/*', ('controller/cli/', 'controller/fleet/', 'common/', 'proto/')),
-    ('controller/*', ('controller/link/', 'controller/api/', 'controller/fleet/',
+    ('controller/*', ('controller/link/', 'controller/denials/', 'controller/api/', 'controller/fleet/',
                       'controller/container/', 'controller/events/', 'controller/store/',
                       'common/', 'proto/')),
 )

@@ -503,6 +503,42 @@ METHOD(events, EventsRequest, EventsItem)
 	timer_start(live->timer, LIVE_MS, LIVE_MS);
 }
 
+/* ---- denials ---- */
+
+METHOD(denials, DenialsRequest, DenialsReply)
+{
+	struct server *server = server_of(service);
+	Phoenix__DenialsReply item = PHOENIX__DENIALS_REPLY__INIT;
+	Phoenix__DenialsSource source = PHOENIX__DENIALS_SOURCE__INIT;
+	Phoenix__DenialPattern pattern = PHOENIX__DENIAL_PATTERN__INIT;
+	Phoenix__DenialPattern *patterns[] = { &pattern };
+	Phoenix__Denial denial = PHOENIX__DENIAL__INIT;
+
+	if (is_dealt_with(server, request))
+		return;
+	if (input->container[0] && !is_known(input->container)) {
+		fail_request(request, -ENOENT, NULL, input->container);
+		return;
+	}
+	/* web2 runs where nothing can be read. */
+	source.kind = text_of(server, text_equal(input->container, "web2") ? "none" : "audit");
+	source.reason = text_of(server, source.kind[0] == 'n' ? "there is no AppArmor" : "");
+	denial.container = text_of(server, "web1");
+	denial.operation = text_of(server, "mount");
+	denial.name = text_of(server, "/mnt/");
+	denial.process = text_of(server, "evil");
+	pattern.denial = &denial;
+	pattern.count = 17;
+	pattern.hint = text_of(server, "it is refused");
+	pattern.remedy = text_of(server, "leave it");
+	item.source = &source;
+	item.patterns = patterns;
+	item.n_patterns = source.kind[0] != 'n';
+	item.caught_up = true;
+	reply(&item, request);
+	end_stream(server, request);
+}
+
 /* ---- images ---- */
 
 static void keep_spooled(const struct server *server, const char *name)
@@ -577,7 +613,7 @@ static void client_closed(void *user, const struct ph_error *error)
 static void accepted(void *user, int fd, const struct ucred *peer)
 {
 	static const char *const streaming[] = { "Apply",       "Verify",      "Remove", "Events",
-						 "ImageImport", "ImageRemove", NULL };
+						 "ImageImport", "ImageRemove", "Denials", NULL };
 	struct server *server = user;
 	struct channel_config config = { .service = &server->service.base,
 					 .streaming = streaming,

@@ -334,6 +334,44 @@ VERB(agent_push, AgentPushRequest, AgentPushReply)
 	reply(&answer, request);
 }
 
+static void watcher_left(void *user)
+{
+	struct fake_host *host = user;
+	struct rpc_request *request = host->denials;
+
+	host->denials = NULL;
+	rpc_end(request);
+}
+
+VERB(denials_watch, DenialsWatchRequest, DenialsItem)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__DenialsItem item = PHOENIX__DENIALS_ITEM__INIT;
+	Phoenix__DenialsSource source = PHOENIX__DENIALS_SOURCE__INIT;
+
+	FAIL_BEFORE("DenialsWatch");
+	host->watches++;
+	source.kind = (char *)(host->apparmor ? "audit" : "none");
+	source.reason = (char *)(host->apparmor ? "" : "a fake kernel without AppArmor");
+	item.source = &source;
+	reply(&item, request);
+	if (!host->apparmor) {
+		rpc_end(request);
+		return;
+	}
+	host->denials = request;
+	host->denials_reply = reply;
+	rpc_request_on_cancel(request, watcher_left, host);
+}
+
+bool fake_host_deny(struct fake_host *host, const Phoenix__DenialsItem *item)
+{
+	if (!host->denials)
+		return false;
+	host->denials_reply(item, host->denials);
+	return true;
+}
+
 static void channel_closed(void *user, const struct ph_error *error)
 {
 	*(struct channel **)user = NULL;
@@ -343,8 +381,11 @@ static void accepted(void *user, int fd, const struct ucred *peer)
 {
 	struct fake_host *host = user;
 
+	static const char *const streaming[] = { "DenialsWatch", NULL };
+
 	for (size_t i = 0; i < ARRAY_LENGTH(host->channels); i++) {
 		const struct channel_config config = { .service = &host->service.base,
+						       .streaming = streaming,
 						       .closed = channel_closed,
 						       .user = &host->channels[i] };
 

@@ -38,6 +38,9 @@ struct fake_host {
 	bool off_label;              /* containers run outside their profile */
 	unsigned int writes;         /* verbs that changed something */
 	unsigned int calls;
+	struct rpc_request *denials; /* who watches denials; NULL: nobody */
+	Phoenix__DenialsItem_Closure denials_reply;
+	unsigned int watches;        /* how often somebody began to */
 	struct fake_agent *agent;    /* how pushed agents behave; borrowed */
 };
 
@@ -49,6 +52,9 @@ void fake_host_close(struct fake_host *host);
 
 /* Whether nothing is left: no container, no network, no profile. */
 bool fake_host_is_empty(const struct fake_host *host);
+
+/* Send an item to who watches denials; false when nobody does. */
+bool fake_host_deny(struct fake_host *host, const Phoenix__DenialsItem *item);
 
 /* Find a container of the model; NULL when there is none. */
 struct fake_container *fake_host_find(struct fake_host *host, const char *name);

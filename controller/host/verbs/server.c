@@ -20,7 +20,9 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
+#include "controller/host/denials/watch.h"
 #include "controller/host/tree/paths.h"
+#include "controller/host/verbs/host_facts.h"
 #include "controller/host/verbs/validate.h"
 #include "controller/host/verbs/verbs.h"
 
@@ -50,6 +52,7 @@ struct server {
 	struct listener *listener;
 	struct connection *connections; /* owned */
 	struct job *jobs;               /* owned; oldest first */
+	struct watches denials;
 	bool is_closing;
 };
 
@@ -240,6 +243,17 @@ HANDLER(container_observe, "ContainerObserve", ContainerRequest, ContainerObserv
 HANDLER(container_list, "ContainerList", ContainerListRequest, ContainerListReply)
 HANDLER(agent_push, "AgentPush", AgentPushRequest, AgentPushReply)
 
+/* Not a job: it has no end of its own and locks nothing. */
+static void handle_denials_watch(Phoenix__Host_Service *service,
+				 const Phoenix__DenialsWatchRequest *input,
+				 Phoenix__DenialsItem_Closure reply, void *request)
+{
+	struct server *server = (struct server *)service;
+
+	watches_serve(&server->denials, (ProtobufCClosure)reply, request);
+}
+
+static const char *const streaming[] = { "DenialsWatch", NULL };
 static const Phoenix__Host_Service handlers = PHOENIX__HOST__INIT(handle_);
 
 static void server_free_if_done(struct server *server)
@@ -274,6 +288,7 @@ static void accepted(void *user, int fd, const struct ucred *peer)
 {
 	struct server *server = user;
 	struct channel_config config = { .service = &server->service.base,
+					 .streaming = streaming,
 					 .closed = connection_closed };
 	struct connection *connection;
 
@@ -308,6 +323,16 @@ static int give_to_group(const struct config *config, struct ph_error *error)
 	return 0;
 }
 
+static void prepare_denials(struct server *server)
+{
+	struct subids subids;
+
+	host_facts_subids(&subids);
+	server->denials.loop = server->loop;
+	server->denials.config = server->config.config;
+	server->denials.first_id = subids.count ? subids.ranges[0].base : 0;
+}
+
 int server_open(uv_loop_t *loop, const struct server_config *config, struct server **ret_server,
 		struct ph_error *error)
 {
@@ -319,6 +344,7 @@ int server_open(uv_loop_t *loop, const struct server_config *config, struct serv
 	server->service = handlers;
 	server->loop = loop;
 	server->config = *config;
+	prepare_denials(server);
 	code = paths_format(config->config, PATHS_RUN, NULL, "host.sock", path, error);
 	if (code == 0)
 		code = address_parse(path, &address, error);
@@ -357,6 +383,7 @@ void server_close(struct server *server)
 	server->is_closing = true;
 	listener_close(server->listener);
 	drop_jobs(server);
+	watches_close(&server->denials);
 	for (struct connection *each = server->connections; each; each = each->next)
 		channel_close(each->channel);
 	server_free_if_done(server);
