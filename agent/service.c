@@ -10,6 +10,8 @@
 
 #include "agent/docker/docker.h"
 #include "agent/health/health.h"
+#include "agent/storage/settle.h"
+#include "agent/storage/storage_report.h"
 #include "agent/storage/verify.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -23,7 +25,8 @@
 #define QUICK_DEADLINE_MS 30000 /* a question whose answer may need a slow dockerd */
 
 const char *const service_streaming[] = { "Install", "Verify", NULL };
-const char *const service_capabilities[] = { "docker.install", "storage.verify", "health", NULL };
+const char *const service_capabilities[] = { "docker.install", "storage.verify", "storage.report",
+					     "health", NULL };
 
 static struct service_agent *agent_of(Phoenix__Agent_Service *service)
 {
@@ -65,7 +68,8 @@ static void send_progress(void *user, const struct docker_progress *progress)
 	worker_send(user, &item.base);
 }
 
-static void send_summary(struct worker_output *output, const struct docker_result *result)
+static void send_summary(struct worker_output *output, const struct docker_result *result,
+			 const char *driver)
 {
 	Phoenix__InstallItem item = PHOENIX__INSTALL_ITEM__INIT;
 	Phoenix__Pair pairs[DOCKER_PACKAGES_MAXIMUM];
@@ -85,23 +89,54 @@ static void send_summary(struct worker_output *output, const struct docker_resul
 	item.versions = versions;
 	item.summary = true;
 	item.changed = result->changed;
+	item.storage_driver = (char *)driver;
 	worker_send(output, &item.base);
+}
+
+/* Which driver, before anything is installed: a refusal leaves the container as it was. */
+static int settle_driver(struct worker_output *output, const Phoenix__InstallRequest *request,
+			 struct storage_settled *settled, struct ph_error *error)
+{
+	const struct storage_wanted wanted = {
+		.driver = request->storage_driver[0] ? request->storage_driver : "fuse-overlayfs",
+		.accept_vfs = request->allow_vfs,
+		.accept_loss = request->allow_image_loss,
+	};
+	struct docker_progress progress = { .step = "choose storage", .index = 1, .total = 1 };
+	int r;
+
+	if (text_equal(request->source, "none"))
+		return 0;
+	r = storage_settle(request->data_root[0] ? request->data_root : "/var/lib/docker",
+			   request->chosen_driver, &wanted, settled, error);
+	if (r < 0) {
+		error_step(error, progress.step);
+		return r;
+	}
+	progress.state = r == STORAGE_KEPT ? DOCKER_STEP_UNCHANGED : DOCKER_STEP_DONE;
+	progress.message = settled->reason;
+	send_progress(output, &progress);
+	return 0;
 }
 
 static int run_install(struct worker_output *output, void *data, struct ph_error *error)
 {
 	const Phoenix__InstallRequest *request = data;
+	struct storage_settled settled = { 0 };
 	const struct docker_wanted wanted = {
 		.source = request->source,
-		.storage_driver = request->storage_driver,
+		.storage_driver = settled.driver,
+		.replaces_driver = settled.replaces,
 		.plan_only = request->plan_only,
 	};
 	PH_AUTO_FREE struct docker_result *result = ph_alloc(sizeof(*result));
-	int r = docker_install(&wanted, send_progress, output, result, error);
+	int r = settle_driver(output, request, &settled, error);
 
+	if (r == 0)
+		r = docker_install(&wanted, send_progress, output, result, error);
 	if (r < 0)
 		return r;
-	send_summary(output, result);
+	send_summary(output, result, settled.driver);
 	return 0;
 }
 
@@ -199,13 +234,14 @@ static void question_ended(void *user, const struct ph_error *error)
 	free(question);
 }
 
-static void ask(struct service_agent *agent, worker_fn run, const ProtobufCMessageDescriptor *type,
-		ProtobufCClosure reply, void *request)
+/* The data is copied with the process: it may be on the caller's stack. */
+static void ask(struct service_agent *agent, worker_fn run, void *data,
+		const ProtobufCMessageDescriptor *type, ProtobufCClosure reply, void *request)
 {
 	struct question *question = ph_alloc(sizeof(*question));
 	const struct worker_config config = {
 		.run = run,
-		.data = agent,
+		.data = data,
 		.deadline_ms = QUICK_DEADLINE_MS,
 		.message_type = type,
 		.message = question_answered,
@@ -240,15 +276,20 @@ static uint64_t parent_resident_bytes(void)
 	return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static int run_health(struct worker_output *output, void *data, struct ph_error *error)
+struct health_data {
+	const struct service_agent *agent;
+	const Phoenix__HealthRequest *request;
+};
+
+static int run_health(struct worker_output *output, void *user, struct ph_error *error)
 {
-	const struct service_agent *agent = data;
+	const struct health_data *data = user;
 	Phoenix__HealthReply *reply = NULL;
-	int r = health_collect(&reply, error);
+	int r = health_collect(data->request->storage_driver, &reply, error);
 
 	if (r < 0)
 		return r;
-	reply->uptime_ms = clock_monotonic_ms() - agent->started_ms;
+	reply->uptime_ms = clock_monotonic_ms() - data->agent->started_ms;
 	reply->resident_bytes = parent_resident_bytes();
 	worker_send(output, &reply->base);
 	message_free(reply);
@@ -258,7 +299,9 @@ static int run_health(struct worker_output *output, void *data, struct ph_error 
 static void agent__health(Phoenix__Agent_Service *service, const Phoenix__HealthRequest *input,
 			  Phoenix__HealthReply_Closure reply, void *request)
 {
-	ask(agent_of(service), run_health, &phoenix__health_reply__descriptor,
+	struct health_data data = { agent_of(service), input };
+
+	ask(agent_of(service), run_health, &data, &phoenix__health_reply__descriptor,
 	    (ProtobufCClosure)reply, request);
 }
 
@@ -287,7 +330,33 @@ static void agent__describe(Phoenix__Agent_Service *service,
 			    const Phoenix__DescribeRequest *input,
 			    Phoenix__DescribeReply_Closure reply, void *request)
 {
-	ask(agent_of(service), run_describe, &phoenix__describe_reply__descriptor,
+	ask(agent_of(service), run_describe, NULL, &phoenix__describe_reply__descriptor,
+	    (ProtobufCClosure)reply, request);
+}
+
+static int run_storage(struct worker_output *output, void *data, struct ph_error *error)
+{
+	const Phoenix__StorageRequest *request = data;
+	const struct storage_wanted wanted = {
+		.driver = request->storage_driver[0] ? request->storage_driver : "auto",
+		.accept_vfs = request->allow_vfs,
+		.accept_loss = request->allow_image_loss,
+	};
+	Phoenix__StorageReply reply = PHOENIX__STORAGE_REPLY__INIT;
+	int r = storage_report_make(request->data_root[0] ? request->data_root : "/var/lib/docker",
+				    &wanted, &reply.report, error);
+
+	if (r < 0)
+		return r;
+	worker_send(output, &reply.base);
+	message_free(reply.report);
+	return 0;
+}
+
+static void agent__storage(Phoenix__Agent_Service *service, const Phoenix__StorageRequest *input,
+			   Phoenix__StorageReply_Closure reply, void *request)
+{
+	ask(agent_of(service), run_storage, (void *)input, &phoenix__storage_reply__descriptor,
 	    (ProtobufCClosure)reply, request);
 }
 

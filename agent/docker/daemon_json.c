@@ -26,6 +26,7 @@ struct merge {
 	const char *text;
 	size_t length;
 	const char *driver;
+	const char *replaces; /* a driver that may go; NULL, "": none */
 	json_t *root; /* owned */
 	bool changed;
 	struct ph_error *error;
@@ -145,6 +146,10 @@ static int driver_merge(struct merge *merge)
 				   "write the driver's name in quotes; the file was not touched");
 	if (strcmp(name, merge->driver) == 0)
 		return 0;
+	if (!text_empty(merge->replaces) && strcmp(name, merge->replaces) == 0) {
+		root_set(merge, merge->root, DRIVER_KEY, json_string(merge->driver));
+		return 0;
+	}
 	why = ph_format("it sets \"storage-driver\" to \"%s\", and \"%s\" is wanted", name,
 			merge->driver);
 	return key_refused(
@@ -182,13 +187,14 @@ static int snapshotter_merge(struct merge *merge)
 }
 
 int daemon_json_merge(const char *path, const char *text, size_t length, const char *driver,
-		      char **ret_text, struct ph_error *error)
+		      const char *replaces, char **ret_text, struct ph_error *error)
 {
 	struct merge merge = {
 		.path = path,
 		.text = text,
 		.length = length,
 		.driver = driver,
+		.replaces = replaces,
 		.error = error,
 	};
 	PH_AUTO_FREE char *dumped = NULL;

@@ -21,6 +21,8 @@
 struct docker_wanted {
 	const char *source;         /* "distribution" or "none"; NULL: distribution */
 	const char *storage_driver; /* "fuse-overlayfs"; NULL: that */
+	const char *replaces_driver; /* another one that daemon.json may name and that is to go: the
+				      * change was consented to; NULL: none */
 	bool plan_only;             /* say what would change, change nothing */
 	uint32_t lock_timeout_ms;   /* for other package managers and installs; 0: 5 min */
 	uint32_t apt_timeout_ms;    /* for each apt run; 0: 20 min */

@@ -130,7 +130,8 @@ static void config_observe(const struct docker_wanted *wanted, struct docker_fac
 		daemon_json_value(text, length, "data-root", facts->config_data_root,
 				  sizeof(facts->config_data_root));
 	}
-	result = daemon_json_merge(path, text, length, wanted->storage_driver, &merged,
+	result = daemon_json_merge(path, text, length, wanted->storage_driver,
+				   wanted->replaces_driver, &merged,
 				   &facts->config_refusal);
 	facts->config_matches = result == DAEMON_JSON_UNCHANGED;
 }

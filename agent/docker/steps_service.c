@@ -54,8 +54,8 @@ static int config_write(const struct install *install, struct ph_error *error)
 	if (result < 0 && result != -ENOENT)
 		return result;
 	error_clear(error);
-	result = daemon_json_merge(path, text, length, install->wanted.storage_driver, &merged,
-				   error);
+	result = daemon_json_merge(path, text, length, install->wanted.storage_driver,
+				   install->wanted.replaces_driver, &merged, error);
 	if (result != DAEMON_JSON_CHANGED)
 		return result < 0 ? result : 0;
 	result = directory_make(directory, 0755, error);

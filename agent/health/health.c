@@ -29,9 +29,9 @@
 
 /* ---- facts ---- */
 
-static int observe(struct docker_facts *facts, struct ph_error *error)
+static int observe(const char *driver, struct docker_facts *facts, struct ph_error *error)
 {
-	const struct docker_wanted wanted = { 0 };
+	const struct docker_wanted wanted = { .storage_driver = driver };
 
 	return docker_observe(&wanted, facts, error);
 }
@@ -71,7 +71,7 @@ static void add_inputs(const struct docker_facts *facts, Phoenix__Pair ***pairs,
 int health_inputs(Phoenix__Pair ***ret_pairs, size_t *ret_count, struct ph_error *error)
 {
 	PH_AUTO_FREE struct docker_facts *facts = ph_alloc(sizeof(*facts));
-	int r = observe(facts, error);
+	int r = observe(NULL, facts, error);
 
 	if (r < 0)
 		return r;
@@ -122,7 +122,15 @@ static void add_docker(Phoenix__HealthReply *reply, const struct docker_facts *f
 			      facts->responding_problem);
 }
 
-static void add_driver(Phoenix__HealthReply *reply, const struct docker_facts *facts)
+/* vfs and native are what dockerd falls back to when nothing else works; vfs may also be wanted. */
+static bool fell_back(const char *driver, const char *wanted)
+{
+	return text_equal(driver, "native") ||
+	       (text_equal(driver, "vfs") && !text_equal(wanted, "vfs"));
+}
+
+static void add_driver(Phoenix__HealthReply *reply, const char *wanted,
+		       const struct docker_facts *facts)
 {
 	char message[128];
 
@@ -134,7 +142,7 @@ static void add_driver(Phoenix__HealthReply *reply, const struct docker_facts *f
 	if (!facts->config_matches)
 		add_condition(reply, "StorageDriverAsPlanned", FALSE, "ConfigChanged",
 			      "daemon.json is not what was applied: phoenixctl apply again");
-	else if (text_equal(facts->driver, "vfs") || text_equal(facts->driver, "native"))
+	else if (fell_back(facts->driver, wanted))
 		add_condition(reply, "StorageDriverAsPlanned", FALSE, "FellBack", message);
 	else
 		add_condition(reply, "StorageDriverAsPlanned", TRUE, "AsConfigured", message);
@@ -239,18 +247,18 @@ static void add_mounts(Phoenix__HealthReply *reply)
 		add_condition(reply, "StorageMountsAlive", UNKNOWN, "NotChecked", strerror(-r));
 }
 
-int health_collect(Phoenix__HealthReply **ret_reply, struct ph_error *error)
+int health_collect(const char *driver, Phoenix__HealthReply **ret_reply, struct ph_error *error)
 {
 	PH_AUTO_FREE struct docker_facts *facts = ph_alloc(sizeof(*facts));
 	Phoenix__HealthReply *reply;
-	int r = observe(facts, error);
+	int r = observe(driver, facts, error);
 
 	if (r < 0)
 		return r;
 	reply = ph_alloc(sizeof(*reply));
 	phoenix__health_reply__init(reply);
 	add_docker(reply, facts);
-	add_driver(reply, facts);
+	add_driver(reply, driver, facts);
 	add_fuse_device(reply);
 	add_cgroups(reply);
 	add_mounts(reply);

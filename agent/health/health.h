@@ -8,10 +8,12 @@
 #include "proto/agent.pb-c.h"
 
 /*
+ * driver is the storage driver that was chosen for this container; "" or NULL when that is not known.
+ *
  * Collect the conditions and the inputs of the last verify as they are now. The reply is the
  * caller's, freed with message_free().
  */
-int health_collect(Phoenix__HealthReply **ret_reply, struct ph_error *error);
+int health_collect(const char *driver, Phoenix__HealthReply **ret_reply, struct ph_error *error);
 
 /*
  * What a verdict depends on, as pairs; none while dockerd does not answer: versions of docker, containerd, runc and fuse-overlayfs,

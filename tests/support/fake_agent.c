@@ -165,6 +165,20 @@ static void agent__resume(Phoenix__Agent_Service *service, const Phoenix__Resume
 	}
 }
 
+static void agent__storage(Phoenix__Agent_Service *service, const Phoenix__StorageRequest *input,
+			   Phoenix__StorageReply_Closure reply, void *request)
+{
+	Phoenix__StorageReport report = PHOENIX__STORAGE_REPORT__INIT;
+	Phoenix__StorageReply answer = PHOENIX__STORAGE_REPLY__INIT;
+
+	report.wanted = input->storage_driver;
+	report.driver = (char *)"overlay2";
+	report.container = (char *)"another"; /* a lie */
+	report.summary = (char *)"only overlay2 passes here";
+	answer.report = &report;
+	reply(&answer, request);
+}
+
 static void agent__health(Phoenix__Agent_Service *service, const Phoenix__HealthRequest *input,
 			  Phoenix__HealthReply_Closure reply, void *request)
 {

@@ -80,7 +80,7 @@ static void case_check(const struct merge_case *c)
 	PH_AUTO_FREE char *merged = NULL;
 	struct ph_error error = { 0 };
 	int result = daemon_json_merge("/d.json", c->text, c->text ? strlen(c->text) : 0, DRIVER,
-				       &merged, &error);
+				       NULL, &merged, &error);
 
 	if (result != c->result)
 		fail_msg("%s: %d instead of %d (%s)", c->name, result, c->result, error.why);
@@ -108,9 +108,31 @@ static void merging_twice_changes_nothing(void **state)
 		if (cases[i].result != DAEMON_JSON_CHANGED)
 			continue;
 		if (daemon_json_merge("/d.json", cases[i].merged, strlen(cases[i].merged), DRIVER,
-				      &again, NULL) != DAEMON_JSON_UNCHANGED)
+				      NULL, &again, NULL) != DAEMON_JSON_UNCHANGED)
 			fail_msg("%s: merged twice", cases[i].name);
 	}
+}
+
+/* Consent is to one driver's going: any other one stays the user's. */
+static void a_named_driver_may_be_replaced(void **state)
+{
+	static const char text[] = "{\"storage-driver\":\"overlay2\",\"debug\":true,"
+				   "\"features\":{\"containerd-snapshotter\":false}}";
+	PH_AUTO_FREE char *merged = NULL, *none = NULL;
+	struct ph_error error = { 0 };
+
+	assert_int_equal(daemon_json_merge("/d.json", text, strlen(text), DRIVER, "overlay2",
+					   &merged, NULL),
+			 DAEMON_JSON_CHANGED);
+	assert_string_equal(merged, "{\n    \"storage-driver\": \"fuse-overlayfs\",\n"
+				    "    \"debug\": true,\n    \"features\": {\n"
+				    "        \"containerd-snapshotter\": false\n    }\n}\n");
+	assert_int_equal(daemon_json_merge("/d.json", text, strlen(text), DRIVER, "vfs", &none,
+					   &error),
+			 -EEXIST);
+	assert_int_equal(daemon_json_merge("/d.json", text, strlen(text), DRIVER, "", &none,
+					   &error),
+			 -EEXIST);
 }
 
 static void deep_nesting_is_refused(void **state)
@@ -122,8 +144,8 @@ static void deep_nesting_is_refused(void **state)
 	str_append(&text, "{\"x\":");
 	for (size_t i = 0; i < 500 * 1000; i++)
 		str_append(&text, "[");
-	assert_int_equal(daemon_json_merge("/d.json", str_text(&text), text.length, DRIVER, &merged,
-					   &error),
+	assert_int_equal(daemon_json_merge("/d.json", str_text(&text), text.length, DRIVER, NULL,
+					   &merged, &error),
 			 -EINVAL);
 	assert_null(merged);
 }
@@ -156,6 +178,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files_are_merged_or_refused),
 		cmocka_unit_test(merging_twice_changes_nothing),
+		cmocka_unit_test(a_named_driver_may_be_replaced),
 		cmocka_unit_test(deep_nesting_is_refused),
 		cmocka_unit_test(values_are_looked_up),
 	};
