@@ -242,6 +242,14 @@ static const struct expectation everything[] = {
 	{ "verify", 3, { "Verify report of web1", "Verify report of web2" }, { 0 } },
 	{ "verify web9", 4, { 0 }, { "web9" } },
 	{ "verify lost", 1, { "lost  [1/2]  verify: FAILED 1.2 s" }, { "at step: verify" } },
+	{ "apparmor denials",
+	  0,
+	  { "CONTAINER  OPERATION  NAME", "web1       mount      /mnt/",
+	    "mount /mnt/: it is refused\n  -> leave it", "the kernel's audit stream" },
+	  { 0 } },
+	{ "apparmor denials web2", 3, { "cannot be read: none, because there is no AppArmor" }, { 0 } },
+	{ "apparmor denials web9", 4, { 0 }, { "web9" } },
+	{ "apparmor denials A", 2, { 0 }, { "'A' is no container's name" } },
 	{ "remove web1", 0, { "web1  [1/2]  stop: done 1.2 s\nweb1 removed\n" }, { 0 } },
 	{ "remove web1 web2", 0, { "web1 removed", "web2 removed" }, { 0 } },
 	{ "remove web9", 4, { 0 }, { "web9" } },
@@ -737,7 +745,8 @@ static void bash_completes(void **state)
 		const char *words; /* the last one is completed; "_" is an empty one */
 		const char *expected;
 	} cases[] = {
-		{ "ap", "apply" },
+		{ "ap", "apply apparmor" },
+		{ "apparmor den", "denials" },
 		{ "image re", "remove" },
 		{ "image", "image" },
 		{ "show _", "web1 web2" },
