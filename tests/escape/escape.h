@@ -68,11 +68,12 @@ struct verdict {
 enum trait {
 	/* Not every kernel has the object; without a control the row doesn't count. */
 	TRAIT_OPTIONAL = 1 << 0,
-	/* That the object can't be found inside is the wall (TRAIT for NAMESPACE rows). */
+	/* That the object can't be found inside is the wall. */
 	TRAIT_HIDDEN = 1 << 1,
-	/* The product's label is judged from outside as well: changing it inside a policy
-	 * namespace of the container's own leaves the outer one. */
-	TRAIT_LABEL = 1 << 2,
+	/* AppArmor has no hook on the way that leads through a detached mount. */
+	TRAIT_UNSEEN = 1 << 2,
+	/* The row makes its own control first, and is broken where that fails. */
+	TRAIT_CONTROLLED = 1 << 3,
 };
 
 struct attempt;
@@ -156,6 +157,15 @@ int api_clear_attributes(int fd, const char *path, unsigned flags, uint64_t attr
 /* A mount of `type` without a place. Returns its descriptor or a negative errno, with the step
  * that failed in `ret_step`. */
 int api_detached(const char *type, const char **ret_step);
+
+/* Acts that are needed in one place and denied in another: rows of several files. */
+void act_mount(const struct attempt *attempt, struct verdict *verdict);
+void act_mount_fuse(const struct attempt *attempt, struct verdict *verdict);
+void act_mount_overlay(const struct attempt *attempt, struct verdict *verdict);
+void act_pivot(const struct attempt *attempt, struct verdict *verdict);
+
+/* Do what only the profile refuses: mount a ramfs. Returns 0 or a negative errno. */
+int act_beyond_profile(void);
 
 /* Run one attempt in a child with a limit; never fails, see the outcome. */
 void run_attempt(const struct attempt *attempt, enum access access, struct verdict *verdict);

@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static void mount_type(const struct attempt *attempt, struct verdict *verdict)
+void act_mount(const struct attempt *attempt, struct verdict *verdict)
 {
 	place_make(attempt->path);
 	if (mount("escape", attempt->path, attempt->type, attempt->flags, attempt->value))
@@ -34,10 +34,10 @@ static void mount_cgroup(const struct attempt *attempt, struct verdict *verdict)
 		verdict_refused(verdict, "unshare", errno);
 		return;
 	}
-	mount_type(attempt, verdict);
+	act_mount(attempt, verdict);
 }
 
-static void mount_fuse(const struct attempt *attempt, struct verdict *verdict)
+void act_mount_fuse(const struct attempt *attempt, struct verdict *verdict)
 {
 	char options[128];
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -56,7 +56,7 @@ static void mount_fuse(const struct attempt *attempt, struct verdict *verdict)
 	umount2(attempt->path, MNT_DETACH);
 }
 
-static void mount_overlay(const struct attempt *attempt, struct verdict *verdict)
+void act_mount_overlay(const struct attempt *attempt, struct verdict *verdict)
 {
 	const char *options = "lowerdir=" SCRATCH "/l,upperdir=" SCRATCH "/u,workdir=" SCRATCH
 			      "/w,userxattr";
@@ -69,7 +69,9 @@ static void mount_overlay(const struct attempt *attempt, struct verdict *verdict
 		verdict_refused(verdict, "mount", errno);
 		return;
 	}
-	verdict_of(verdict, "mkdir", mkdir(SCRATCH "/o/made", 0755));
+	verdict_of(verdict, "chdir", chdir(attempt->path));
+	if (verdict->outcome == OUTCOME_DONE)
+		verdict_of(verdict, "mkdir", mkdir("made", 0755));
 }
 
 /* Bind, then the flags in a second call, as mount(8), runc and systemd do. */
@@ -125,7 +127,7 @@ static void move_mounted(const struct attempt *attempt, struct verdict *verdict)
 }
 
 /* As runc: the old and the new root are the same directory, a bind of itself. */
-static void pivot(const struct attempt *attempt, struct verdict *verdict)
+void act_pivot(const struct attempt *attempt, struct verdict *verdict)
 {
 	place_make(attempt->path);
 	if (mount("escape", attempt->path, "tmpfs", 0, NULL) || chdir(attempt->path))
@@ -153,7 +155,7 @@ static void mount_new_or_old(const struct attempt *attempt, struct verdict *verd
 	int fd = api_detached(attempt->type, &step);
 
 	if (fd == -ENOSYS) {
-		mount_type(attempt, verdict);
+		act_mount(attempt, verdict);
 		return;
 	}
 	place_make(attempt->path);
@@ -214,31 +216,31 @@ static void set_attributes(const struct attempt *attempt, struct verdict *verdic
 #define NEEDS .group = GROUP_ALLOWED
 
 static const struct attempt ROWS[] = {
-	{ "proc", mount_type, NEEDS, .type = "proc", .path = SCRATCH "/merged/proc",
+	{ "proc", act_mount, NEEDS, .type = "proc", .path = SCRATCH "/merged/proc",
 	  .flags = NSDE },
-	{ "proc without flags", mount_type, NEEDS, .type = "proc", .path = SCRATCH "/x/proc" },
-	{ "proc outside the data-root", mount_type, NEEDS, .type = "proc",
+	{ "proc without flags", act_mount, NEEDS, .type = "proc", .path = SCRATCH "/x/proc" },
+	{ "proc outside the data-root", act_mount, NEEDS, .type = "proc",
 	  .path = "/mnt/escape/proc", .flags = NSDE, .why = "systemd's ProtectProc=, unshare" },
-	{ "sysfs", mount_type, NEEDS, .type = "sysfs", .path = SCRATCH "/merged/sys",
+	{ "sysfs", act_mount, NEEDS, .type = "sysfs", .path = SCRATCH "/merged/sys",
 	  .flags = NSDE | MS_RDONLY },
-	{ "sysfs writable", mount_type, NEEDS, .type = "sysfs", .path = SCRATCH "/x/sys",
+	{ "sysfs writable", act_mount, NEEDS, .type = "sysfs", .path = SCRATCH "/x/sys",
 	  .why = "docker run --privileged" },
 	{ "cgroup2", mount_cgroup, NEEDS, .type = "cgroup2",
 	  .path = SCRATCH "/merged/sys/fs/cgroup", .flags = NSDE | MS_RDONLY | MS_RELATIME },
 	{ "cgroup2 in a cgroup namespace", mount_cgroup, NEEDS, .type = "cgroup2",
 	  .path = SCRATCH "/merged/sys/fs/cgroup", .flags = NSDE, .number = 1 },
-	{ "tmpfs", mount_type, NEEDS, .type = "tmpfs", .path = SCRATCH "/merged/dev",
+	{ "tmpfs", act_mount, NEEDS, .type = "tmpfs", .path = SCRATCH "/merged/dev",
 	  .flags = MS_NOSUID | MS_STRICTATIME, .value = "mode=755,size=65536k" },
-	{ "tmpfs anywhere", mount_type, NEEDS, .type = "tmpfs", .path = "/mnt/escape/t",
+	{ "tmpfs anywhere", act_mount, NEEDS, .type = "tmpfs", .path = "/mnt/escape/t",
 	  .flags = NSDE },
-	{ "mqueue", mount_type, NEEDS, .type = "mqueue", .path = SCRATCH "/merged/dev/mqueue",
+	{ "mqueue", act_mount, NEEDS, .type = "mqueue", .path = SCRATCH "/merged/dev/mqueue",
 	  .flags = NSDE },
-	{ "devpts", mount_type, NEEDS, .type = "devpts", .path = SCRATCH "/merged/dev/pts",
+	{ "devpts", act_mount, NEEDS, .type = "devpts", .path = SCRATCH "/merged/dev/pts",
 	  .flags = MS_NOSUID | MS_NOEXEC, .value = "newinstance,ptmxmode=0666,mode=0620,gid=5" },
-	{ "overlay", mount_overlay, NEEDS, .path = SCRATCH "/o", .why = "overlay2" },
-	{ "fuse.fuse-overlayfs", mount_fuse, NEEDS, .type = "fuse.fuse-overlayfs",
+	{ "overlay", act_mount_overlay, NEEDS, .path = SCRATCH "/o", .why = "overlay2" },
+	{ "fuse.fuse-overlayfs", act_mount_fuse, NEEDS, .type = "fuse.fuse-overlayfs",
 	  .path = "/var/lib/docker/fuse-overlayfs/escape", .flags = MS_NODEV | MS_NOATIME },
-	{ "fuse", mount_fuse, NEEDS, .type = "fuse", .path = SCRATCH "/fuse", .flags = MS_NODEV,
+	{ "fuse", act_mount_fuse, NEEDS, .type = "fuse", .path = SCRATCH "/fuse", .flags = MS_NODEV,
 	  .why = "fuse-overlayfs 2" },
 	{ "rbind /", bind_mount, NEEDS, .value = "/", .path = SCRATCH "/all", .number = MS_REC },
 	{ "bind", bind_mount, NEEDS, .value = SCRATCH "/from", .path = SCRATCH "/to" },
@@ -264,8 +266,8 @@ static const struct attempt ROWS[] = {
 	  .why = "dockerd on its root" },
 	{ "make scratch unbindable", propagate, NEEDS, .path = SCRATCH, .flags = MS_UNBINDABLE },
 	{ "move", move_mounted, NEEDS },
-	{ "pivot_root", pivot, NEEDS, .path = SCRATCH "/root" },
-	{ "pivot_root of a service", pivot, NEEDS, .path = "/run/systemd/mount-rootfs" },
+	{ "pivot_root", act_pivot, NEEDS, .path = SCRATCH "/root" },
+	{ "pivot_root of a service", act_pivot, NEEDS, .path = "/run/systemd/mount-rootfs" },
 	{ "umount", unmount, NEEDS },
 	{ "umount lazily", unmount, NEEDS, .flags = MNT_DETACH },
 	{ "sysctl as runc writes it", write_sysctl_like_runc, NEEDS,

@@ -81,8 +81,10 @@ void report_json(const char *condition, const struct theme *theme, const struct 
 	putchar(',');
 	print_string("group", select_group_name(attempt->group));
 	print_walls(attempt->group == GROUP_DENIED ? select_walls(attempt, access) : 0);
-	printf(",\"optional\":%s,\"hidden\":%s,", attempt->traits & TRAIT_OPTIONAL ? "true" : "false",
-	       attempt->traits & TRAIT_HIDDEN ? "true" : "false");
+	printf(",\"optional\":%s,\"hidden\":%s,\"controlled\":%s,",
+	       attempt->traits & TRAIT_OPTIONAL ? "true" : "false",
+	       attempt->traits & TRAIT_HIDDEN ? "true" : "false",
+	       attempt->traits & TRAIT_CONTROLLED ? "true" : "false");
 	print_string("decided", attempt->group == GROUP_POLICY ? OUTCOMES[attempt->decided] : "");
 	printf(",\"expected\":%s,", report_is_expected(attempt, verdict) ? "true" : "false");
 	print_string("outcome", OUTCOMES[verdict->outcome]);

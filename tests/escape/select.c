@@ -29,6 +29,8 @@ unsigned select_walls(const struct attempt *attempt, enum access access)
 {
 	unsigned walls = attempt->walls;
 
+	if (access == ACCESS_DETACHED && (attempt->traits & TRAIT_UNSEEN))
+		walls &= ~(unsigned)WALL_APPARMOR;
 	return access == ACCESS_DETACHED ? walls | WALL_SECCOMP : walls;
 }
 

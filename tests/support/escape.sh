@@ -35,11 +35,17 @@ escape_layers() {
 # of the host's; the host's procfs; a profile to change to.
 escape_prepare() {
 	local node root
-	mkdir -p "$ESCAPE_BASE" /run/escape/{readonly,other} /run/escape/exhibits/{devices,readonly,proc}
+	mkdir -p "$ESCAPE_BASE" /run/escape/{readonly,other} /run/escape/exhibits/{devices,readonly,proc,other,cgroup,neighbour/rootfs/etc}
 	# Sockets of the host are found by everybody who can name them, devices opened by everybody who sees them.
 	chmod 755 /run/escape /run/escape/exhibits /run/escape/exhibits/devices
 	chmod 700 /run/escape/other
 	echo host >/run/escape/readonly/mine
+	# Another container's tree: its own id range, the rest as a careless operator would leave it.
+	echo secret >/run/escape/exhibits/neighbour/rootfs/etc/secret
+	echo open >/run/escape/exhibits/neighbour/rootfs/etc/open
+	chmod 600 /run/escape/exhibits/neighbour/rootfs/etc/secret
+	chown -R 200000:200000 /run/escape/exhibits/neighbour
+	mkdir -p /sys/fs/cgroup/escape-host
 	root=$(stat -c %Hd:%Ld "$ESCAPE_BASE")
 	for node in mem:c:1:1 port:c:1:4 kmsg:c:1:11 loop-control:c:10:237 kvm:c:10:232 uinput:c:10:223 \
 		vhost-net:c:10:238 rtc:c:10:135 hpet:c:10:228 cuse:c:10:203 mapper:c:10:236 tun:c:10:200 \
@@ -54,7 +60,7 @@ escape_prepare() {
 	mount | grep -q ' /proc/sys/fs/binfmt_misc ' ||
 		mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc 2>/dev/null
 	apparmor_parser -r -K <<<'profile escape-target flags=(attach_disconnected) { file, mount, capability, }'
-	apparmor_parser -r -K "$ESCAPE_PROFILE_TEXT"
+	escape_load
 	"$ESCAPE" --serve >"$ESCAPE_BASE/serve.log" 2>&1 &
 	escape_server=$!
 	for _ in $(seq 50); do
@@ -64,9 +70,16 @@ escape_prepare() {
 	chmod 666 /run/escape/exhibits/leak.sock
 }
 
+# The profile, and one that an attempt may try to remove.
+escape_load() {
+	apparmor_parser -r -K "$ESCAPE_PROFILE_TEXT" &&
+		apparmor_parser -r -K <<<'profile escape-victim { }'
+}
+
 escape_clean() {
 	[[ -z $escape_server ]] || kill "$escape_server" 2>/dev/null
 	rm -rf "$ESCAPE_BASE" /run/escape
+	rmdir /sys/fs/cgroup/escape-host 2>/dev/null
 }
 
 # What the product's containers have, and the exhibits.
@@ -83,6 +96,8 @@ escape_config() { # NAME CONDITION ROOTFS
 	lxc.mount.entry = /run/escape/exhibits escape none rbind,create=dir 0 0
 	lxc.mount.entry = /run/escape/readonly escape/readonly none bind,ro,create=dir 0 0
 	lxc.mount.entry = /proc escape/proc none rbind,create=dir 0 0
+	lxc.mount.entry = /run/escape/other escape/other none bind,create=dir 0 0
+	lxc.mount.entry = /sys/fs/cgroup escape/cgroup none bind,create=dir 0 0
 	lxc.mount.entry = /sys/kernel/security sys/kernel/security none bind,optional 0 0
 	lxc.mount.entry = /sys/kernel/debug sys/kernel/debug none bind,optional 0 0
 	lxc.mount.entry = /sys/kernel/tracing sys/kernel/tracing none bind,optional 0 0
@@ -132,6 +147,7 @@ escape_attach() { # NAME COMMAND...
 escape_small() { # CONDITION OPTIONS...
 	local condition=$1 name=escape-$1
 	shift
+	escape_load
 	escape_small_start "$name" "$condition" || return 1
 	escape_attach "$name" /root/escape --condition "$condition" "$@"
 	escape_stop "$name"
@@ -149,6 +165,9 @@ escape_host() {
 	mount --bind /run/escape/readonly /escape/readonly
 	mount -o remount,bind,ro /escape/readonly
 	mount --rbind /proc /escape/proc
+	mount --bind /run/escape/other /escape/other
+	mount --bind /sys/fs/cgroup /escape/cgroup
+	escape_load
 	"$ESCAPE" --condition host "$@"
 	umount -R -l /escape
 	rmdir /escape
