@@ -10,6 +10,7 @@
 #include "common/frame.h"
 #include "common/memory.h"
 #include "common/str.h"
+#include "controller/fleet/docker_keys.h"
 #include "controller/fleet/fleet.h"
 
 #define LABEL_MAXIMUM 63
@@ -172,10 +173,6 @@ static int check_words(const Phoenix__ContainerSpec *spec, struct check_problem 
 	    spec->confinement != PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT)
 		return problem(ret_problem, "confinement", "write required or best-effort",
 			       "there is no confinement number %d", (int)spec->confinement);
-	if (strcmp(spec->docker_source, "distribution") != 0 &&
-	    strcmp(spec->docker_source, "none") != 0)
-		return problem(ret_problem, "docker.source", "write distribution or none",
-			       "'%.40s' is not a source of Docker", spec->docker_source);
 	return 0;
 }
 
@@ -189,6 +186,8 @@ int check_spec(const Phoenix__ContainerSpec *spec, struct check_problem *ret_pro
 		ret = check_resources(spec->resources, ret_problem);
 	if (ret == 0)
 		ret = check_storage(spec, ret_problem);
+	if (ret == 0)
+		ret = docker_keys_check(spec, ret_problem);
 	if (ret == 0)
 		ret = check_address(spec->address, ret_problem);
 	return ret;

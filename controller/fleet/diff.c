@@ -115,6 +115,53 @@ static char *write_source(const Phoenix__ContainerSpec *spec)
 	return ph_strdup(spec->docker_source);
 }
 
+/* Specs without further keys are as the defaults. */
+static char *write_docker_text(const Phoenix__ContainerSpec *spec, size_t offset)
+{
+	if (!spec->docker)
+		return ph_strdup("");
+	return ph_strdup(*(char *const *)((const char *)spec->docker + offset));
+}
+
+#define DOCKER_TEXT(name, member)                                                                 \
+	static char *write_##name(const Phoenix__ContainerSpec *spec)                              \
+	{                                                                                          \
+		return write_docker_text(spec, offsetof(Phoenix__DockerSpec, member));             \
+	}
+
+DOCKER_TEXT(daemon, daemon)
+DOCKER_TEXT(bundle, bundle)
+DOCKER_TEXT(repository_uri, repository_uri)
+DOCKER_TEXT(repository_suite, repository_suite)
+DOCKER_TEXT(repository_components, repository_components)
+DOCKER_TEXT(repository_key, repository_key)
+
+static char *write_version(const Phoenix__ContainerSpec *spec)
+{
+	bool any = !spec->docker || text_empty(spec->docker->version);
+
+	return ph_strdup(any ? "any" : spec->docker->version);
+}
+
+static char *write_hold(const Phoenix__ContainerSpec *spec)
+{
+	return write_bool(!spec->docker || !spec->docker->unheld);
+}
+
+static char *write_override(const Phoenix__ContainerSpec *spec)
+{
+	return write_bool(spec->docker && spec->docker->daemon_override);
+}
+
+static char *write_users(const Phoenix__ContainerSpec *spec)
+{
+	struct str text = STR_INIT;
+
+	for (size_t i = 0; spec->docker && i < spec->docker->n_users; i++)
+		str_appendf(&text, "%s%s", i ? ", " : "", spec->docker->users[i]);
+	return str_take(&text);
+}
+
 static char *write_address(const Phoenix__ContainerSpec *spec)
 {
 	return ph_strdup(spec->address);
@@ -133,6 +180,16 @@ static const struct field fields[] = {
 	{ "storage.allow_vfs", write_allow_vfs },
 	{ "storage.allow_image_loss", write_allow_image_loss },
 	{ "docker.source", write_source },
+	{ "docker.version", write_version },
+	{ "docker.hold", write_hold },
+	{ "docker.daemon", write_daemon },
+	{ "docker.daemon_override", write_override },
+	{ "docker.users", write_users },
+	{ "docker.bundle", write_bundle },
+	{ "docker.repository.uri", write_repository_uri },
+	{ "docker.repository.suite", write_repository_suite },
+	{ "docker.repository.components", write_repository_components },
+	{ "docker.repository.key", write_repository_key },
 	{ "network.address", write_address },
 };
 

@@ -15,6 +15,7 @@
 #include "common/str.h"
 #include "common/yaml.h"
 #include "controller/fleet/check.h"
+#include "controller/fleet/docker_keys.h"
 #include "controller/fleet/fleet.h"
 
 #define LABEL_MAXIMUM 63
@@ -29,13 +30,11 @@ static const char *const container_keys[] = {
 };
 static const char *const resource_keys[] = { "memory", "cpus", "pids", NULL };
 static const char *const storage_keys[] = { "driver", "allow_vfs", "allow_image_loss", NULL };
-static const char *const docker_keys[] = { "source", NULL };
 static const char *const network_keys[] = { "address", NULL };
 
 /* In the order of Phoenix__Confinement. */
 static const char *const confinements[] = { "required", "best-effort", NULL };
 static const char *const drivers[] = { "fuse-overlayfs", "overlay2", "auto", "vfs", NULL };
-static const char *const sources[] = { "distribution", "none", NULL };
 
 /* The file as it is read. */
 struct parse {
@@ -71,7 +70,7 @@ static Phoenix__ContainerSpec *new_spec(void)
 	phoenix__resources__init(spec->resources);
 	spec->resources->pids = FLEET_PIDS_DEFAULT;
 	set_text(&spec->storage_driver, drivers[0]);
-	set_text(&spec->docker_source, sources[0]);
+	set_text(&spec->docker_source, "distribution");
 	return spec;
 }
 
@@ -249,7 +248,7 @@ static int read_spec(const struct yaml_node *map, const char *what, const char *
 	if (ret == 0)
 		ret = read_storage_consents(map, spec, error);
 	if (ret == 0)
-		ret = read_choice(map, "docker", docker_keys, sources, &spec->docker_source, error);
+		ret = docker_keys_read(map, spec, error);
 	return ret == 0 ? read_address(map, spec, error) : ret;
 }
 
@@ -319,17 +318,19 @@ static int read_container(struct parse *parse, const struct yaml_node *map, stru
 	return ret;
 }
 
-/* The node of a field such as "resources.memory", or the nearest around it; NULL: no part of it. */
+/* The node of a field such as "resources.memory", or NULL: not in this map. */
 static const struct yaml_node *find_field(const struct yaml_node *map, const char *field)
 {
-	const char *dot = strchr(field, '.');
-	PH_AUTO_FREE char *key = ph_strndup(field, dot ? (size_t)(dot - field) : strlen(field));
-	const struct yaml_node *node = schema_find(map, key);
-	const struct yaml_node *inner = NULL;
+	const struct yaml_node *node = map;
 
-	if (node && dot && node->kind == YAML_MAP)
-		inner = schema_find(node, dot + 1);
-	return dot ? inner : node;
+	while (node && node->kind == YAML_MAP && *field) {
+		size_t length = strcspn(field, ".");
+		PH_AUTO_FREE char *key = ph_strndup(field, length);
+
+		node = schema_find(node, key);
+		field += length + (field[length] == '.');
+	}
+	return *field || node == map ? NULL : node;
 }
 
 /* Trace a problem back to the file. */

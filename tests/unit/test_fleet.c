@@ -105,8 +105,8 @@ static const struct refusal_case refusal_cases[] = {
 	  "key 'memroy' is not known here; did you mean 'memory'?" },
 	{ "unknown key of storage", HEAD "- {name: a, storage: {drvier: x}}\n", "4:23",
 	  "did you mean 'driver'?" },
-	{ "unknown key of docker", HEAD "- {name: a, docker: {version: x}}\n", "4:22",
-	  "key 'version' is not known here" },
+	{ "unknown key of docker", HEAD "- {name: a, docker: {versoin: x}}\n", "4:22",
+	  "key 'versoin' is not known here" },
 	{ "unknown key of network", HEAD "- {name: a, network: {adress: x}}\n", "4:23",
 	  "did you mean 'address'?" },
 	{ "privileged is no key", HEAD "- {name: a, privileged: true}\n", "4:13",
@@ -139,6 +139,36 @@ static const struct refusal_case refusal_cases[] = {
 	{ "storage as a word", HEAD "- {name: a, storage: overlay2}\n", "4:22", "must be a map" },
 	{ "docker unknown", HEAD "- {name: a, docker: {source: upstream}}\n", "4:30",
 	  "cannot be 'upstream'" },
+	{ "a version for a shell", HEAD "- {name: a, docker: {version: 20;reboot}}\n", "4:31",
+	  "'20;reboot' is no version" },
+	{ "a bundle without its name", HEAD "- {name: a, docker: {source: bundle}}\n", "4:30",
+	  "needs the name of one" },
+	{ "a bundle for another source", HEAD "- {name: a, docker: {bundle: b}}\n", "4:30",
+	  "the source is distribution" },
+	{ "a repository without its key", HEAD "- {name: a, docker: {source: docker-ce}}\n", "4:30",
+	  "needs the repository's key" },
+	{ "a key that is not there",
+	  HEAD "- {name: a, docker: {repository: {key: /nowhere/key.asc}}}\n", "4:40",
+	  "the key cannot be read" },
+	{ "an unknown key of the repository", HEAD "- {name: a, docker: {repository: {url: x}}}\n",
+	  "4:35", "key 'url' is not known here; did you mean 'uri'?" },
+	{ "a repository with a line break",
+	  HEAD "- {name: a, docker: {source: bundle, bundle: b, repository: {uri: \"a\\nb\"}}}\n",
+	  "4:67", "line break" },
+	{ "a repository for another source",
+	  HEAD "- {name: a, docker: {repository: {uri: 'https://x'}}}\n", "4:34",
+	  "only the source docker-ce" },
+	{ "daemon as a word", HEAD "- {name: a, docker: {daemon: debug}}\n", "4:30",
+	  "must be a map" },
+	{ "daemon sets the driver", HEAD "- {name: a, docker: {daemon: {storage-driver: vfs}}}\n",
+	  "4:30", "'storage-driver' is set by Phoenix" },
+	{ "daemon sets the snapshotter",
+	  HEAD "- {name: a, docker: {daemon: {features: {containerd-snapshotter: true}}}}\n",
+	  "4:30", "set by Phoenix" },
+	{ "users as a word", HEAD "- {name: a, docker: {users: ann}}\n", "4:29", "must be a list" },
+	{ "a user that is an option", HEAD "- {name: a, docker: {users: [-G]}}\n", "4:29",
+	  "no user's name" },
+	{ "hold as a word", HEAD "- {name: a, docker: {hold: maybe}}\n", "4:28", "hold" },
 
 	{ "memory in decimal units", HEAD "- {name: a, resources: {memory: 1GB}}\n", "4:33",
 	  "must be a size, not '1GB'" },
@@ -520,7 +550,16 @@ static const struct difference_case difference_cases[] = {
 	  "resources.memory:  -> unlimited; resources.cpus:  -> unlimited; "
 	  "resources.pids:  -> 4096; storage.driver:  -> fuse-overlayfs; "
 	  "storage.allow_vfs:  -> false; storage.allow_image_loss:  -> false; "
-	  "docker.source:  -> distribution" },
+	  "docker.source:  -> distribution; docker.version:  -> any; docker.hold:  -> true; "
+	  "docker.daemon_override:  -> false" },
+	{ "docker's further keys", "{name: a, image: i}",
+	  "{name: a, image: i, docker: {source: bundle, bundle: b, version: 20.10.*, hold: false, "
+	  "daemon: {log-opts: {max-size: 7m, max-file: \"3\"}, debug: true, mtu: 1400}, "
+	  "users: [ann, bob]}}",
+	  "docker.source: distribution -> bundle; docker.version: any -> 20.10.*; "
+	  "docker.hold: true -> false; docker.daemon:  -> "
+	  "{\"log-opts\":{\"max-size\":\"7m\",\"max-file\":\"3\"},\"debug\":true,\"mtu\":1400}; "
+	  "docker.users:  -> ann, bob; docker.bundle:  -> b" },
 };
 
 static Phoenix__ContainerSpec *parse_spec(const char *container)

@@ -124,7 +124,7 @@ static int check_resources(const Phoenix__Resources *resources, struct ph_error 
 static int check_spec(const Phoenix__ContainerSpec *spec, struct ph_error *error)
 {
 	static const char *const drivers[] = { "fuse-overlayfs", "overlay2", "auto", "vfs", NULL };
-	static const char *const sources[] = { "distribution", "none", NULL };
+	static const char *const sources[] = { "distribution", "docker-ce", "bundle", "none", NULL };
 	int code;
 
 	if (!spec)
