@@ -7,7 +7,7 @@
 #   bare     no init at all, this machine's apt sources (native bed)
 #   offline  systemd, a repository of its own as the only apt source (guest beds)
 #   uml      offline, and what Docker needs to live with the UML kernel (UML bed)
-#   golden   offline, Docker already installed
+#   golden   offline, Docker already installed; umlgolden: the same for the UML bed
 #
 # Each of them is Debian 12; KIND-SUITE, such as offline-forky, is another Debian.
 
@@ -41,13 +41,13 @@ container_image() {
 	systemd | offline | golden)
 		cached "$name" "$key" "build_$kind" "$(container_trees "$suite")" "$suite"
 		;;
-	uml)
+	uml | umlgolden)
 		mapfile -t files < <(find "$REPO/tests/vm/rootfs-uml" -type f | sort)
 		key=$(key_of "$key" -- "${files[@]}")
-		cached "$name" "$key" build_uml "$(container_trees "$suite")" "$suite"
+		cached "$name" "$key" "build_$kind" "$(container_trees "$suite")" "$suite"
 		;;
 	bare) cached "$name" "$key" build_bare "$suite" ;;
-	*) die "no container image named $1: the kinds are systemd bare offline uml golden" ;;
+	*) die "no container image named $1: the kinds are systemd bare offline uml golden umlgolden" ;;
 	esac
 }
 
@@ -119,6 +119,10 @@ build_golden() {
 	with_copy "$2" pack_golden "$1" "$3"
 }
 
+build_umlgolden() {
+	with_copy "$2" pack_umlgolden "$1" "$3"
+}
+
 # Copy the container's tree, make it an offline one and call `FUNCTION RESULT COPY [ARGUMENT...]`:
 # `with_copy TREES FUNCTION RESULT [ARGUMENT...]`.
 with_copy() {
@@ -141,8 +145,19 @@ pack_uml() {
 }
 
 pack_golden() {
-	local tree=$2 packages
-	read -ra packages < <(container_repository "$3")
+	install_docker "$2" "$3"
+	pack "$1" "$2"
+}
+
+pack_umlgolden() {
+	install_docker "$2" "$3"
+	pack_uml "$1" "$2"
+}
+
+# Install what the agent would, in a tree of a suite: `install_docker TREE SUITE`.
+install_docker() {
+	local tree=$1 packages
+	read -ra packages < <(container_repository "$2")
 	printf '#!/bin/sh\nexit 101\n' >"$tree/usr/sbin/policy-rc.d"
 	chmod +x "$tree/usr/sbin/policy-rc.d"
 	# shellcheck disable=SC2016 # for the shell in the tree
@@ -151,7 +166,6 @@ pack_golden() {
 		apt-get update
 		apt-get install --yes --no-install-recommends "$@"' sh "${packages[@]}"
 	rm "$tree/usr/sbin/policy-rc.d"
-	pack "$1" "$tree"
 }
 
 pack() {

@@ -3,7 +3,8 @@
 # in it by apt under the enforced profile, nested containers, labels taken from the host, and what has to be
 # refused (confine_probe.c). Without our daemons: this is about the texts in profiles/ alone.
 # By hand: PH_IMAGE=$(dev/lib/container-image uml) tests/vm/uml tests/system/confine.sh
-# beds: uml
+# beds: uml guest
+# suites: bookworm forky
 # deadline: 400
 set -uo pipefail
 image=${PH_IMAGE:?the container image: see dev/lib/container-image}
@@ -33,6 +34,7 @@ inside() {
 	return "${PIPESTATUS[0]}"
 }
 summary() {
+	rm -rf --one-file-system "$base"
 	printf '1..%d\n' "$((passed + failed))"
 	exit "$((failed != 0))"
 }
@@ -96,13 +98,17 @@ grep -q "^$profile (enforce)$" /sys/kernel/security/apparmor/profiles && ok "ker
 make_container "$profile" "$here/profiles/seccomp"
 expect "container starts under profile and seccomp policy" lxc-start -P "$base" -n "$name" -o /tmp/confine.log -l INFO
 expect "systemd comes up" wait_for_systemd
-expect "apt installs Docker under the profile" inside sh -c 'apt-get update &&
-	apt-get install -y --no-install-recommends docker.io fuse-overlayfs iptables'
-# This kernel's nf_tables has no ip family: the bridge is tried with the legacy iptables.
-inside sh -c 'update-alternatives --set iptables /usr/sbin/iptables-legacy; mkdir -p /etc/docker
-	printf "{\"storage-driver\":\"fuse-overlayfs\"}" >/etc/docker/daemon.json' >/dev/null
+# Debian 13 and later have the client in a package of its own.
+expect "apt installs Docker under the profile" inside sh -c 'apt-get update && client=$(apt-cache pkgnames docker-cli) &&
+	apt-get install -y --no-install-recommends docker.io $client fuse-overlayfs iptables'
+inside sh -c 'mkdir -p /etc/docker; printf "{\"storage-driver\":\"fuse-overlayfs\"}" >/etc/docker/daemon.json'
+# UML's nf_tables has no ip family: there the bridge is tried with the legacy iptables.
+[[ $PH_BED != uml ]] || inside update-alternatives --set iptables /usr/sbin/iptables-legacy >/dev/null
 modprobe -a ip_tables iptable_nat iptable_filter br_netfilter xt_MASQUERADE xt_addrtype xt_conntrack 2>/dev/null
 expect "dockerd starts with its bridge" inside sh -c 'systemctl reset-failed docker; systemctl restart docker && docker info | grep -q "Storage Driver: fuse-overlayfs"'
+inside sh -c '. /etc/os-release; echo "container: $PRETTY_NAME"; docker version --format "docker {{.Server.Version}}"
+	runc --version | head -1; systemctl --version | head -1; mount --version' | sed 's/^/# /'
+echo "# host: kernel $(uname -r), lxc $(lxc-start --version), $(apparmor_parser --version | head -1)"
 expect "an image is imported" inside sh -c 'mkdir -p /tmp/i/bin /tmp/i/lib64 /tmp/i/lib/x86_64-linux-gnu /tmp/i/proc
 	cp /bin/sleep /tmp/i/bin/sleeper; cp /bin/dash /tmp/i/bin/sh; cp /lib64/ld-linux-x86-64.so.2 /tmp/i/lib64
 	cp /lib/x86_64-linux-gnu/libc.so.6 /tmp/i/lib/x86_64-linux-gnu; tar -C /tmp/i -c . | docker import - t:1'

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The main job on real parts: image, apply, health, verify, apply again, a killed agent, remove.
 # beds: native uml guest
+# suites: bookworm forky
 # deadline: 300
 set -euo pipefail
 # shellcheck source=tests/support/system.sh
@@ -77,6 +78,7 @@ condition() {
 
 test_verify() {
 	local report
+	tap_note "versions: $(ctl --json show web1 | jq -c .versions)"
 	report=$(ctl --json verify web1 | jq -s '[.[] | select(.report != null) | .report] | last') || true
 	tap_is 'verify passes' "$(jq -r '.passed' <<<"$report")" true
 	tap_is 'no check failed' "$(jq -r '[.checks[] | select(.status == "FAIL") | .id] | join(" ")' <<<"$report")" ''
