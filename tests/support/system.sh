@@ -2,8 +2,8 @@
 # Helpers of the system tests: TAP lines, a Phoenix of the script's own, waiting for facts, cleaning up.
 #
 # A script in tests/system/ starts with
-#	# beds: native uml guest        where it runs (dev/test reads this line; without it: native)
-#	# deadline: 300                 seconds on the native and UML beds, four times that in the guest
+#	# beds: native uml guest        where it runs; this and the other lines of the header: dev/lib/system-runs.sh
+#	# deadline: 300                 seconds on the native and UML beds, four times that in a guest
 #	set -euo pipefail
 #	. "$(dirname "$0")/../support/system.sh"
 #	phoenix_up
