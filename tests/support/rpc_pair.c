@@ -181,6 +181,14 @@ static void agent_resume(Phoenix__Agent_Service *service, const Phoenix__ResumeR
 	closure(&reply, closure_data);
 }
 
+static void agent_storage(Phoenix__Agent_Service *service, const Phoenix__StorageRequest *input,
+			  Phoenix__StorageReply_Closure closure, void *closure_data)
+{
+	Phoenix__StorageReply reply = PHOENIX__STORAGE_REPLY__INIT;
+
+	closure(&reply, closure_data);
+}
+
 static const Phoenix__Agent_Service agent_service = PHOENIX__AGENT__INIT(agent_);
 static const char *const agent_streaming[] = { "Install", "Verify", NULL };
 
