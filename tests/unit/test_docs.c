@@ -149,6 +149,19 @@ static void every_reason_is_explained(void **state)
 			fail_msg("docs/verify.md does not explain the reason %s", reasons.items[i]);
 }
 
+static void every_hint_and_event_of_denials_is_explained(void **state)
+{
+	PH_CLEANUP(names_fini) struct names ids = { 0 };
+	PH_CLEANUP(names_fini) struct names events = { 0 };
+
+	collect_file("controller/denials/hint.c", "\\.id = \"([a-z-]+)\"", &ids);
+	assert_true(ids.count >= 25);
+	assert_explained("docs/denials.md", &ids);
+	collect_file("controller/container/denial_events.c", "\"(apparmor\\.[a-z-]+)\"", &events);
+	assert_int_equal(events.count, 4);
+	assert_explained("docs/denials.md", &events);
+}
+
 /* The texts of a "static const char *const NAME[] = { ... };" as keys, behind a prefix. */
 static void collect_keys(const char *file, const char *array, const char *prefix,
 			 struct names *names)
@@ -220,6 +233,7 @@ int main(void)
 		cmocka_unit_test(every_check_is_explained),
 		cmocka_unit_test(every_explained_check_exists),
 		cmocka_unit_test(every_condition_is_explained),
+		cmocka_unit_test(every_hint_and_event_of_denials_is_explained),
 		cmocka_unit_test(every_reason_is_explained),
 		cmocka_unit_test(every_key_of_the_configuration_is_explained),
 		cmocka_unit_test(every_key_of_the_fleet_file_is_explained),
