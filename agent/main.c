@@ -27,6 +27,7 @@ static const char usage[] =
 	"       phoenix-agent install [OPTIONS]   install Docker here (--help tells more)\n"
 	"       phoenix-agent verify [OPTIONS]    prove storage and Docker here\n"
 	"       phoenix-agent choose [OPTIONS]    tell which storage driver suits a data-root\n"
+	"       phoenix-agent storage [OPTIONS]   tell what the drivers cost there\n"
 	"\n"
 	"  --socket ADDRESS  where the controller listens (default unix:" DEFAULT_SOCKET ")\n"
 	"  --boot-id ID      nonce of this container start, given at push\n"
@@ -42,6 +43,7 @@ static const struct {
 	{ "install", docker_main },
 	{ "verify", verify_main },
 	{ "choose", choose_main },
+	{ "storage", storage_main },
 	{ "nested", nested_main },
 };
 

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/storage/bench.h"
 #include "agent/storage/choose.h"
 #include "agent/storage/probe.h"
 #include "agent/storage/scratch.h"
+#include "agent/storage/storage_report.h"
 #include "agent/storage/verify.h"
 #include "common/cleanup.h"
 #include "common/memory.h"
@@ -46,6 +48,19 @@ static const char choose_usage[] =
 	"  --json           print facts, decision and reasons as JSON\n"
 	"\n"
 	"Exit status: 0 a driver was chosen, 1 could not be run, 2 bad usage, 3 refused.\n";
+
+static const char storage_usage[] =
+	"Usage: phoenix-agent storage [--data-root DIR] [--driver NAME] [--accept WHAT]... [--json]\n"
+	"\n"
+	"Tell what the storage drivers that work on a data-root cost there: at most two seconds\n"
+	"of small files and one big one. Leaves nothing behind.\n"
+	"\n"
+	"  --data-root DIR  where Docker keeps its data (default /var/lib/docker)\n"
+	"  --driver NAME    auto (default), overlay2, fuse-overlayfs or vfs: what is wanted\n"
+	"  --accept WHAT    vfs, image-loss: as for phoenix-agent choose\n"
+	"  --json           print the report as JSON\n"
+	"\n"
+	"Exit status: 0 a driver can be used, 1 could not be run, 2 bad usage, 3 refused.\n";
 
 /* What a command line asked for. */
 struct order {
@@ -176,21 +191,23 @@ static void print_choice(const struct storage_facts *facts, const struct storage
 		printf("Refused: %s\n  to do: %s\n", error->why, error->remedy);
 }
 
+/* Of choose and storage. */
+static const struct option choice_options[] = { { "data-root", required_argument, NULL, 'r' },
+						{ "driver", required_argument, NULL, 'd' },
+						{ "accept", required_argument, NULL, 'a' },
+						{ "json", no_argument, NULL, 'j' },
+						{ "help", no_argument, NULL, 'h' },
+						{ 0 } };
+
 int choose_main(int argc, char **argv)
 {
-	static const struct option options[] = { { "data-root", required_argument, NULL, 'r' },
-						 { "driver", required_argument, NULL, 'd' },
-						 { "accept", required_argument, NULL, 'a' },
-						 { "json", no_argument, NULL, 'j' },
-						 { "help", no_argument, NULL, 'h' },
-						 { 0 } };
 	struct order order = { .data_root = "/var/lib/docker", .wanted = { .driver = "auto" } };
 	PH_AUTO_FREE struct storage_facts *facts = ph_alloc(sizeof(*facts));
 	PH_AUTO_FREE struct storage_decision *decision = ph_alloc(sizeof(*decision));
 	struct ph_error error = { 0 };
 	bool is_refused;
 
-	if (!read_order(argc, argv, options, &order) || order.help) {
+	if (!read_order(argc, argv, choice_options, &order) || order.help) {
 		fputs(choose_usage, order.help ? stdout : stderr);
 		return order.help ? 0 : EXIT_USAGE;
 	}
@@ -200,6 +217,78 @@ int choose_main(int argc, char **argv)
 		print_choice_json(facts, decision, &error);
 	else
 		print_choice(facts, decision, &error);
+	return is_refused ? EXIT_FAILED : 0;
+}
+
+/* ---- storage ---- */
+
+static json_t *cost_json(const Phoenix__StorageCost *cost)
+{
+	json_t *figures = json_object();
+
+	for (size_t i = 0; i < cost->n_figures; i++)
+		json_object_set_new(figures, cost->figures[i]->name,
+				    json_pack("{s:I, s:I}", "count",
+					      (json_int_t)cost->figures[i]->count, "duration_us",
+					      (json_int_t)cost->figures[i]->duration_us));
+	return json_pack("{s:s, s:b, s:s, s:o}", "driver", cost->driver, "usable", cost->usable,
+			 "problem", cost->problem, "figures", figures);
+}
+
+static void print_costs_json(const Phoenix__StorageReport *report)
+{
+	json_t *costs = json_array(), *facts = json_object(), *root;
+
+	for (size_t i = 0; i < report->n_costs; i++)
+		json_array_append_new(costs, cost_json(report->costs[i]));
+	for (size_t i = 0; i < report->n_facts; i++)
+		json_object_set_new(facts, report->facts[i]->key,
+				    json_string(report->facts[i]->value));
+	root = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:I}", "wanted", report->wanted, "driver",
+			 report->driver, "driver_now", report->driver_now, "summary",
+			 report->summary, "costs", costs, "facts", facts, "duration_ms",
+			 (json_int_t)report->duration_ms);
+	json_dumpf(root, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(root);
+}
+
+static void print_costs(const Phoenix__StorageReport *report)
+{
+	for (size_t i = 0; i < report->n_costs; i++) {
+		const Phoenix__StorageCost *cost = report->costs[i];
+
+		printf("%s%s%s\n", cost->driver, cost->usable ? "" : ": ", cost->problem);
+		for (size_t j = 0; j < cost->n_figures; j++)
+			printf("  %-10s %12.0f %s a second\n", cost->figures[j]->name,
+			       bench_rate(cost, cost->figures[j]->name),
+			       strstr(cost->figures[j]->name, "big") ? "bytes" : "files");
+	}
+	if (report->refusal)
+		printf("Refused: %s\n  to do: %s\n", report->refusal->why,
+		       report->refusal->remedy);
+	printf("%s (%llu ms)\n", report->summary, (unsigned long long)report->duration_ms);
+}
+
+int storage_main(int argc, char **argv)
+{
+	struct order order = { .data_root = "/var/lib/docker", .wanted = { .driver = "auto" } };
+	Phoenix__StorageReport *report = NULL;
+	struct ph_error error = { 0 };
+	bool is_refused;
+
+	if (!read_order(argc, argv, choice_options, &order) || order.help) {
+		fputs(storage_usage, order.help ? stdout : stderr);
+		return order.help ? 0 : EXIT_USAGE;
+	}
+	if (storage_report_make(order.data_root, &order.wanted, &report, &error) < 0)
+		return complain("storage", &error);
+	if (order.json)
+		print_costs_json(report);
+	else
+		print_costs(report);
+	is_refused = report->refusal != NULL;
+	message_free(report);
 	return is_refused ? EXIT_FAILED : 0;
 }
 

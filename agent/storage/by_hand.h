@@ -10,3 +10,6 @@ int verify_main(int argc, char **argv);
 
 /* `phoenix-agent choose [--data-root DIR] [--driver NAME] [--accept WHAT]... [--json]`. */
 int choose_main(int argc, char **argv);
+
+/* `phoenix-agent storage [--data-root DIR] [--driver NAME] [--accept WHAT]... [--json]`. */
+int storage_main(int argc, char **argv);

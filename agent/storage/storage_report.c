@@ -1,6 +1,7 @@
 #include "agent/storage/storage_report.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "agent/storage/bench.h"
 #include "agent/storage/probe.h"
@@ -16,40 +17,35 @@
 
 /* ---- in words ---- */
 
-/* "13x faster": whole numbers from 10 on. */
-static void write_factor(double factor, char text[32])
+/* How much faster one does something than the other: "13x faster", "about as fast". */
+static void write_factor(const Phoenix__StorageCost *one, const Phoenix__StorageCost *two,
+			 const char *figure, char text[32])
 {
+	double factor = bench_rate(one, figure) / bench_rate(two, figure);
+
 	if (factor >= 10)
 		snprintf(text, 32, "%.0fx faster", factor);
-	else
+	else if (factor > ALIKE)
 		snprintf(text, 32, "%.1fx faster", factor);
+	else if (factor > 1 / ALIKE)
+		snprintf(text, 32, "about as fast");
+	else
+		snprintf(text, 32, "%.1fx slower", 1 / factor);
 }
 
 void storage_compare(const Phoenix__StorageCost *used, const Phoenix__StorageCost *other,
 		     char *text, size_t size)
 {
-	double mine = bench_rate(used, "create"), its = bench_rate(other, "create");
-	char factor[32];
+	char create[32], read[32];
 
 	text[0] = '\0';
-	if (mine <= 0 || its <= 0)
+	if (bench_rate(used, "create") <= 0 || bench_rate(other, "create") <= 0 ||
+	    bench_rate(used, "read") <= 0 || bench_rate(other, "read") <= 0)
 		return;
-	write_factor(its > mine ? its / mine : mine / its, factor);
-	if (its > mine * ALIKE)
-		snprintf(text, size,
-			 "%s passes here and creates files %s than %s (%.0f and %.0f files a "
-			 "second)",
-			 other->driver, factor, used->driver, its, mine);
-	else if (mine > its * ALIKE)
-		snprintf(text, size,
-			 "%s creates files %s than %s, which passes here too (%.0f and %.0f files "
-			 "a second)",
-			 used->driver, factor, other->driver, mine, its);
-	else
-		snprintf(text, size,
-			 "%s and %s pass here and create files about equally fast (%.0f and %.0f "
-			 "files a second)",
-			 used->driver, other->driver, mine, its);
+	write_factor(other, used, "create", create);
+	write_factor(other, used, "read", read);
+	snprintf(text, size, "%s passes here and creates files %s %s %s, reads small ones %s",
+		 other->driver, create, strstr(create, " as ") ? "as" : "than", used->driver, read);
 }
 
 static void write_summary(Phoenix__StorageReport *report)

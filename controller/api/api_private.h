@@ -38,6 +38,7 @@ API_HANDLER(image_import, ImageImportOrder, ImageItem);
 API_HANDLER(image_remove, NameRequest, ImageItem);
 API_HANDLER(denials, DenialsRequest, DenialsReply);
 API_HANDLER(image_list, NameRequest, ImageListReply);
+API_HANDLER(storage, NameRequest, StorageReport);
 
 /* Fail a request because no container has that name. */
 void api_fail_not_found(struct rpc_request *request, const char *name);

@@ -94,6 +94,19 @@ const struct command commands[] = {
 		.run = command_verify,
 	},
 	{
+		.name = "storage",
+		.arguments = "[NAME]",
+		.summary = "tell which storage driver suits, why, and what it costs",
+		.description =
+			"Probes the real data-root, tells what 'driver: auto' would choose and why,\n"
+			"and measures the driver in use and the other one that passes, for at most two\n"
+			"seconds a container. Changes nothing. Exits with 3 when no driver can be used.",
+		.example = "phoenixctl storage web1",
+		.arguments_maximum = 1,
+		.completes = { WORDS_CONTAINERS },
+		.run = command_storage,
+	},
+	{
 		.name = "events",
 		.summary = "print what has happened, and what happens",
 		.description =

@@ -115,6 +115,7 @@ int command_list(struct invocation *invocation, struct ph_error *error);
 int command_show(struct invocation *invocation, struct ph_error *error);
 int command_health(struct invocation *invocation, struct ph_error *error);
 int command_verify(struct invocation *invocation, struct ph_error *error);
+int command_storage(struct invocation *invocation, struct ph_error *error);
 int command_events(struct invocation *invocation, struct ph_error *error);
 int command_apparmor_denials(struct invocation *invocation, struct ph_error *error);
 int command_remove(struct invocation *invocation, struct ph_error *error);

@@ -187,7 +187,19 @@ static void print_number(const char *name, uint64_t value, const char *unit)
 		printf("  %-14s unlimited\n", name);
 }
 
-static void print_spec(const Phoenix__ContainerSpec *spec)
+static void print_storage(const char *wanted, const char *chosen)
+{
+	char text[128];
+
+	if (text_equal(wanted, "auto"))
+		snprintf(text, sizeof(text), "auto (%.80s)",
+			 text_empty(chosen) ? "not chosen yet" : chosen);
+	else
+		text_copy(text, sizeof(text), wanted);
+	print_field("storage", text);
+}
+
+static void print_spec(const Phoenix__ContainerSpec *spec, const char *chosen)
 {
 	puts("Wanted:");
 	print_field("image", spec->image);
@@ -195,7 +207,7 @@ static void print_spec(const Phoenix__ContainerSpec *spec)
 		    spec->confinement == PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT ?
 			    BEST_EFFORT " (written so in the fleet file)" :
 			    "required");
-	print_field("storage", spec->storage_driver);
+	print_storage(spec->storage_driver, chosen);
 	print_field("docker", spec->docker_source);
 	if (spec->resources) {
 		print_number("memory", spec->resources->memory_bytes, " bytes");
@@ -287,7 +299,7 @@ void status_print_whole(const Phoenix__ContainerStatus *status)
 	print_clean(status->phase);
 	printf("%s\n\n", status->ready ? ", ready" : ", not ready");
 	if (status->spec)
-		print_spec(status->spec);
+		print_spec(status->spec, status->storage_driver);
 	print_given(status);
 	if (status->observed)
 		print_observed(status->observed);

@@ -373,12 +373,19 @@ static int installed(struct operation *operation, const ProtobufCMessage *reply,
 	Phoenix__ContainerRecord versions = PHOENIX__CONTAINER_RECORD__INIT;
 	struct container *container = operation->container;
 	Phoenix__ContainerRecord *copy;
+	bool is_other;
 
 	if (!operation->installed)
 		return error_set(error, -EPROTO, container_name(container), "apply again",
 				 "the agent ended the install without a summary");
+	is_other = !text_equal(container->record->storage_driver,
+			       operation->installed->storage_driver);
+	if (is_other)
+		message_set_text(&container->record->storage_driver,
+				 operation->installed->storage_driver);
 	if (!operation->installed->changed)
-		return FLOW_UNCHANGED;
+		return is_other && container_save(container, error) < 0 ? error->code :
+									  FLOW_UNCHANGED;
 
 	/* Carry the versions over through a copy: both lists stay owned by their messages. */
 	versions.n_versions = operation->installed->n_versions;
@@ -409,6 +416,9 @@ static int install_docker(void *subject, struct ph_error *error)
 	request.source = spec->docker_source;
 	request.storage_driver = spec->storage_driver;
 	request.data_root = (char *)"/var/lib/docker";
+	request.allow_vfs = spec->storage_allow_vfs;
+	request.allow_image_loss = spec->storage_allow_image_loss;
+	request.chosen_driver = operation->container->record->storage_driver;
 	return operation_agent(operation, "Install", &request.base, install_item, installed);
 }
 
@@ -431,6 +441,7 @@ static int verify(void *subject, struct ph_error *error)
 	Phoenix__HealthRequest request = PHOENIX__HEALTH_REQUEST__INIT;
 	struct operation *operation = subject;
 
+	request.storage_driver = (char *)container_driver(operation->container);
 	operation->flow.undo_on_failure = false;
 	if (text_equal(operation->record->spec->docker_source, "none"))
 		return FLOW_UNCHANGED;

@@ -89,6 +89,43 @@ static bool add_confined(const struct condition_facts *facts, struct conditions 
 	return true;
 }
 
+/* What the kernel holds under the profile's name, when that is not what it should be. */
+static const struct {
+	const char *state;
+	const char *reason;
+	const char *message;
+} PROFILE_STATES[] = {
+	{ "outdated", "Outdated",
+	  "this Phoenix has a newer text; phoenixctl apply replaces it in place" },
+	{ "foreign", "Foreign",
+	  "another policy was loaded under its name; phoenixctl apply puts ours back in place" },
+	{ "lax", "NotEnforced",
+	  "it is not in enforce mode and refuses nothing; phoenixctl apply enforces it again" },
+	{ "absent", "Removed",
+	  "it was removed and what ran under it is unconfined; loading it does not bring the label "
+	  "back: phoenixctl apply restarts the container" },
+};
+
+static void add_profile(const struct condition_facts *facts, struct conditions *result)
+{
+	const Phoenix__ContainerObservation *observed = facts->observed;
+
+	if (text_empty(facts->profile) || !observed || !observed->running)
+		return;
+	for (size_t i = 0; i < ARRAY_LENGTH(PROFILE_STATES); i++) {
+		if (!text_equal(observed->profile_state, PROFILE_STATES[i].state))
+			continue;
+		add(result, "ProfileCurrent", FALSE, PROFILE_STATES[i].reason,
+		    PROFILE_STATES[i].message, true);
+		return;
+	}
+	if (text_equal(observed->profile_state, "current"))
+		add(result, "ProfileCurrent", TRUE, "AsLoaded", "", true);
+	else
+		add(result, "ProfileCurrent", UNKNOWN, "NotKept",
+		    "it is not known what was loaded; phoenixctl apply loads it", true);
+}
+
 static void add_connected(const struct condition_facts *facts, struct conditions *result)
 {
 	if (facts->connected)
@@ -147,6 +184,7 @@ void conditions_compute(const struct condition_facts *facts, const struct condit
 
 	add_running(facts, &result);
 	is_confined = add_confined(facts, &result);
+	add_profile(facts, &result);
 	add_connected(facts, &result);
 	add_ready(facts, is_confined, &result);
 	add_claimed(facts, &result);

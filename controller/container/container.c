@@ -30,6 +30,7 @@ static void ask_health(struct container *container)
 	static const struct rpc_handlers handlers = { .finished = health_answered };
 	Phoenix__HealthRequest request = PHOENIX__HEALTH_REQUEST__INIT;
 
+	request.storage_driver = (char *)container_driver(container);
 	agent_link_call(container->link, "Health", &request.base, HEALTH_TIMEOUT_MS, &handlers,
 			container, NULL);
 }
@@ -263,6 +264,16 @@ static const char *agent_state(const struct container *container)
 	return container->keeper == KEEPER_IDLE ? "none" : keeper_state_name(container);
 }
 
+const char *container_driver(const struct container *container)
+{
+	const Phoenix__ContainerRecord *record = container->record;
+
+	if (!text_empty(record->storage_driver))
+		return record->storage_driver;
+	return text_equal(record->spec->storage_driver, "auto") ? "" :
+								  record->spec->storage_driver;
+}
+
 /* The status borrows from the container; container_status() copies it whole. */
 static void fill_operation(const struct container *container, Phoenix__ContainerStatus *status)
 {
@@ -297,6 +308,7 @@ Phoenix__ContainerStatus *container_status(const struct container *container)
 	status.ready = container_is_ready(container);
 	status.profile = record->profile;
 	status.slot = record->slot;
+	status.storage_driver = (char *)container_driver(container);
 	if (container->hello) {
 		status.n_agent_capabilities = container->hello->n_capabilities;
 		status.agent_capabilities = container->hello->capabilities;

@@ -91,6 +91,10 @@ void container_set_claimed(struct container *container, const Phoenix__HealthRep
 /* Recompute the conditions; transitions become events. */
 void container_update_conditions(struct container *container);
 
+/* The storage driver that was chosen for it; the fleet file's own where that names one; "": not known
+ * yet. */
+const char *container_driver(const struct container *container);
+
 /* Whether it is ready: last verify passed, its inputs unchanged, confined as asked, connected. */
 bool container_is_ready(const struct container *container);
 

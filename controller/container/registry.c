@@ -268,6 +268,7 @@ void registry_refresh(struct registry *registry, void (*done)(void *user), void 
 		asked->refresh = refresh;
 		text_copy(asked->name, sizeof(asked->name), container_name(container));
 		refresh->waiting++;
+		health.storage_driver = (char *)container_driver(container);
 		if (agent_link_call(container->link, "Health", &health.base, REFRESH_AGENT_MS,
 				    &handlers, asked, NULL) < 0) {
 			refresh->waiting--;

@@ -234,20 +234,20 @@ static int verified(struct operation *operation, const ProtobufCMessage *reply,
 	message_set_text(&report->container, container_name(operation->container));
 	message_set_text(&report->incarnation, record->incarnation);
 	report->wall_ms = clock_wall_ms();
+	request.storage_driver = (char *)container_driver(operation->container);
 	return operation_agent(operation, "Health", &request.base, NULL, health_after_verify);
 }
 
 int verify_run(struct operation *operation, struct ph_error *error)
 {
 	Phoenix__VerifyRequest request = PHOENIX__VERIFY_REQUEST__INIT;
-	const Phoenix__ContainerSpec *spec = operation->container->record->spec;
 
 	message_free(operation->report);
 	operation->report = NULL;
 	message_free(operation->nested);
 	operation->nested = NULL;
 	request.operation = operation->record->id;
-	request.storage_driver = spec->storage_driver;
+	request.storage_driver = (char *)container_driver(operation->container);
 	request.data_root = (char *)"/var/lib/docker";
 	request.hold = true;
 	return operation_agent(operation, "Verify", &request.base, verify_item, verified);
