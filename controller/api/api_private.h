@@ -37,6 +37,7 @@ API_HANDLER(events, EventsRequest, EventsItem);
 API_HANDLER(image_import, ImageImportOrder, ImageItem);
 API_HANDLER(image_remove, NameRequest, ImageItem);
 API_HANDLER(denials, DenialsRequest, DenialsReply);
+API_HANDLER(confinement_status, ConfinementStatusRequest, ConfineStatusReply);
 API_HANDLER(image_list, NameRequest, ImageListReply);
 API_HANDLER(storage, NameRequest, StorageReport);
 

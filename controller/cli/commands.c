@@ -120,6 +120,17 @@ const struct command commands[] = {
 		.run = command_events,
 	},
 	{
+		.name = "apparmor status",
+		.summary = "show how every container on this host is confined",
+		.description =
+			"What kernel and parser can do, each profile of Phoenix with its state, and every\n"
+			"container that runs here, also those of other programs, with its label and\n"
+			"since when it runs unconfined. Exits with 3 when a container is not confined\n"
+			"and no fleet file says that it need not be.",
+		.example = "phoenixctl apparmor status",
+		.run = command_apparmor_status,
+	},
+	{
 		.name = "apparmor denials",
 		.arguments = "[NAME]",
 		.summary = "show what the AppArmor profile has refused",

@@ -117,6 +117,7 @@ int command_health(struct invocation *invocation, struct ph_error *error);
 int command_verify(struct invocation *invocation, struct ph_error *error);
 int command_storage(struct invocation *invocation, struct ph_error *error);
 int command_events(struct invocation *invocation, struct ph_error *error);
+int command_apparmor_status(struct invocation *invocation, struct ph_error *error);
 int command_apparmor_denials(struct invocation *invocation, struct ph_error *error);
 int command_remove(struct invocation *invocation, struct ph_error *error);
 int command_image_import(struct invocation *invocation, struct ph_error *error);

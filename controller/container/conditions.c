@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"

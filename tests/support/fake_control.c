@@ -585,6 +585,47 @@ METHOD(denials, DenialsRequest, DenialsReply)
 	end_stream(server, request);
 }
 
+/* ---- confinement ---- */
+
+METHOD(confinement_status, ConfinementStatusRequest, ConfineStatusReply)
+{
+	struct server *server = server_of(service);
+	Phoenix__ConfineStatusReply answer = PHOENIX__CONFINE_STATUS_REPLY__INIT;
+	Phoenix__ConfineProfile profile = PHOENIX__CONFINE_PROFILE__INIT;
+	Phoenix__ConfineProfile *profiles[] = { &profile };
+	Phoenix__ConfineContainer ours = PHOENIX__CONFINE_CONTAINER__INIT;
+	Phoenix__ConfineContainer foreign = PHOENIX__CONFINE_CONTAINER__INIT;
+	Phoenix__ConfineContainer *containers[] = { &ours, &foreign };
+	char *users[] = { text_of(server, "web1") };
+
+	if (is_dealt_with(server, request))
+		return;
+	answer.kernel = text_of(server, "6.1.0-45-amd64");
+	answer.apparmor = true;
+	answer.stacked = true;
+	answer.parser_version = text_of(server, "3.0.8");
+	profile.name = text_of(server, "lxc-phoenix-v2");
+	profile.mode = text_of(server, "enforce");
+	profile.state = text_of(server, "current");
+	profile.containers = users;
+	profile.n_containers = 1;
+	ours.name = text_of(server, "web1");
+	ours.kind = text_of(server, "phoenix");
+	ours.label = text_of(server, "lxc-phoenix-v2 (enforce)");
+	ours.confined = true;
+	foreign.name = text_of(server, "old");
+	foreign.kind = text_of(server, "lxc");
+	foreign.label = text_of(server, "unconfined");
+	foreign.since_ms = 1700000000000;
+	foreign.reason = text_of(server, "it runs unconfined");
+	foreign.remedy = text_of(server, "confine it");
+	answer.profiles = profiles;
+	answer.n_profiles = 1;
+	answer.containers = containers;
+	answer.n_containers = 2;
+	reply(&answer, request);
+}
+
 /* ---- images ---- */
 
 static void keep_spooled(const struct server *server, const char *name)

@@ -179,6 +179,17 @@ VERB(confine_remove, ConfineRemoveRequest, ConfineReply)
 	reply(&answer, request);
 }
 
+VERB(confine_status, ConfineStatusRequest, ConfineStatusReply)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ConfineStatusReply answer = PHOENIX__CONFINE_STATUS_REPLY__INIT;
+
+	FAIL_BEFORE("ConfineStatus");
+	answer.apparmor = host->apparmor;
+	answer.reason = (char *)(host->apparmor ? "" : "a fake kernel without AppArmor");
+	reply(&answer, request);
+}
+
 static void observe(struct fake_host *host, const char *name,
 		    Phoenix__ContainerObservation *ret_observed)
 {
@@ -194,6 +205,8 @@ static void observe(struct fake_host *host, const char *name,
 	ret_observed->processes_off_label = host->off_label;
 	ret_observed->first_offender = (char *)(host->off_label ? "pid 9 (sh): unconfined" : "");
 	ret_observed->expected_profile = (char *)(host->apparmor ? PROFILE : "");
+	ret_observed->profile_state =
+		(char *)(!host->apparmor ? "" : host->profile_state ? host->profile_state : "current");
 }
 
 static struct fake_container *free_place(struct fake_host *host)

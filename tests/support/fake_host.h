@@ -36,6 +36,7 @@ struct fake_host {
 	unsigned int fail_count;     /* ... so many more times */
 	bool fail_after;             /* after having done its work, not before */
 	bool off_label;              /* containers run outside their profile */
+	const char *profile_state;   /* what is found of the profile; NULL: current */
 	unsigned int writes;         /* verbs that changed something */
 	unsigned int calls;
 	struct rpc_request *denials; /* who watches denials; NULL: nobody */

@@ -68,21 +68,27 @@ int confine_policy_state(const char *name, struct ph_error *error)
 	return confine_policy_find(str_text(&list), name);
 }
 
-/* Whether one entry of the kernel's policy tree ("lxc-phoenix-v2.7") is this profile, loaded from
- * these bytes. */
-static bool entry_is_same(int profiles, const char *entry, const char *name,
-			  const struct str *binary)
+/* Whether one entry of the kernel's policy tree ("lxc-phoenix-v2.7") is this profile. */
+static bool entry_is_named(int profiles, const char *entry, const char *name)
 {
-	PH_AUTO_FREE char *name_path = ph_format("%s/name", entry);
-	PH_AUTO_FREE char *data_path = ph_format("%s/raw_data", entry);
+	PH_AUTO_FREE char *path = ph_format("%s/name", entry);
 	PH_AUTO_STR struct str found = STR_INIT;
-	PH_AUTO_STR struct str data = STR_INIT;
 
-	if (!read_whole(profiles, name_path, 4096, &found))
+	if (!read_whole(profiles, path, 4096, &found))
 		return false;
 	if (found.length && found.data[found.length - 1] == '\n')
 		found.data[--found.length] = '\0';
-	if (!text_equal(str_text(&found), name))
+	return text_equal(str_text(&found), name);
+}
+
+/* Whether it is this profile, loaded from these bytes. */
+static bool entry_is_same(int profiles, const char *entry, const char *name,
+			  const struct str *binary)
+{
+	PH_AUTO_FREE char *data_path = ph_format("%s/raw_data", entry);
+	PH_AUTO_STR struct str data = STR_INIT;
+
+	if (!entry_is_named(profiles, entry, name))
 		return false;
 	return read_whole(profiles, data_path, CONFINE_BINARY_MAXIMUM, &data) &&
 	       data.length == binary->length && !memcmp(data.data, binary->data, data.length);
@@ -99,6 +105,29 @@ static bool is_same_loaded(const char *name, const struct str *binary)
 			return true;
 	}
 	return false;
+}
+
+void confine_policy_hash(const char *name, char ret_hash[65])
+{
+	static const char *const files[] = { "sha256", "sha1" };
+	PH_AUTO_DIR DIR *profiles = opendir(PROFILES);
+	struct dirent *entry;
+
+	ret_hash[0] = '\0';
+	while (profiles && (entry = readdir(profiles))) {
+		if (!text_has_prefix(entry->d_name, name) ||
+		    !entry_is_named(dirfd(profiles), entry->d_name, name))
+			continue;
+		for (size_t i = 0; i < ARRAY_LENGTH(files) && !ret_hash[0]; i++) {
+			PH_AUTO_FREE char *path = ph_format("%s/%s", entry->d_name, files[i]);
+			PH_AUTO_STR struct str hash = STR_INIT;
+
+			if (read_whole(dirfd(profiles), path, 256, &hash))
+				text_copy(ret_hash, 65, str_text(&hash));
+			ret_hash[strspn(ret_hash, "0123456789abcdef")] = '\0';
+		}
+		return;
+	}
 }
 
 static int replace(const char *name, const struct str *binary, struct ph_error *error)

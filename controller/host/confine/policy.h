@@ -44,3 +44,6 @@ int confine_policy_state(const char *name, struct ph_error *error);
 
 /* The same from the text of the kernel's list of profiles. Pure. */
 enum confine_policy_state confine_policy_find(const char *list, const char *name);
+
+/* The kernel's own hash of the policy it holds under a name; "" when it keeps none. */
+void confine_policy_hash(const char *name, char ret_hash[65]);

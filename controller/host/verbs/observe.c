@@ -101,9 +101,10 @@ pid_t observe_init(const struct config *config, const struct placement *placemen
 	return init;
 }
 
-int observe(const struct config *config, const char *name, struct observation *ret_observation,
-	    struct ph_error *error)
+int observe(const struct config *config, const char *name, struct profile_states *states,
+	    struct observation *ret_observation, struct ph_error *error)
 {
+	struct profile_states own = { .config = config };
 	PH_AUTO_CLOSE int process = -1;
 	struct clone clone;
 	int code;
@@ -120,8 +121,18 @@ int observe(const struct config *config, const char *name, struct observation *r
 		text_copy(ret_observation->clone_method, sizeof(ret_observation->clone_method),
 			  clone_method_name(clone.method));
 	ret_observation->init = observe_init(config, &ret_observation->placement);
+	if (ret_observation->init && ret_observation->placement.profile[0])
+		ret_observation->currency = profile_states_get(
+			states ? states : &own, ret_observation->placement.profile);
 	process = ret_observation->init ? process_open(ret_observation->init) : -ESRCH;
 	return process < 0 ? 0 : look_at_init(ret_observation, process, error);
+}
+
+const char *observe_profile_state(const struct observation *observation)
+{
+	if (!observation->init || !observation->placement.profile[0])
+		return "";
+	return confine_currency_name(observation->currency);
 }
 
 void observe_send(const struct observation *observation, bool changed,
@@ -159,5 +170,6 @@ void observe_send(const struct observation *observation, bool changed,
 	reply.address = observation->exists ? ipv4_to_text(placement->address, address) : address;
 	reply.slot = placement->slot;
 	reply.memory_bytes = observation->memory_bytes;
+	reply.profile_state = (char *)observe_profile_state(observation);
 	worker_send(output, &reply.base);
 }

@@ -10,6 +10,7 @@
 #include "common/worker.h"
 #include "controller/host/confine/label.h"
 #include "controller/host/verbs/placement.h"
+#include "controller/host/verbs/profile_state.h"
 #include "proto/host.pb-c.h"
 
 #define OBSERVE_NESTED_MAXIMUM 64
@@ -30,6 +31,7 @@ struct observation {
 	uint32_t off_label;
 	char first_offender[CONFINE_LABEL_SIZE];
 	char clone_method[16];
+	enum confine_currency currency; /* of the profile, when it runs under one */
 	uint64_t memory_bytes;
 	struct observe_nested nested[OBSERVE_NESTED_MAXIMUM];
 	size_t nested_count;
@@ -37,10 +39,14 @@ struct observation {
 
 /*
  * Look at a container. A container that does not exist is an observation, not an error; a record
- * that cannot be read is an error.
+ * that cannot be read is an error. states remembers the profiles from one look to the next; NULL
+ * where there is one only.
  */
-int observe(const struct config *config, const char *name, struct observation *ret_observation,
-	    struct ph_error *error);
+int observe(const struct config *config, const char *name, struct profile_states *states,
+	    struct observation *ret_observation, struct ph_error *error);
+
+/* How its profile stands, for a message; "" when it does not run under one. A constant. */
+const char *observe_profile_state(const struct observation *observation);
 
 /*
  * Send the observation as a verb's reply. changed is passed on.

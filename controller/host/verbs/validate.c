@@ -275,6 +275,7 @@ static const struct {
 	{ &phoenix__network_remove_request__descriptor, check_nothing },
 	{ &phoenix__confine_ensure_request__descriptor, check_confine },
 	{ &phoenix__confine_remove_request__descriptor, check_nothing },
+	{ &phoenix__confine_status_request__descriptor, check_nothing },
 	{ &phoenix__container_create_request__descriptor, check_create },
 	{ &phoenix__container_request__descriptor, check_container },
 	{ &phoenix__container_stop_request__descriptor, check_stop },

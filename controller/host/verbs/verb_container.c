@@ -35,7 +35,7 @@ static int send_observation(const struct verb_host *host, const char *name, bool
 			    struct ph_error *error)
 {
 	struct observation observation;
-	int code = observe(host->config, name, &observation, error);
+	int code = observe(host->config, name, NULL, &observation, error);
 
 	if (code == 0)
 		observe_send(&observation, changed, host->output);

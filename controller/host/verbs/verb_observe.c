@@ -15,7 +15,7 @@ int verb_container_observe(const struct verb_host *host, const ProtobufCMessage 
 {
 	const Phoenix__ContainerRequest *request = (const void *)message;
 	struct observation observation;
-	int code = observe(host->config, request->name, &observation, error);
+	int code = observe(host->config, request->name, NULL, &observation, error);
 
 	if (code == 0)
 		observe_send(&observation, false, host->output);
@@ -23,7 +23,7 @@ int verb_container_observe(const struct verb_host *host, const ProtobufCMessage 
 }
 
 /* In a list a container that cannot be read does not hide the others. */
-static Phoenix__ContainerObservation *summarise(const struct config *config, const char *name)
+static Phoenix__ContainerObservation *summarise(struct profile_states *states, const char *name)
 {
 	Phoenix__ContainerObservation *summary = ph_alloc(sizeof(*summary));
 	struct observation observation;
@@ -33,7 +33,7 @@ static Phoenix__ContainerObservation *summarise(const struct config *config, con
 	phoenix__container_observation__init(summary);
 	summary->exists = true;
 	message_set_text(&summary->name, name);
-	if (observe(config, name, &observation, &error) < 0) {
+	if (observe(states->config, name, states, &observation, &error) < 0) {
 		message_set_text(&summary->failure, error_format(&error, text, sizeof(text)));
 		return summary;
 	}
@@ -55,6 +55,7 @@ static Phoenix__ContainerObservation *summarise(const struct config *config, con
 	message_set_text(&summary->label, observation.label);
 	message_set_text(&summary->first_offender, observation.first_offender);
 	message_set_text(&summary->expected_profile, observation.placement.profile);
+	message_set_text(&summary->profile_state, observe_profile_state(&observation));
 	message_set_text(&summary->clone_method, observation.clone_method);
 	message_set_text(&summary->address, ipv4_to_text(observation.placement.address, address));
 	return summary;
@@ -64,6 +65,7 @@ int verb_container_list(const struct verb_host *host, const ProtobufCMessage *me
 			struct ph_error *error)
 {
 	Phoenix__ContainerListReply reply = PHOENIX__CONTAINER_LIST_REPLY__INIT;
+	struct profile_states states = { .config = host->config };
 	PH_AUTO_FREE char(*names)[64] = NULL;
 	size_t count;
 	int code = placement_names(host->config, &names, &count, error);
@@ -75,7 +77,7 @@ int verb_container_list(const struct verb_host *host, const ProtobufCMessage *me
 	reply.containers = ph_alloc_array(count + 1, sizeof(*reply.containers));
 	for (reply.n_containers = 0; reply.n_containers < count; reply.n_containers++)
 		reply.containers[reply.n_containers] =
-			summarise(host->config, names[reply.n_containers]);
+			summarise(&states, names[reply.n_containers]);
 	worker_send(host->output, &reply.base);
 	for (size_t i = 0; i < count; i++)
 		message_free(reply.containers[i]);

@@ -61,6 +61,7 @@ VERB(network_ensure);
 VERB(network_remove);
 VERB(confine_ensure);
 VERB(confine_remove);
+VERB(confine_status);
 VERB(container_create);
 VERB(container_start);
 VERB(container_stop);
