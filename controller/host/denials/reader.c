@@ -40,6 +40,7 @@ struct reader {
 	uint64_t lines, foreign, malformed;
 	uint64_t told[4]; /* lines, foreign, malformed, lost as they were last told */
 	uint64_t told_ms;
+	bool is_settled; /* the source was told once more after the last news */
 	uint64_t second_ms; /* when the budget of lines began */
 	uint32_t second_lines;
 	Phoenix__DenialsItem item; /* being filled */
@@ -94,6 +95,16 @@ static bool source_has_news(const struct reader *reader)
 {
 	return reader->told[0] != reader->lines || reader->told[1] != reader->foreign ||
 	       reader->told[2] != reader->malformed || reader->told[3] != reader->source.lost;
+}
+
+/* Once more after the last news: phoenix-host adds the kernel's own losses, which come late. */
+static void tell_source(struct reader *reader, uint64_t now_ms)
+{
+	bool has_news = source_has_news(reader);
+
+	if (has_news || !reader->is_settled)
+		send_source(reader, now_ms);
+	reader->is_settled = !has_news;
 }
 
 /* A message with its pairs in one block; the texts are the line's, and live until it is sent. */
@@ -216,7 +227,7 @@ static int wait_for_lines(struct reader *reader, uint64_t now_ms)
 
 	if (due < GATHER_MS)
 		due = GATHER_MS;
-	if (source_has_news(reader) && due > SOURCE_EVERY_MS)
+	if ((source_has_news(reader) || !reader->is_settled) && due > SOURCE_EVERY_MS)
 		due = SOURCE_EVERY_MS;
 	if (is_spent)
 		due = reader->second_ms + 1000 > now_ms ? reader->second_ms + 1000 - now_ms : 0;
@@ -244,8 +255,8 @@ static int read_for_ever(struct reader *reader)
 			send_item(reader);
 			flushed_ms = now_ms;
 		}
-		if (source_has_news(reader) && now_ms - reader->told_ms >= SOURCE_EVERY_MS)
-			send_source(reader, now_ms);
+		if (now_ms - reader->told_ms >= SOURCE_EVERY_MS)
+			tell_source(reader, now_ms);
 		r = wait_for_lines(reader, now_ms);
 		if (r == 0)
 			r = read_lines(reader);

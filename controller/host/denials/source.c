@@ -1,7 +1,7 @@
 /*
  * The audit group: one datagram per record, header and text. A socket buffer that was full is told
  * once (ENOBUFS); how many records that cost is the gap in the kernel's event numbers. What the
- * kernel dropped before numbering it, only its log tells, so that is listened to as well.
+ * kernel dropped before numbering it is in drops.c; for the log, it stands in the log itself.
  */
 #include "controller/host/denials/source.h"
 
@@ -77,22 +77,21 @@ static void explain_audit(struct source *source, int code)
 
 void source_open(struct source *ret_source)
 {
-	struct source source = { .audit = open_audit(), .kmsg = open_kmsg() };
+	struct source source = { .kind = SOURCE_AUDIT, .audit = open_audit(), .kmsg = -1 };
 	size_t length;
 
-	if (source.audit >= 0) {
-		source.kind = SOURCE_AUDIT;
-	} else {
+	if (source.audit < 0) {
 		explain_audit(&source, source.audit);
 		length = strlen(source.reason);
 		source.audit = -1;
+		source.kmsg = open_kmsg();
 		source.kind = source.kmsg >= 0 ? SOURCE_KMSG : SOURCE_NONE;
 		if (source.kmsg < 0)
 			snprintf(source.reason + length, sizeof(source.reason) - length,
 				 "; /dev/kmsg cannot be read: %s", strerror(-source.kmsg));
+		if (source.kmsg < 0)
+			source.kmsg = -1;
 	}
-	if (source.kmsg < 0)
-		source.kmsg = -1;
 	*ret_source = source;
 }
 
@@ -171,9 +170,7 @@ static void note_loss(struct source *source, const struct kmsg_record *record)
 
 	if (!kmsg_loss_parse(record->message, record->length, &loss))
 		return;
-	/* The rate limit is one of the log: the audit group got those lines. */
-	if (source->kind == SOURCE_KMSG)
-		source->lost += loss.suppressed;
+	source->lost += loss.suppressed;
 	if (!loss.has_total)
 		return;
 	if (!source->has_lost_total)
@@ -201,25 +198,18 @@ static int next_kmsg(struct source *source, char *line)
 	if (source->has_sequence && record.sequence <= source->sequence)
 		return 0;
 	/* What was overwritten before it was read: not all of it were denials, some may have been. */
-	if (source->kind == SOURCE_KMSG && source->has_sequence &&
-	    record.sequence > source->sequence + 1)
+	if (source->has_sequence && record.sequence > source->sequence + 1)
 		source->lost += record.sequence - source->sequence - 1;
 	source->has_sequence = true;
 	source->sequence = record.sequence;
 	if (r < 0)
 		return 0;
 	note_loss(source, &record);
-	if (source->kind != SOURCE_KMSG)
-		return 0;
 	memcpy(line, record.message, record.length);
 	return (int)record.length;
 }
 
 int source_next(struct source *source, char *line)
 {
-	int r = source->audit >= 0 ? next_audit(source, line) : -EAGAIN;
-
-	if (r == -EAGAIN && source->kmsg >= 0)
-		r = next_kmsg(source, line);
-	return r;
+	return source->kind == SOURCE_AUDIT ? next_audit(source, line) : next_kmsg(source, line);
 }

@@ -20,7 +20,7 @@ enum source_kind {
 struct source {
 	enum source_kind kind;
 	int audit; /* owned; -1: none */
-	int kmsg;  /* owned; -1: none. Beside audit: for what it says of losses */
+	int kmsg;  /* owned; -1: none */
 	uint64_t lost;
 	uint64_t serial;   /* of the last audit event */
 	uint64_t sequence; /* of the last record of the kernel's log */

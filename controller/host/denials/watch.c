@@ -12,7 +12,10 @@
 #include <unistd.h>
 
 #include "common/memory.h"
+#include "common/str.h"
+#include "controller/host/denials/drops.h"
 #include "controller/host/denials/reader.h"
+#include "controller/host/denials/source.h"
 #include "proto/host.pb-c.h"
 
 #define UNSENT_MAXIMUM (256 * 1024) /* bytes phoenixd has not taken: no more are queued */
@@ -25,6 +28,7 @@ struct watch {
 	struct worker *worker;
 	uint64_t unsent; /* denials that found phoenixd's queue full */
 	bool is_ending;
+	struct drops drops;
 	struct reader_config config;
 };
 
@@ -35,6 +39,12 @@ static void watch_unlink(struct watch *watch)
 	while (*place != watch)
 		place = &(*place)->next;
 	*place = watch->next;
+}
+
+static void watch_free(struct watch *watch)
+{
+	drops_close(&watch->drops);
+	free(watch);
 }
 
 /* In the child. */
@@ -49,6 +59,20 @@ static void count_unsent(struct watch *watch, const Phoenix__DenialsItem *item)
 		watch->unsent += item->denials[i]->count;
 	for (size_t i = 0; i < item->n_dropped; i++)
 		watch->unsent += item->dropped[i]->count;
+}
+
+/* What the reader was told of, and what the kernel dropped before it could be. */
+static void reply_item(struct watch *watch, const Phoenix__DenialsItem *item)
+{
+	Phoenix__DenialsItem whole = *item;
+	Phoenix__DenialsSource source;
+
+	if (item->source && text_equal(item->source->kind, source_name(SOURCE_AUDIT))) {
+		source = *item->source;
+		source.lost += drops_count(&watch->drops);
+		whole.source = &source;
+	}
+	watch->reply(&whole.base, watch->request);
 }
 
 static void message(void *user, const ProtobufCMessage *message)
@@ -72,7 +96,7 @@ static void message(void *user, const ProtobufCMessage *message)
 		watch->unsent = 0;
 		watch->reply(&missed.base, watch->request);
 	}
-	watch->reply(&item->base, watch->request);
+	reply_item(watch, item);
 }
 
 static void finished(void *user, const struct ph_error *error)
@@ -84,7 +108,7 @@ static void finished(void *user, const struct ph_error *error)
 		rpc_fail(watch->request, error);
 	else
 		rpc_end(watch->request);
-	free(watch);
+	watch_free(watch);
 }
 
 static void peer_left(void *user)
@@ -136,11 +160,12 @@ void watches_serve(struct watches *watches, ProtobufCClosure reply, struct rpc_r
 	watch->config.config = watches->config;
 	watch->config.first_id = watches->first_id;
 	watch->config.parent = getpid();
+	drops_open(&watch->drops);
 	code = start(watch);
 	if (code < 0) {
 		error_errno(&error, code, "DenialsWatch", NULL, "start a child");
 		rpc_fail(request, &error);
-		free(watch);
+		watch_free(watch);
 		return;
 	}
 	watch->next = watches->first;
@@ -160,6 +185,6 @@ void watches_close(struct watches *watches)
 		worker_abandon(watch->worker);
 		watch_unlink(watch);
 		rpc_fail(watch->request, &error);
-		free(watch);
+		watch_free(watch);
 	}
 }
