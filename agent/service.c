@@ -20,6 +20,7 @@
 #include "common/message.h"
 #include "common/str.h"
 
+#define BUNDLES "/dev/phoenix-bundles" /* where phoenix-host shows them, read-only */
 #define INSTALL_DEADLINE_MS (45 * 60 * 1000)
 #define VERIFY_DEADLINE_MS (10 * 60 * 1000)
 #define QUICK_DEADLINE_MS 30000 /* a question whose answer may need a slow dockerd */
@@ -119,19 +120,42 @@ static int settle_driver(struct worker_output *output, const Phoenix__InstallReq
 	return 0;
 }
 
+/* What a request wants of Docker; everything is borrowed from it. path needs 128 bytes. */
+static struct docker_wanted wanted_of(const Phoenix__InstallRequest *request, char path[128])
+{
+	static const Phoenix__DockerSpec as_by_default = PHOENIX__DOCKER_SPEC__INIT;
+	const Phoenix__DockerSpec *docker = request->docker ? request->docker : &as_by_default;
+
+	snprintf(path, 128, BUNDLES "/%s", docker->bundle);
+	return (struct docker_wanted){
+		.source = request->source,
+		.plan_only = request->plan_only,
+		.version = docker->version,
+		.hold = !docker->unheld,
+		.daemon = docker->daemon,
+		.sets_daemon = true,
+		.daemon_override = docker->daemon_override,
+		.users = (const char *const *)docker->users,
+		.user_count = docker->n_users,
+		.repository = { .uri = docker->repository_uri,
+				.suite = docker->repository_suite,
+				.components = docker->repository_components,
+				.key = docker->repository_key },
+		.bundle = name_is_valid(docker->bundle) ? path : NULL,
+	};
+}
+
 static int run_install(struct worker_output *output, void *data, struct ph_error *error)
 {
 	const Phoenix__InstallRequest *request = data;
 	struct storage_settled settled = { 0 };
-	const struct docker_wanted wanted = {
-		.source = request->source,
-		.storage_driver = settled.driver,
-		.replaces_driver = settled.replaces,
-		.plan_only = request->plan_only,
-	};
+	char bundle[128];
+	struct docker_wanted wanted = wanted_of(request, bundle);
 	PH_AUTO_FREE struct docker_result *result = ph_alloc(sizeof(*result));
 	int r = settle_driver(output, request, &settled, error);
 
+	wanted.storage_driver = settled.driver;
+	wanted.replaces_driver = settled.replaces;
 	if (r == 0)
 		r = docker_install(&wanted, send_progress, output, result, error);
 	if (r < 0)

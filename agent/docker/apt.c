@@ -10,6 +10,8 @@
 #include "agent/docker/apt_status.h"
 #include "agent/docker/lock.h"
 #include "agent/docker/recipe.h"
+#include "agent/docker/site.h"
+#include "agent/docker/source.h"
 #include "agent/system/command.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -57,6 +59,16 @@ static const char *const options[] = {
 	"Acquire::https::Timeout=30",
 };
 
+/* A bundle is all that apt gets to see: nothing is asked of any other source. */
+static const char *const bundle_options[] = {
+	"-o", "Dir::Etc::sourcelist=" SITE_BUNDLE_LIST,
+	"-o", "Dir::Etc::sourceparts=/dev/null",
+	"-o", "Dir::State::lists=" SITE_BUNDLE_LISTS,
+	"-o", "Dir::Cache::pkgcache=",
+	"-o", "Dir::Cache::srcpkgcache=",
+	NULL,
+};
+
 struct arguments {
 	const char *list[ARGUMENTS_MAXIMUM + 1];
 	size_t count;
@@ -72,6 +84,12 @@ static void arguments_add_all(struct arguments *arguments, const char *const *li
 {
 	for (; *list; list++)
 		arguments_add(arguments, *list);
+}
+
+static void arguments_add_source(struct arguments *arguments, const struct apt *apt)
+{
+	if (strcmp(apt->wanted->source, "bundle") == 0)
+		arguments_add_all(arguments, bundle_options);
 }
 
 static void said(void *user, const char *message)
@@ -159,6 +177,7 @@ static int apt_run(struct apt *apt, const char *const *words, const char *const 
 		arguments_add(&arguments, options[i]);
 	arguments_add(&arguments, "-o");
 	arguments_add(&arguments, timeout);
+	arguments_add_source(&arguments, apt);
 	arguments_add_all(&arguments, words);
 	if (packages)
 		arguments_add_all(&arguments, packages);
@@ -183,6 +202,17 @@ int apt_install(struct apt *apt, enum apt_mode mode, const char *const *packages
 		[APT_INSTALL] = { "install", "--no-install-recommends" },
 		[APT_REPAIR] = { "install", "--no-install-recommends", "--reinstall" },
 	};
+	/* The wanted version may be older than the present one, and that one be held. */
+	static const char *const pinned_words[][6] = {
+		[APT_DOWNLOAD] = { "install", "--no-install-recommends", "--allow-downgrades",
+				   "--allow-change-held-packages", "--download-only" },
+		[APT_INSTALL] = { "install", "--no-install-recommends", "--allow-downgrades",
+				  "--allow-change-held-packages" },
+		[APT_REPAIR] = { "install", "--no-install-recommends", "--reinstall" },
+	};
+
+	if (source_is_pinned(apt->wanted))
+		return apt_run(apt, pinned_words[mode], packages, error);
 
 	return apt_run(apt, words[mode], packages, error);
 }
@@ -215,6 +245,28 @@ int dpkg_configure(struct apt *apt, struct ph_error *error)
 	result = run_once(&command, error);
 	if (result < 0)
 		error_prefix(error, "dpkg --configure -a");
+	return result;
+}
+
+int apt_mark(struct apt *apt, const char *verb, const char *const *packages,
+	     struct ph_error *error)
+{
+	struct arguments arguments = { 0 };
+	const struct command command = {
+		.argv = arguments.list,
+		.environment = environment,
+		.path = apt->wanted->path,
+		.deadline_ms = QUERY_DEADLINE_MS,
+		.outlive = true,
+	};
+	int result;
+
+	arguments_add(&arguments, "apt-mark");
+	arguments_add(&arguments, verb);
+	arguments_add_all(&arguments, packages);
+	result = run_patiently(apt, &command, error);
+	if (result < 0)
+		error_prefix(error, "apt-mark %s", verb);
 	return result;
 }
 
@@ -266,6 +318,7 @@ int apt_missing(struct apt *apt, const char *const *packages, struct ph_error *e
 	int missing = 0, result;
 
 	arguments_add(&arguments, "apt-cache");
+	arguments_add_source(&arguments, apt);
 	arguments_add(&arguments, "policy");
 	arguments_add_all(&arguments, packages);
 	result = command_succeed(&command, &ended, error);
@@ -278,8 +331,14 @@ int apt_missing(struct apt *apt, const char *const *packages, struct ph_error *e
 			missing++;
 			continue;
 		}
-		if (strcmp(*packages, "docker.io") != 0)
+		if (strcmp(*packages, "docker.io") != 0 && strcmp(*packages, "docker-ce") != 0)
 			continue;
+		if (!source_version_matches(apt->wanted, version))
+			return error_set(error, -ENODATA, *packages,
+					 "correct docker.version in the fleet file, or choose a source "
+					 "that has it",
+					 "version %s is wanted, and what the package lists offer is %s",
+					 apt->wanted->version, version);
 		result = recipe_version_check(version, apt->wanted->storage_driver, error);
 		if (result < 0)
 			return result;

@@ -28,13 +28,21 @@ int apt_update(struct apt *apt, struct ph_error *error);
 int apt_install(struct apt *apt, enum apt_mode mode, const char *const *packages,
 		struct ph_error *error);
 
+/* apt-mark with a verb ("hold", "unhold") and packages (a list that ends with NULL). */
+int apt_mark(struct apt *apt, const char *verb, const char *const *packages,
+	     struct ph_error *error);
+
 /* apt-get --fix-broken install: complete or withdraw what is half-way. */
 int apt_fix_broken(struct apt *apt, struct ph_error *error);
 
 /* dpkg --configure -a under dpkg's own lock. */
 int dpkg_configure(struct apt *apt, struct ph_error *error);
 
-/* How many of the packages the lists offer no version of; or a negative errno. */
+/*
+ * How many of the packages the lists offer no version of; or a negative errno: -ENOTSUP when the
+ * daemon's candidate cannot do the driver, -ENODATA when it is not of the version that is wanted (the
+ * first of the packages counts as the daemon when it is one).
+ */
 int apt_missing(struct apt *apt, const char *const *packages, struct ph_error *error);
 
 /*

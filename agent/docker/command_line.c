@@ -18,6 +18,10 @@ static const char usage[] =
 	"on where it stopped, and changes nothing when there is nothing to do.\n"
 	"\n"
 	"  --driver NAME         storage driver (default fuse-overlayfs)\n"
+	"  --source NAME         distribution (default) or bundle\n"
+	"  --version PATTERN     version of Docker's package, such as '20.10.*' (default any)\n"
+	"  --no-hold             leave the packages free to be changed by others\n"
+	"  --bundle DIR          the directory of the bundle, with its SHA256SUMS\n"
 	"  --plan                say what would change, change nothing\n"
 	"  --lock-timeout S      seconds to wait for another package manager (default 300)\n"
 	"  --start-timeout S     seconds within which dockerd has to answer (default 90)\n"
@@ -89,11 +93,39 @@ static int seconds_parse(const char *text, uint32_t *ret_ms)
 	return 0;
 }
 
+/* The options that are a text of what is wanted; optarg lives as long as argv. */
+static bool take_option(int option, struct docker_wanted *wanted)
+{
+	switch (option) {
+	case 'd':
+		wanted->storage_driver = optarg;
+		return true;
+	case 'S':
+		wanted->source = optarg;
+		return true;
+	case 'v':
+		wanted->version = optarg;
+		return true;
+	case 'n':
+		wanted->hold = false;
+		return true;
+	case 'b':
+		wanted->bundle = optarg;
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Returns -1 to go on, or the exit code. */
 static int options_parse(int argc, char **argv, struct docker_wanted *wanted, bool *ret_quiet)
 {
 	static const struct option options[] = {
 		{ "driver", required_argument, NULL, 'd' },
+		{ "source", required_argument, NULL, 'S' },
+		{ "version", required_argument, NULL, 'v' },
+		{ "no-hold", no_argument, NULL, 'n' },
+		{ "bundle", required_argument, NULL, 'b' },
 		{ "plan", no_argument, NULL, 'p' },
 		{ "lock-timeout", required_argument, NULL, 'l' },
 		{ "start-timeout", required_argument, NULL, 's' },
@@ -108,9 +140,9 @@ static int options_parse(int argc, char **argv, struct docker_wanted *wanted, bo
 			fputs(usage, stdout);
 			return 0;
 		}
-		if (option == 'd')
-			wanted->storage_driver = optarg;
-		else if (option == 'p')
+		if (take_option(option, wanted))
+			continue;
+		if (option == 'p')
 			wanted->plan_only = true;
 		else if (option == 'q')
 			*ret_quiet = true;
@@ -131,7 +163,7 @@ static int options_parse(int argc, char **argv, struct docker_wanted *wanted, bo
 int docker_main(int argc, char **argv)
 {
 	PH_AUTO_FREE struct docker_result *result = ph_alloc(sizeof(*result));
-	struct docker_wanted wanted = { 0 };
+	struct docker_wanted wanted = { .hold = true };
 	struct ph_error error = { 0 };
 	bool quiet = false;
 	int code = options_parse(argc, argv, &wanted, &quiet);

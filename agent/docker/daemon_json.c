@@ -25,8 +25,7 @@ struct merge {
 	const char *path;
 	const char *text;
 	size_t length;
-	const char *driver;
-	const char *replaces; /* a driver that may go; NULL, "": none */
+	const struct daemon_json_wanted *wanted;
 	json_t *root; /* owned */
 	bool changed;
 	struct ph_error *error;
@@ -137,21 +136,21 @@ static int driver_merge(struct merge *merge)
 
 	/* dockerd takes null and "" for unset. */
 	if (!driver || json_is_null(driver) || (name && !name[0])) {
-		root_set(merge, merge->root, DRIVER_KEY, json_string(merge->driver));
+		root_set(merge, merge->root, DRIVER_KEY, json_string(merge->wanted->driver));
 		return 0;
 	}
 	if (!name)
 		return key_refused(merge, DRIVER_KEY, 1, -EINVAL,
 				   "\"storage-driver\" is not a text",
 				   "write the driver's name in quotes; the file was not touched");
-	if (strcmp(name, merge->driver) == 0)
+	if (strcmp(name, merge->wanted->driver) == 0)
 		return 0;
-	if (!text_empty(merge->replaces) && strcmp(name, merge->replaces) == 0) {
-		root_set(merge, merge->root, DRIVER_KEY, json_string(merge->driver));
+	if (!text_empty(merge->wanted->replaces) && strcmp(name, merge->wanted->replaces) == 0) {
+		root_set(merge, merge->root, DRIVER_KEY, json_string(merge->wanted->driver));
 		return 0;
 	}
 	why = ph_format("it sets \"storage-driver\" to \"%s\", and \"%s\" is wanted", name,
-			merge->driver);
+			merge->wanted->driver);
 	return key_refused(
 		merge, DRIVER_KEY, 1, -EEXIST, why,
 		"remove the key from the file (images of the other driver will not be seen "
@@ -186,15 +185,106 @@ static int snapshotter_merge(struct merge *merge)
 			   "touched");
 }
 
-int daemon_json_merge(const char *path, const char *text, size_t length, const char *driver,
-		      const char *replaces, char **ret_text, struct ph_error *error)
+/* --- the fragment ---------------------------------------------------------------------------------- */
+
+/* One object of the fragment and what it goes into. */
+struct level {
+	json_t *object;
+	const json_t *fragment;
+	const json_t *ours; /* NULL: nothing there is ours */
+	int depth;
+};
+
+static int fragment_merge(struct merge *merge, const struct level *level);
+
+static int value_merge(struct merge *merge, const struct level *level, const char *key,
+		       json_t *value)
+{
+	json_t *present = json_object_get(level->object, key);
+	const json_t *ours = json_object_get(level->ours, key);
+	PH_AUTO_FREE char *why = NULL;
+
+	if (json_is_object(present) && json_is_object(value)) {
+		const struct level below = { present, value, ours, level->depth + 1 };
+
+		return fragment_merge(merge, &below);
+	}
+	if (json_equal(present, value))
+		return 0;
+	if (!present || json_is_null(present) || merge->wanted->override ||
+	    (ours && json_equal(present, ours))) {
+		root_set(merge, level->object, key, json_deep_copy(value));
+		return 0;
+	}
+	why = ph_format("it sets \"%.60s\" otherwise than docker.daemon of the fleet file", key);
+	return key_refused(merge, key, level->depth, -EEXIST, why,
+			   "remove the key here or there, or write 'daemon_override: true' in the "
+			   "fleet file; the file was not touched");
+}
+
+/* What an earlier fragment has set and this one does not name any more, unless it was changed since. */
+static void fragment_withdraw(struct merge *merge, const struct level *level)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)level->ours, key, value) {
+		if (json_object_get(level->fragment, key) ||
+		    !json_equal(json_object_get(level->object, key), value))
+			continue;
+		json_object_del(level->object, key);
+		merge->changed = true;
+	}
+}
+
+/* As deep as the fragment is nested: the fleet file bounds it. */
+static int fragment_merge(struct merge *merge, const struct level *level)
+{
+	const char *key;
+	json_t *value;
+	int result = 0;
+
+	json_object_foreach((json_t *)level->fragment, key, value) {
+		result = value_merge(merge, level, key, value);
+		if (result < 0)
+			return result;
+	}
+	fragment_withdraw(merge, level);
+	return 0;
+}
+
+static json_t *object_load(const char *text)
+{
+	return text_empty(text) ? json_object() : json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+}
+
+static int fragments_merge(struct merge *merge)
+{
+	json_t *fragment = object_load(merge->wanted->fragment);
+	json_t *ours = object_load(merge->wanted->ours);
+	const struct level top = { merge->root, fragment, ours, 1 };
+	int result;
+
+	if (json_is_object(fragment))
+		result = fragment_merge(merge, &top);
+	else
+		result = error_set(merge->error, -EINVAL, "docker.daemon",
+				   "write a map of daemon.json's keys in the fleet file",
+				   "the fragment for daemon.json is no JSON object");
+	json_decref(fragment);
+	json_decref(ours);
+	return result;
+}
+
+int daemon_json_merge(const char *path, const char *text, size_t length,
+		      const struct daemon_json_wanted *wanted, char **ret_text,
+		      struct ph_error *error)
 {
 	struct merge merge = {
 		.path = path,
 		.text = text,
 		.length = length,
-		.driver = driver,
-		.replaces = replaces,
+		.wanted = wanted,
 		.error = error,
 	};
 	PH_AUTO_FREE char *dumped = NULL;
@@ -204,6 +294,8 @@ int daemon_json_merge(const char *path, const char *text, size_t length, const c
 		result = driver_merge(&merge);
 	if (result == 0)
 		result = snapshotter_merge(&merge);
+	if (result == 0)
+		result = fragments_merge(&merge);
 	if (result == 0 && merge.changed) {
 		dumped = json_dumps(merge.root, JSON_INDENT(INDENT));
 		if (dumped)

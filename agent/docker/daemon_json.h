@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/error.h"
@@ -16,17 +17,28 @@ enum {
 	DAEMON_JSON_UNCHANGED = 1,
 };
 
+struct daemon_json_wanted {
+	const char *driver;   /* storage driver */
+	const char *replaces; /* another one that may be there and is to go: the change has been
+			       * consented to; NULL or "": none */
+	const char *fragment; /* JSON object with further keys; NULL or "": none */
+	const char *ours;     /* the fragment that was merged before: what is still as it says may be
+			       * changed and removed; NULL or "": none */
+	bool override;        /* the fragment wins over the user's keys */
+};
+
 /*
- * Merge {"storage-driver": driver, "features": {"containerd-snapshotter": false}} into text (NULL:
- * there is no file; blank: an empty object). path is for error texts only. replaces is another driver
- * that may be there and is to go: the change has been consented to; NULL or "": none.
+ * Merge the driver, {"features": {"containerd-snapshotter": false}} and the fragment into text (NULL:
+ * there is no file; blank: an empty object). path is for error texts only.
  *
  * DAEMON_JSON_CHANGED: ret_text is the new text, for the caller to free. DAEMON_JSON_UNCHANGED:
  * ret_text is untouched. -EINVAL, with path:line:column: not JSON, not an object, a key twice, a key
- * of the wrong type. -EEXIST, with its place: the user has set another driver, or the snapshotter.
+ * of the wrong type. -EEXIST, with its place: the user has set another driver, the snapshotter, or a
+ * key of the fragment to something else.
  */
-int daemon_json_merge(const char *path, const char *text, size_t length, const char *driver,
-		      const char *replaces, char **ret_text, struct ph_error *error);
+int daemon_json_merge(const char *path, const char *text, size_t length,
+		      const struct daemon_json_wanted *wanted, char **ret_text,
+		      struct ph_error *error);
 
 /* Copy the top-level text value of a key; "" when there is none or the text is not an object. */
 void daemon_json_value(const char *text, size_t length, const char *key, char *buffer, size_t size);

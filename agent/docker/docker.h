@@ -18,8 +18,25 @@
 
 #define DOCKER_RUN_DIR "/run/phoenix-agent"
 
+/* apt's repository of the source docker-ce. */
+struct docker_repository {
+	const char *uri;        /* NULL, "": Docker's own for the distribution */
+	const char *suite;      /* NULL, "": the distribution's codename */
+	const char *components; /* NULL, "": stable */
+	const char *key;        /* ASCII-armoured public key; required */
+};
+
 struct docker_wanted {
-	const char *source;         /* "distribution" or "none"; NULL: distribution */
+	const char *source; /* "distribution", "docker-ce", "bundle" or "none"; NULL: distribution */
+	const char *version; /* pattern of its package's version: "20.10.*"; NULL, "", "any": any */
+	bool hold;           /* keep its packages from being changed by others */
+	const char *daemon;  /* JSON object for daemon.json; NULL, "": none */
+	bool sets_daemon;             /* daemon is known: what an earlier one has set may go */
+	bool daemon_override;         /* it wins over the user's keys */
+	const char *const *users;     /* for the group docker */
+	size_t user_count;
+	struct docker_repository repository; /* of docker-ce */
+	const char *bundle;           /* of bundle: the directory that holds it */
 	const char *storage_driver; /* "fuse-overlayfs"; NULL: that */
 	const char *replaces_driver; /* another one that daemon.json may name and that is to go: the
 				      * change was consented to; NULL: none */

@@ -25,10 +25,12 @@ static const struct flow_step steps[] = {
 	{ "observe", step_observe },
 	{ "preflight", step_preflight },
 	{ "heal packages", step_heal, install_unguard },
+	{ "package sources", step_sources },
 	{ "fetch packages", step_fetch },
 	{ "configure", step_configure, install_unguard },
 	{ "install packages", step_install, install_unguard },
 	{ "check packages", step_check },
+	{ "hold and users", step_hold },
 	{ "activate", step_activate, install_unguard },
 	{ "confirm", step_confirm },
 };
@@ -101,7 +103,7 @@ int install_refresh(struct install *install, struct ph_error *error)
 
 	if (result < 0)
 		return result;
-	return docker_plan(&install->facts, install->wanted.storage_driver, &install->plan, error);
+	return docker_plan(&install->facts, &install->wanted, &install->plan, error);
 }
 
 bool install_needs(const struct install *install, enum plan_kind kind)
@@ -111,13 +113,7 @@ bool install_needs(const struct install *install, enum plan_kind kind)
 
 size_t install_missing(const struct install *install, const char **list)
 {
-	size_t count = 0;
-
-	for (size_t i = 0; i < install->facts.wanted_count; i++)
-		if (!dpkg_package_is_installed(&install->facts.packages[i]))
-			list[count++] = install->facts.packages[i].name;
-	list[count] = NULL;
-	return count;
+	return docker_plan_packages(&install->facts, &install->wanted, list);
 }
 
 /* --- observe ------------------------------------------------------------------------------------------- */
@@ -178,6 +174,12 @@ static int install_run(struct install *install, struct ph_error *error)
 	return install->flow.error.code;
 }
 
+static bool is_known(const char *source)
+{
+	return strcmp(source, "distribution") == 0 || strcmp(source, "docker-ce") == 0 ||
+	       strcmp(source, "bundle") == 0;
+}
+
 int docker_install(const struct docker_wanted *wanted, docker_progress_fn progress, void *user,
 		   struct docker_result *ret_result, struct ph_error *error)
 {
@@ -190,8 +192,9 @@ int docker_install(const struct docker_wanted *wanted, docker_progress_fn progre
 	install.apt = (struct apt){ .wanted = &install.wanted, .say = apt_said, .user = &install };
 	if (strcmp(install.wanted.source, "none") == 0)
 		code = docker_observe(&install.wanted, &install.facts, error);
-	else if (strcmp(install.wanted.source, "distribution") != 0)
-		code = error_set(error, -EINVAL, "docker.source", "write distribution or none",
+	else if (!is_known(install.wanted.source))
+		code = error_set(error, -EINVAL, "docker.source",
+				 "write distribution, docker-ce, bundle or none",
 				 "there is no source \"%s\"", install.wanted.source);
 	else if (install.wanted.plan_only)
 		code = install_plan_only(&install, error);

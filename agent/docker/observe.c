@@ -7,11 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/docker/daemon_json.h"
 #include "agent/docker/docker.h"
 #include "agent/docker/guard.h"
+#include "agent/docker/observe_config.h"
 #include "agent/docker/recipe.h"
 #include "agent/docker/site.h"
+#include "agent/docker/source.h"
+#include "agent/docker/users.h"
 #include "agent/system/cgroup.h"
 #include "agent/system/command.h"
 #include "agent/system/file.h"
@@ -19,6 +21,7 @@
 #include "common/memory.h"
 #include "common/str.h"
 
+#define ACCOUNTS_MAXIMUM (1024 * 1024)
 #define OS_RELEASE_MAXIMUM (64 * 1024)
 #define QUERY_DEADLINE_MS 30000
 #define QUERY_OUTPUT_MAXIMUM (8 * 1024 * 1024) /* a line of 60 bytes per package */
@@ -45,12 +48,12 @@ static int release_observe(const struct docker_wanted *wanted, struct docker_fac
 	return 0;
 }
 
-static void packages_name(struct docker_facts *facts)
+static void packages_name(const struct docker_wanted *wanted, struct docker_facts *facts)
 {
 	const char *const *lists[] = {
-		facts->recipe ? facts->recipe->packages : NULL,
+		facts->recipe ? recipe_packages(facts->recipe, wanted->source) : NULL,
 		recipe_observed_packages(),
-		recipe_foreign_packages(),
+		recipe_foreign_packages(wanted->source),
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(lists); i++) {
@@ -73,7 +76,7 @@ static int packages_observe(const struct docker_wanted *wanted, struct docker_fa
 	PH_AUTO_COMMAND_RESULT struct command_result ended = { 0 };
 	int result;
 
-	packages_name(facts);
+	packages_name(wanted, facts);
 	/* Not a distribution of ours: what has no recipe may have no dpkg either. */
 	if (!facts->recipe)
 		return 0;
@@ -101,39 +104,41 @@ static bool journal_observe(const struct docker_wanted *wanted)
 	return false;
 }
 
-static uint64_t fingerprint(const char *bytes, size_t length)
+static void source_facts(const struct docker_wanted *wanted, struct docker_facts *facts)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	PH_AUTO_FREE char *held = site_path(wanted, SITE_HELD);
 
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
-	return hash;
+	facts->held_by_us = access(held, F_OK) == 0;
+	if (facts->recipe)
+		source_observe(wanted, facts->recipe, &facts->os, facts->source_reason,
+			       sizeof(facts->source_reason));
 }
 
-static void config_observe(const struct docker_wanted *wanted, struct docker_facts *facts)
+static void name_add(char *names, size_t size, const char *name)
 {
-	PH_AUTO_FREE char *path = site_path(wanted, SITE_DAEMON_JSON);
-	PH_AUTO_FREE char *text = NULL, *merged = NULL;
-	size_t length = 0;
-	int result = file_read(path, DAEMON_JSON_MAXIMUM, &text, &length, &facts->config_refusal);
+	size_t length = strlen(names);
 
-	facts->config_present = result != -ENOENT;
-	if (result < 0 && result != -ENOENT) {
-		error_prefix(&facts->config_refusal, "merge daemon.json");
-		text_copy(facts->config_refusal.remedy, sizeof(facts->config_refusal.remedy),
-			  "make it a readable, regular file; it was not touched");
+	snprintf(names + length, size - length, "%s%s", length ? ", " : "", name);
+}
+
+static void users_observe(const struct docker_wanted *wanted, struct docker_facts *facts)
+{
+	PH_AUTO_FREE char *passwd_path = site_path(wanted, SITE_PASSWD);
+	PH_AUTO_FREE char *group_path = site_path(wanted, SITE_GROUP);
+	PH_AUTO_FREE char *passwd = NULL, *groups = NULL;
+
+	if (wanted->user_count == 0)
 		return;
+	file_read(passwd_path, ACCOUNTS_MAXIMUM, &passwd, NULL, NULL);
+	file_read(group_path, ACCOUNTS_MAXIMUM, &groups, NULL, NULL);
+	for (size_t i = 0; i < wanted->user_count; i++) {
+		const char *user = wanted->users[i];
+
+		if (!passwd || !users_known(passwd, user))
+			name_add(facts->users_unknown, sizeof(facts->users_unknown), user);
+		else if (!groups || !users_in_group(groups, "docker", user))
+			name_add(facts->users_missing, sizeof(facts->users_missing), user);
 	}
-	error_clear(&facts->config_refusal);
-	if (text) {
-		facts->config_fingerprint = fingerprint(text, length);
-		daemon_json_value(text, length, "data-root", facts->config_data_root,
-				  sizeof(facts->config_data_root));
-	}
-	result = daemon_json_merge(path, text, length, wanted->storage_driver,
-				   wanted->replaces_driver, &merged,
-				   &facts->config_refusal);
-	facts->config_matches = result == DAEMON_JSON_UNCHANGED;
 }
 
 static int service_observe(const struct docker_wanted *wanted, struct docker_facts *facts,
@@ -175,6 +180,8 @@ int docker_observe(const struct docker_wanted *wanted, struct docker_facts *ret_
 	if (result < 0)
 		return result;
 	facts.dpkg_interrupted = journal_observe(&complete);
+	source_facts(&complete, &facts);
+	users_observe(&complete, &facts);
 	config_observe(&complete, &facts);
 	if (facts.service_active &&
 	    docker_ask(complete.path, INFO_TIMEOUT_MS, &facts, &problem) < 0)

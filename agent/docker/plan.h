@@ -17,6 +17,7 @@
 #define PLAN_ACTIONS_MAXIMUM 16
 
 struct recipe;
+struct docker_wanted;
 
 struct docker_facts {
 	struct os_release os;
@@ -36,6 +37,11 @@ struct docker_facts {
 	uint64_t config_fingerprint; /* FNV-1a of its bytes, 0 without a file: for drift, not trust */
 	char config_data_root[256]; /* its data-root, "" when it names none */
 
+	char source_reason[160]; /* what of apt's sources and pins is not as wanted; "": nothing */
+	char users_missing[256]; /* wanted users that are not in the group docker, by commas */
+	char users_unknown[256]; /* of them those that are no users here */
+	bool held_by_us;         /* we have held the set before */
+
 	bool guard_present;   /* our policy-rc.d was left behind */
 	bool restart_pending; /* dockerd has not read what we wrote */
 	bool cgroups_mounted;
@@ -51,7 +57,10 @@ struct docker_facts {
 
 enum plan_kind {
 	PLAN_HEAL,
+	PLAN_SOURCE, /* apt's sources and pins */
 	PLAN_INSTALL,
+	PLAN_HOLD, /* or release */
+	PLAN_USERS,
 	PLAN_CONFIGURE,
 	PLAN_MOUNT_CGROUPS,
 	PLAN_REMOVE_GUARD,
@@ -71,12 +80,20 @@ struct docker_plan {
 };
 
 /*
- * Decide what has to be done so that the facts become what is wanted. An error (with remedy) when it
- * must not be tried: unsupported distribution, foreign Docker packages, a refused daemon.json, a
- * Docker version that cannot do the driver.
+ * Decide what has to be done so that the facts become what is wanted (complete, see site_wanted()).
+ * An error (with remedy) when it must not be tried: unsupported distribution, foreign Docker
+ * packages, a refused daemon.json, a user that does not exist, a Docker version that cannot do the
+ * driver.
  */
-int docker_plan(const struct docker_facts *facts, const char *storage_driver,
+int docker_plan(const struct docker_facts *facts, const struct docker_wanted *wanted,
 		struct docker_plan *ret_plan, struct ph_error *error);
+
+/*
+ * Packages to be installed or brought to the wanted version; list needs DOCKER_PACKAGES_MAXIMUM + 1
+ * places and ends with NULL. Returns how many.
+ */
+size_t docker_plan_packages(const struct docker_facts *facts, const struct docker_wanted *wanted,
+			    const char **list);
 
 /* The action of this kind, NULL when it is not needed. */
 const struct plan_action *docker_plan_find(const struct docker_plan *plan, enum plan_kind kind);

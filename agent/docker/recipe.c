@@ -52,8 +52,21 @@ static const struct recipe recipes[] = {
 	  false },
 };
 
+/* The same everywhere: Docker's own repository has no differences between distributions. */
+static const char *const docker_ce[] = {
+	"docker-ce", "docker-ce-cli", "containerd.io", "fuse-overlayfs", "iptables", "ca-certificates", NULL,
+};
+
 static const char *const foreign[] = {
 	"docker-ce", "docker-ce-cli", "containerd.io", "moby-engine", NULL,
+};
+
+static const char *const foreign_to_docker_ce[] = { "docker.io", "moby-engine", NULL };
+
+/* Of different age they do not work together: only all of them or none may change. */
+static const char *const set[] = {
+	"docker.io",     "docker-cli",    "containerd", "runc", "fuse-overlayfs", "docker-ce",
+	"docker-ce-cli", "containerd.io",
 };
 
 static const char *const observed[] = { "containerd", "runc", NULL };
@@ -97,9 +110,22 @@ int recipe_unsupported(const struct os_release *release, struct ph_error *error)
 			 release->id, release->codename, str_text(&known));
 }
 
-const char *const *recipe_foreign_packages(void)
+const char *const *recipe_packages(const struct recipe *recipe, const char *source)
 {
-	return foreign;
+	return strcmp(source, "docker-ce") == 0 ? docker_ce : recipe->packages;
+}
+
+const char *const *recipe_foreign_packages(const char *source)
+{
+	return strcmp(source, "docker-ce") == 0 ? foreign_to_docker_ce : foreign;
+}
+
+bool recipe_is_of_the_set(const char *package)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(set); i++)
+		if (strcmp(set[i], package) == 0)
+			return true;
+	return false;
 }
 
 const char *const *recipe_observed_packages(void)
@@ -148,7 +174,7 @@ int recipe_version_check(const char *version, const char *driver, struct ph_erro
 
 		if (rule->refused && version_compare(parsed, rule->first) >= 0 &&
 		    version_compare(parsed, rule->below) < 0)
-			return error_set(error, -ENOTSUP, "docker.io",
+			return error_set(error, -ENOTSUP, "docker",
 					 "install another version of Docker (29.0.1 or later, or the "
 					 "distribution's stable one)",
 					 "%s (this is %s, and %s is wanted)", rule->why, version,

@@ -28,8 +28,17 @@ const struct recipe *recipe_find(const struct os_release *release);
 /* Fill the error for a distribution without a recipe. Returns its code, -ENOTSUP. */
 int recipe_unsupported(const struct os_release *release, struct ph_error *error);
 
-/* Packages whose presence means that somebody else's Docker is installed; ends with NULL. */
-const char *const *recipe_foreign_packages(void);
+/*
+ * The packages of a source ("distribution", "bundle", "docker-ce") to be installed, the one with the
+ * daemon first; ends with NULL.
+ */
+const char *const *recipe_packages(const struct recipe *recipe, const char *source);
+
+/* Packages whose presence means that Docker is installed from another source; ends with NULL. */
+const char *const *recipe_foreign_packages(const char *source);
+
+/* Whether a package belongs to the set that is held together: daemon, client, containerd, runc ... */
+bool recipe_is_of_the_set(const char *package);
 
 /* Packages that come along and whose versions are worth knowing; ends with NULL. */
 const char *const *recipe_observed_packages(void);

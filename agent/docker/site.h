@@ -14,6 +14,17 @@
 #define SITE_DPKG_UPDATES "/var/lib/dpkg/updates"
 #define SITE_POLICY "/usr/sbin/policy-rc.d"
 #define SITE_POLICY_SAVED "/usr/sbin/policy-rc.d.phoenix-saved"
+#define SITE_CE_KEY "/etc/apt/keyrings/phoenix-docker-ce.asc"
+#define SITE_CE_LIST "/etc/apt/sources.list.d/phoenix-docker-ce.sources"
+#define SITE_PIN "/etc/apt/preferences.d/phoenix-docker"
+#define SITE_BUNDLE_LIST DOCKER_RUN_DIR "/bundle.list"
+#define SITE_BUNDLE_LISTS DOCKER_RUN_DIR "/bundle-lists"
+#define SITE_STATE "/var/lib/phoenix-agent"
+#define SITE_FRAGMENT SITE_STATE "/daemon.json" /* the fragment that we have merged last */
+#define SITE_HELD SITE_STATE "/held"            /* packages that we have held */
+#define SITE_CONFIG_NEW DOCKER_RUN_DIR "/daemon.json" /* to be judged by dockerd */
+#define SITE_GROUP "/etc/group"
+#define SITE_PASSWD "/etc/passwd"
 #define SITE_FUSE "/dev/fuse"
 #define SITE_RESTART DOCKER_RUN_DIR "/docker-restart" /* dockerd has not read what we wrote */
 #define SITE_INSTALL_LOCK DOCKER_RUN_DIR "/install.lock"

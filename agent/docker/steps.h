@@ -30,7 +30,7 @@ int install_refresh(struct install *install, struct ph_error *error);
 /* Whether the plan as of the newest facts holds an action of this kind. */
 bool install_needs(const struct install *install, enum plan_kind kind);
 
-/* The wanted packages that are not installed; list needs DOCKER_PACKAGES_MAXIMUM + 1. Returns how
+/* The wanted packages that are not installed in the wanted version; list needs DOCKER_PACKAGES_MAXIMUM + 1. Returns how
  * many. */
 size_t install_missing(const struct install *install, const char **list);
 
@@ -41,6 +41,8 @@ int install_unguard(void *subject, struct ph_error *error);
 int step_preflight(void *subject, struct ph_error *error);
 /* Make dpkg's database whole again. */
 int step_heal(void *subject, struct ph_error *error);
+/* Place apt's sources, keys and pins. */
+int step_sources(void *subject, struct ph_error *error);
 /* Download the archives. */
 int step_fetch(void *subject, struct ph_error *error);
 /* Write daemon.json before dockerd can be started. */
@@ -49,6 +51,8 @@ int step_configure(void *subject, struct ph_error *error);
 int step_install(void *subject, struct ph_error *error);
 /* See that every package is whole. */
 int step_check(void *subject, struct ph_error *error);
+/* Hold the set together, or release it; add users to the group docker. */
+int step_hold(void *subject, struct ph_error *error);
 /* Start dockerd, or restart it when something that it reads has changed. */
 int step_activate(void *subject, struct ph_error *error);
 /* Have dockerd say itself that it is as planned. */

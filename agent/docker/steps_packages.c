@@ -244,9 +244,10 @@ int step_fetch(void *subject, struct ph_error *error)
 	if (install_missing(install, list) == 0)
 		return FLOW_UNCHANGED;
 	result = apt_missing(&install->apt, list, error);
-	if (result < 0)
+	/* The lists may be older than what is wanted, or know nothing yet of a new source. */
+	if (result < 0 && result != -ENODATA)
 		return result;
-	if (result == 0)
+	if (result == 0 && !docker_plan_find(&install->first, PLAN_SOURCE))
 		result = apt_install(&install->apt, APT_DOWNLOAD, list, error);
 	else
 		result = -ENOENT;
@@ -286,7 +287,8 @@ int step_check(void *subject, struct ph_error *error)
 		return result;
 	if (install_missing(install, list) == 0 && !needs_healing(install))
 		return FLOW_NEXT;
-	package = docker_facts_package(&install->facts, list[0] ? list[0] : "docker.io");
+	package = docker_facts_package(
+		&install->facts, list[0] ? list[0] : install->facts.packages[0].name);
 	return error_set(error, -EIO, package ? package->name : SITE_DPKG_STATUS,
 			 "try again; if it comes back, run dpkg --audit in the container",
 			 "apt reported success, but dpkg's state of it is \"%s\" and %zu packages are "

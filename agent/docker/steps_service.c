@@ -10,6 +10,7 @@
 #include "agent/docker/daemon_json.h"
 #include "agent/docker/guard.h"
 #include "agent/docker/lock.h"
+#include "agent/docker/observe_config.h"
 #include "agent/docker/site.h"
 #include "agent/system/cgroup.h"
 #include "agent/system/command.h"
@@ -42,26 +43,64 @@ static int restart_note(const struct install *install, struct ph_error *error)
 	return file_write(path, "", 0, NULL, error);
 }
 
+/* dockerd itself judges what is about to be written, where it is installed and can (since 23.0). */
+static int config_validate(const struct install *install, const char *text, struct ph_error *error)
+{
+	PH_AUTO_FREE char *path = site_path(&install->wanted, SITE_CONFIG_NEW);
+	const char *const argv[] = { "dockerd", "--validate", "--config-file", path, NULL };
+	const struct command command = { .argv = argv,
+					 .path = install->wanted.path,
+					 .deadline_ms = ASK_TIMEOUT_MS };
+	PH_AUTO_COMMAND_RESULT struct command_result ended = { 0 };
+	PH_AUTO_FREE char *last = NULL;
+	int result = file_write(path, text, strlen(text), NULL, error);
+
+	if (result < 0)
+		return result;
+	result = command_run(&command, &ended, NULL);
+	file_remove(path, NULL);
+	if (result < 0 || ended.exit_code == 0 || strstr(ended.errors, "unknown flag"))
+		return 0; /* not installed yet, well, or unable to say */
+	last = command_last_line(ended.errors);
+	return error_set(error, -EINVAL, SITE_DAEMON_JSON,
+			 "correct docker.daemon in the fleet file; daemon.json was not touched",
+			 "dockerd would not start with it: %s", last);
+}
+
+/* After daemon.json itself: a kill between them leaves a record that is written by the next run. */
+static int fragment_record(const struct install *install, struct ph_error *error)
+{
+	PH_AUTO_FREE char *directory = site_path(&install->wanted, SITE_STATE);
+	PH_AUTO_FREE char *path = site_path(&install->wanted, SITE_FRAGMENT);
+	const char *text = install->wanted.daemon;
+	int result;
+
+	if (text_empty(text))
+		return file_remove(path, error) < 0 ? -EIO : 0;
+	result = directory_make(directory, 0755, error);
+	return result < 0 ? result : file_write(path, text, strlen(text), NULL, error);
+}
+
 static int config_write(const struct install *install, struct ph_error *error)
 {
 	PH_AUTO_FREE char *path = site_path(&install->wanted, SITE_DAEMON_JSON);
 	PH_AUTO_FREE char *directory = site_path(&install->wanted, CONFIG_DIRECTORY);
-	PH_AUTO_FREE char *text = NULL, *merged = NULL;
+	PH_AUTO_FREE char *merged = NULL;
 	const struct file_write options = { .mode = 0644, .backup = SITE_DAEMON_JSON_BACKUP };
-	size_t length = 0;
-	int result = file_read(path, DAEMON_JSON_MAXIMUM, &text, &length, error);
+	int result = config_merge(&install->wanted, &merged, error);
 
-	if (result < 0 && result != -ENOENT)
+	if (result < 0)
 		return result;
-	error_clear(error);
-	result = daemon_json_merge(path, text, length, install->wanted.storage_driver,
-				   install->wanted.replaces_driver, &merged, error);
-	if (result != DAEMON_JSON_CHANGED)
-		return result < 0 ? result : 0;
-	result = directory_make(directory, 0755, error);
-	if (result == 0)
-		result = file_write(path, merged, strlen(merged), &options, error);
-	return result;
+	if (result == DAEMON_JSON_CHANGED) {
+		result = config_validate(install, merged, error);
+		if (result == 0)
+			result = directory_make(directory, 0755, error);
+		if (result == 0)
+			result = file_write(path, merged, strlen(merged), &options, error);
+		if (result < 0)
+			return result;
+	}
+	return fragment_record(install, error);
 }
 
 int step_configure(void *subject, struct ph_error *error)

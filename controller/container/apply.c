@@ -414,6 +414,7 @@ static int install_docker(void *subject, struct ph_error *error)
 		return FLOW_UNCHANGED;
 	request.operation = operation->record->id;
 	request.source = spec->docker_source;
+	request.docker = spec->docker;
 	request.storage_driver = spec->storage_driver;
 	request.data_root = (char *)"/var/lib/docker";
 	request.allow_vfs = spec->storage_allow_vfs;

@@ -75,12 +75,19 @@ static const struct merge_case cases[] = {
 	{ "not UTF-8", "{\"x\": \"\xff\"}", -EINVAL, NULL, "/d.json:1:", "not valid" },
 };
 
+static int merge(const char *text, size_t length, const char *replaces, char **ret_merged,
+		 struct ph_error *error)
+{
+	const struct daemon_json_wanted wanted = { .driver = DRIVER, .replaces = replaces };
+
+	return daemon_json_merge("/d.json", text, length, &wanted, ret_merged, error);
+}
+
 static void case_check(const struct merge_case *c)
 {
 	PH_AUTO_FREE char *merged = NULL;
 	struct ph_error error = { 0 };
-	int result = daemon_json_merge("/d.json", c->text, c->text ? strlen(c->text) : 0, DRIVER,
-				       NULL, &merged, &error);
+	int result = merge(c->text, c->text ? strlen(c->text) : 0, NULL, &merged, &error);
 
 	if (result != c->result)
 		fail_msg("%s: %d instead of %d (%s)", c->name, result, c->result, error.why);
@@ -107,8 +114,8 @@ static void merging_twice_changes_nothing(void **state)
 
 		if (cases[i].result != DAEMON_JSON_CHANGED)
 			continue;
-		if (daemon_json_merge("/d.json", cases[i].merged, strlen(cases[i].merged), DRIVER,
-				      NULL, &again, NULL) != DAEMON_JSON_UNCHANGED)
+		if (merge(cases[i].merged, strlen(cases[i].merged), NULL, &again, NULL) !=
+		    DAEMON_JSON_UNCHANGED)
 			fail_msg("%s: merged twice", cases[i].name);
 	}
 }
@@ -121,18 +128,90 @@ static void a_named_driver_may_be_replaced(void **state)
 	PH_AUTO_FREE char *merged = NULL, *none = NULL;
 	struct ph_error error = { 0 };
 
-	assert_int_equal(daemon_json_merge("/d.json", text, strlen(text), DRIVER, "overlay2",
+	assert_int_equal(merge(text, strlen(text), "overlay2",
 					   &merged, NULL),
 			 DAEMON_JSON_CHANGED);
 	assert_string_equal(merged, "{\n    \"storage-driver\": \"fuse-overlayfs\",\n"
 				    "    \"debug\": true,\n    \"features\": {\n"
 				    "        \"containerd-snapshotter\": false\n    }\n}\n");
-	assert_int_equal(daemon_json_merge("/d.json", text, strlen(text), DRIVER, "vfs", &none,
+	assert_int_equal(merge(text, strlen(text), "vfs", &none,
 					   &error),
 			 -EEXIST);
-	assert_int_equal(daemon_json_merge("/d.json", text, strlen(text), DRIVER, "", &none,
+	assert_int_equal(merge(text, strlen(text), "", &none,
 					   &error),
 			 -EEXIST);
+}
+
+/* --- the fragment ---- */
+
+#define OURS "\"storage-driver\":\"fuse-overlayfs\",\"features\":{\"containerd-snapshotter\":false}"
+#define LAST                                                                                       \
+	"    \"storage-driver\": \"fuse-overlayfs\",\n    \"features\": {\n"                       \
+	"        \"containerd-snapshotter\": false\n    }"
+
+static const struct {
+	const char *name;
+	const char *text;
+	const char *fragment;
+	const char *ours;
+	bool override;
+	int result;
+	const char *merged;
+	const char *where;
+} fragment_cases[] = {
+	{ "further keys come last", "{" OURS "}", "{\"debug\":true}", NULL, false, DAEMON_JSON_CHANGED,
+	  "{\n" LAST ",\n    \"debug\": true\n}\n" },
+	{ "as wanted already", "{\"debug\":true," OURS "}", "{\"debug\":true}", NULL, false,
+	  DAEMON_JSON_UNCHANGED },
+	{ "the user's stays", "{" OURS ",\n\"debug\":false}", "{\"debug\":true}", NULL, false, -EEXIST,
+	  NULL, "/d.json:2:1" },
+	{ "the user's goes when told", "{" OURS ",\"debug\":false}", "{\"debug\":true}", NULL, true,
+	  DAEMON_JSON_CHANGED, "{\n" LAST ",\n    \"debug\": true\n}\n" },
+	{ "ours may change", "{" OURS ",\"debug\":false}", "{\"debug\":true}", "{\"debug\":false}",
+	  false, DAEMON_JSON_CHANGED, "{\n" LAST ",\n    \"debug\": true\n}\n" },
+	{ "ours that the user changed is the user's", "{" OURS ",\n\"mtu\":9000}", "{\"mtu\":1400}",
+	  "{\"mtu\":1500}", false, -EEXIST, NULL, "/d.json:2:1" },
+	{ "ours goes when not wanted any more", "{" OURS ",\"debug\":false}", "", "{\"debug\":false}",
+	  false, DAEMON_JSON_CHANGED, "{\n" LAST "\n}\n" },
+	{ "but not when the user changed it", "{" OURS ",\"debug\":true}", NULL,
+	  "{\"debug\":false}", false, DAEMON_JSON_UNCHANGED },
+	{ "objects are merged key by key", "{\"log-opts\":{\"a\":\"1\"}," OURS "}",
+	  "{\"log-opts\":{\"b\":\"2\"}}", NULL, false, DAEMON_JSON_CHANGED,
+	  "{\n    \"log-opts\": {\n        \"a\": \"1\",\n        \"b\": \"2\"\n    },\n" LAST
+	  "\n}\n" },
+	{ "a key within an object", "{\"log-opts\":\n{\"a\":\"1\"}," OURS "}",
+	  "{\"log-opts\":{\"a\":\"2\"}}", NULL, false, -EEXIST, NULL, "/d.json:2:2" },
+	{ "an object where the user has a word", "{" OURS ",\n\"log-opts\":\"x\"}",
+	  "{\"log-opts\":{\"a\":\"2\"}}", NULL, false, -EEXIST, NULL, "/d.json:2:1" },
+	{ "lists are one value", "{" OURS ",\n\"dns\":[\"1.1.1.1\"]}", "{\"dns\":[\"9.9.9.9\"]}", NULL,
+	  false, -EEXIST, NULL, "/d.json:2:1" },
+	{ "a fragment that is none", "{" OURS "}", "[1]", NULL, false, -EINVAL, NULL,
+	  "docker.daemon" },
+};
+
+static void fragments_are_merged_or_refused(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(fragment_cases); i++) {
+		const struct daemon_json_wanted wanted = {
+			.driver = DRIVER,
+			.fragment = fragment_cases[i].fragment,
+			.ours = fragment_cases[i].ours,
+			.override = fragment_cases[i].override,
+		};
+		const char *text = fragment_cases[i].text;
+		PH_AUTO_FREE char *merged = NULL;
+		struct ph_error error = { 0 };
+		int result = daemon_json_merge("/d.json", text, strlen(text), &wanted, &merged,
+					       &error);
+
+		if (result != fragment_cases[i].result ||
+		    !text_equal(merged, fragment_cases[i].merged))
+			fail_msg("%s: %d (%s), merged to\n%s", fragment_cases[i].name, result,
+				 error.why, merged);
+		if (result < 0 && (!text_equal(error.where, fragment_cases[i].where) ||
+				   !error.remedy[0]))
+			fail_msg("%s: at %s", fragment_cases[i].name, error.where);
+	}
 }
 
 static void deep_nesting_is_refused(void **state)
@@ -144,7 +223,7 @@ static void deep_nesting_is_refused(void **state)
 	str_append(&text, "{\"x\":");
 	for (size_t i = 0; i < 500 * 1000; i++)
 		str_append(&text, "[");
-	assert_int_equal(daemon_json_merge("/d.json", str_text(&text), text.length, DRIVER, NULL,
+	assert_int_equal(merge(str_text(&text), text.length, NULL,
 					   &merged, &error),
 			 -EINVAL);
 	assert_null(merged);
@@ -179,6 +258,7 @@ int main(void)
 		cmocka_unit_test(files_are_merged_or_refused),
 		cmocka_unit_test(merging_twice_changes_nothing),
 		cmocka_unit_test(a_named_driver_may_be_replaced),
+		cmocka_unit_test(fragments_are_merged_or_refused),
 		cmocka_unit_test(deep_nesting_is_refused),
 		cmocka_unit_test(values_are_looked_up),
 	};

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/docker/docker.h"
 #include "agent/docker/recipe.h"
 #include "common/cleanup.h"
 #include "common/memory.h"
@@ -115,6 +116,35 @@ static void bad_version(struct docker_facts *facts)
 	strcpy(facts->packages[0].version, "29.0.0");
 }
 
+static void held(struct docker_facts *facts)
+{
+	for (size_t i = 0; i < facts->package_count; i++)
+		if (recipe_is_of_the_set(facts->packages[i].name) && facts->packages[i].version[0])
+			strcpy(facts->packages[i].state, "hi ");
+}
+static void held_by_us(struct docker_facts *facts)
+{
+	held(facts);
+	facts->held_by_us = true;
+}
+static void upgraded(struct docker_facts *facts)
+{
+	held(facts);
+	strcpy(facts->packages[4].state, "ii ");
+}
+static void sourceless(struct docker_facts *facts)
+{
+	strcpy(facts->source_reason, "a reason");
+}
+static void lonely(struct docker_facts *facts)
+{
+	strcpy(facts->users_missing, "ann");
+}
+static void strangers(struct docker_facts *facts)
+{
+	strcpy(facts->users_unknown, "eve");
+}
+
 struct plan_case {
 	const char *name;
 	void (*change)(struct docker_facts *facts);
@@ -122,6 +152,7 @@ struct plan_case {
 	enum plan_kind kinds[8];
 	size_t count;
 	const char *where; /* of an error */
+	struct docker_wanted wanted; /* besides source and driver */
 };
 
 static const struct plan_case cases[] = {
@@ -141,19 +172,39 @@ static const struct plan_case cases[] = {
 	{ "docker-ce", foreign, -EEXIST, { 0 }, 0, "docker-ce" },
 	{ "no recipe", unknown, -ENOTSUP, { 0 }, 0, "/etc/os-release" },
 	{ "daemon.json refused", refused, -EEXIST, { 0 }, 0, "/etc/docker/daemon.json:3:4" },
-	{ "Docker 29.0.0", bad_version, -ENOTSUP, { 0 }, 0, "docker.io" },
+	{ "Docker 29.0.0", bad_version, -ENOTSUP, { 0 }, 0, "docker" },
+	{ "Docker 29.0.0, to be replaced", bad_version, 0, { PLAN_INSTALL }, 1, NULL,
+	  { .version = "29.1.*" } },
+	{ "of the wanted version", healthy, 0, { 0 }, 0, NULL, { .version = "20.10.*" } },
+	{ "of another version", healthy, 0, { PLAN_INSTALL }, 1, NULL, { .version = "26.1.*" } },
+	{ "not held", healthy, 0, { PLAN_HOLD }, 1, NULL, { .hold = true } },
+	{ "held", held, 0, { 0 }, 0, NULL, { .hold = true } },
+	{ "one of the set not held", upgraded, 0, { PLAN_HOLD }, 1, NULL, { .hold = true } },
+	{ "held by us, not wanted any more", held_by_us, 0, { PLAN_HOLD }, 1 },
+	{ "held by somebody else", held, 0, { 0 }, 0 },
+	{ "bare, to be held", bare, 0,
+	  { PLAN_INSTALL, PLAN_HOLD, PLAN_CONFIGURE, PLAN_MOUNT_CGROUPS, PLAN_START }, 5, NULL,
+	  { .hold = true } },
+	{ "sources", sourceless, 0, { PLAN_SOURCE }, 1 },
+	{ "users", lonely, 0, { PLAN_USERS }, 1 },
+	{ "unknown users", strangers, -ENOENT, { 0 }, 0, "/etc/passwd" },
+	{ "docker.io beside docker-ce", healthy, -EEXIST, { 0 }, 0, "docker.io",
+	  { .source = "docker-ce" } },
 };
 
 static void case_check(const struct plan_case *c)
 {
 	PH_AUTO_FREE struct docker_facts *facts = ph_alloc(sizeof(*facts));
+	struct docker_wanted wanted = c->wanted;
 	struct docker_plan plan = { 0 };
 	struct ph_error error = { 0 };
 	int result;
 
 	facts_fill(facts);
+	wanted.source = wanted.source ? wanted.source : "distribution";
+	wanted.storage_driver = DRIVER;
 	c->change(facts);
-	result = docker_plan(facts, DRIVER, &plan, &error);
+	result = docker_plan(facts, &wanted, &plan, &error);
 	if (result != c->result || error.code != c->result)
 		fail_msg("%s: %d, %s", c->name, result, error.why);
 	if (result < 0 && (strcmp(error.where, c->where) != 0 || !error.remedy[0]))
