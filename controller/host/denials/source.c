@@ -1,6 +1,7 @@
 /*
  * The audit group: one datagram per record, header and text. A socket buffer that was full is told
- * once (ENOBUFS); how many records that cost is the gap in the kernel's event numbers. What the
+ * once (ENOBUFS), ahead of what still waits in it; how many records that cost is the gap in the
+ * kernel's event numbers, which comes behind what waits: at the latest after it has been read. What the
  * kernel dropped before numbering it is in drops.c; for the log, it stands in the log itself.
  */
 #include "controller/host/denials/source.h"
@@ -126,11 +127,12 @@ static void note_serial(struct source *source, const char *text)
 		return;
 	if (source->is_overrun && source->has_serial && serial > source->serial + 1)
 		source->lost += serial - source->serial - 1;
-	else if (source->is_overrun)
-		source->lost++;
-	source->is_overrun = false;
+	if (source->is_drained)
+		source->is_overrun = source->is_drained = false;
+	/* Records of one event share a number, and processors may deliver out of order. */
+	if (!source->has_serial || serial > source->serial)
+		source->serial = serial;
 	source->has_serial = true;
-	source->serial = serial;
 }
 
 static int next_audit(struct source *source, char *line)
@@ -144,8 +146,11 @@ static int next_audit(struct source *source, char *line)
 
 	if (length < 0 && errno == ENOBUFS) {
 		source->is_overrun = true;
+		source->is_drained = false;
 		return 0;
 	}
+	if (length < 0 && errno == EAGAIN)
+		source->is_drained = source->is_overrun;
 	if (length < 0)
 		return errno == EINTR ? 0 : -errno;
 	/* Only the kernel counts, and of its records only those of security modules: programs may

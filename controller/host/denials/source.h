@@ -25,7 +25,9 @@ struct source {
 	uint64_t serial;   /* of the last audit event */
 	uint64_t sequence; /* of the last record of the kernel's log */
 	uint64_t lost_total; /* what the kernel's log last said */
-	bool has_serial, has_sequence, has_lost_total, is_overrun;
+	bool has_serial, has_sequence, has_lost_total;
+	bool is_overrun; /* records were dropped behind those that still wait */
+	bool is_drained; /* since then all that waited has been read */
 	char reason[160]; /* why it is not a better one */
 	char remedy[160];
 };

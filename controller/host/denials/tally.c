@@ -22,6 +22,7 @@ struct pattern {
 	uint64_t last_ms;
 	uint64_t used_ms;  /* monotonic */
 	uint64_t told_ms;  /* monotonic; 0: never */
+	uint64_t pause_ms; /* until it may be told again */
 };
 
 TAILQ_HEAD(patterns, pattern);
@@ -261,7 +262,7 @@ static uint64_t pattern_due(const struct pattern *pattern)
 {
 	if (pattern->count == 0)
 		return UINT64_MAX;
-	return pattern->told_ms ? pattern->told_ms + TALLY_REPEAT_MS : 0;
+	return pattern->told_ms ? pattern->told_ms + pattern->pause_ms : 0;
 }
 
 /* What was dropped is told beside the tokens: a flood uses them all up. */
@@ -287,6 +288,9 @@ static void tell(struct subject *subject, struct pattern *pattern, uint64_t now_
 	subject->tokens--;
 	pattern->count = 0;
 	pattern->told_ms = now_ms;
+	pattern->pause_ms = pattern->pause_ms ? 2 * pattern->pause_ms : TALLY_AGAIN_MS;
+	if (pattern->pause_ms > TALLY_REPEAT_MS)
+		pattern->pause_ms = TALLY_REPEAT_MS;
 }
 
 /* Without a token a pattern keeps its count and waits; it is dropped only when it is pushed out. */

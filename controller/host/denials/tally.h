@@ -1,6 +1,6 @@
 /*
  * Counts denials: equal ones of one subject become one pattern with a count, told at once when it is
- * new and at most every TALLY_REPEAT_MS while it goes on. Each subject, a container, has a token
+ * new and then ever more rarely while it goes on. Each subject, a container, has a token
  * bucket and a bounded number of patterns; what does not fit is counted as dropped. However many
  * names a container makes up, it costs only itself, and memory stays below TALLY_BYTES_MAXIMUM.
  * Pure: time is an argument.
@@ -13,7 +13,8 @@
 #include "controller/host/denials/line.h"
 #include "controller/host/denials/origin.h"
 
-#define TALLY_REPEAT_MS 10000    /* a pattern that goes on is told so often */
+#define TALLY_AGAIN_MS 500        /* what follows the first of a pattern is told after this, */
+#define TALLY_REPEAT_MS 10000     /* twice that and so on up to this */
 #define TALLY_FORGET_MS 60000    /* a pattern that has stopped is forgotten */
 #define TALLY_SUBJECTS 1024      /* more share one */
 #define TALLY_PATTERNS 2048      /* of all subjects */
