@@ -124,6 +124,19 @@ static void every_explained_check_exists(void **state)
 			fail_msg("no code makes the check %s", explained.items[i]);
 }
 
+/* Both ways: what the choice of a driver can find, and what the page on it explains. */
+static void every_storage_finding_is_explained(void **state)
+{
+	PH_CLEANUP(names_fini) struct names ids = { 0 };
+	PH_CLEANUP(names_fini) struct names explained = { 0 };
+
+	collect_file("agent/storage/choose.c", "add_finding\\(choice, \"([a-z.-]+)\"", &ids);
+	collect_file("docs/storage.md", "\n\\| `(storage\\.[a-z-]+)` \\|", &explained);
+	assert_true(ids.count >= 5);
+	assert_explained("docs/storage.md", &ids);
+	assert_int_equal(explained.count, ids.count);
+}
+
 static void every_condition_is_explained(void **state)
 {
 	PH_CLEANUP(names_fini) struct names types = { 0 };
@@ -232,6 +245,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_check_is_explained),
 		cmocka_unit_test(every_explained_check_exists),
+		cmocka_unit_test(every_storage_finding_is_explained),
 		cmocka_unit_test(every_condition_is_explained),
 		cmocka_unit_test(every_hint_and_event_of_denials_is_explained),
 		cmocka_unit_test(every_reason_is_explained),
