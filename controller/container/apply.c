@@ -17,6 +17,8 @@
 #include "controller/container/operation.h"
 #include "controller/container/verify.h"
 
+#define RESTART_GRACE_MS 20000
+
 static int reserve(void *subject, struct ph_error *error);
 static int release(void *subject, struct ph_error *error);
 static int network(void *subject, struct ph_error *error);
@@ -157,6 +159,13 @@ static int confinement_ensured(struct operation *operation, const ProtobufCMessa
 	bool was_changed = reply->changed;
 	int r;
 
+	if (reply->replaced) {
+		operation->is_policy_replaced = true;
+		journal_write(operation->registry->journal, PHOENIX__EVENT__SEVERITY__INFO, NULL,
+			      operation->record->id, "confinement.replaced", "NewText",
+			      "%s was replaced in place by %.12s; the labels of %u processes were "
+			      "read again", reply->profile, reply->hash, reply->processes);
+	}
 	if (!text_equal(container->record->profile, reply->profile)) {
 		message_set_text(&container->record->profile, reply->profile);
 		was_changed = true;
@@ -173,6 +182,7 @@ static int confine(void *subject, struct ph_error *error)
 	struct operation *operation = subject;
 
 	request.confinement = operation->record->spec->confinement;
+	request.mode = operation->record->spec->confinement_mode;
 	return operation_host(operation, "ConfineEnsure", &request.base, 90000,
 			      confinement_ensured);
 }
@@ -249,23 +259,53 @@ static int new_incarnation(struct container *container, struct ph_error *error)
 	return container_save(container, error);
 }
 
+static int start_now(struct operation *operation, struct ph_error *error)
+{
+	Phoenix__ContainerRequest request = PHOENIX__CONTAINER_REQUEST__INIT;
+	struct container *container = operation->container;
+	int r = new_incarnation(container, error);
+
+	if (r < 0)
+		return r;
+	request.name = (char *)container_name(container);
+	return operation_host(operation, "ContainerStart", &request.base, 90000, started);
+}
+
+static int stopped_to_start(struct operation *operation, const ProtobufCMessage *reply,
+			    struct ph_error *error)
+{
+	return start_now(operation, error);
+}
+
+/* A label that init has lost comes back with a start only. */
+static bool has_lost_label(const struct container *container,
+			   const Phoenix__ContainerObservation *observation)
+{
+	return !text_empty(container->record->profile) && !text_empty(observation->label) &&
+	       !text_has_prefix(observation->label, container->record->profile);
+}
+
 static int start_observed(struct operation *operation, const ProtobufCMessage *message,
 			  struct ph_error *error)
 {
 	const Phoenix__ContainerObservation *observation =
 		(const Phoenix__ContainerObservation *)message;
-	Phoenix__ContainerRequest request = PHOENIX__CONTAINER_REQUEST__INIT;
+	Phoenix__ContainerStopRequest request = PHOENIX__CONTAINER_STOP_REQUEST__INIT;
 	struct container *container = operation->container;
-	int r;
 
 	container_set_observed(container, observation);
-	if (observation->running && container->record->incarnation[0])
+	if (!observation->running || !container->record->incarnation[0])
+		return start_now(operation, error);
+	if (!has_lost_label(container, observation))
 		return FLOW_UNCHANGED;
-	r = new_incarnation(container, error);
-	if (r < 0)
-		return r;
+	journal_write(operation->registry->journal, PHOENIX__EVENT__SEVERITY__WARNING,
+		      container_name(container), operation->record->id, "confinement.restart",
+		      "LabelLost", "it ran as %s: it is started again under %s",
+		      observation->label, container->record->profile);
+	container_leave_agent(container);
 	request.name = (char *)container_name(container);
-	return operation_host(operation, "ContainerStart", &request.base, 90000, started);
+	request.grace_ms = RESTART_GRACE_MS;
+	return operation_host(operation, "ContainerStop", &request.base, 60000, stopped_to_start);
 }
 
 static int start(void *subject, struct ph_error *error)
@@ -432,7 +472,7 @@ static int health_claimed(struct operation *operation, const ProtobufCMessage *r
 
 	container_set_claimed(container, (const Phoenix__HealthReply *)reply);
 	/* Unverified, or not as it was then: prove it again. */
-	if (container_is_ready(container))
+	if (container_is_ready(container) && !operation->is_policy_replaced)
 		return FLOW_UNCHANGED; /* verified before, and nothing it depended on has changed */
 	return verify_run(operation, error);
 }
@@ -449,9 +489,39 @@ static int verify(void *subject, struct ph_error *error)
 	return operation_agent(operation, "Health", &request.base, NULL, health_claimed);
 }
 
+static void policy_rolled_back(void *user, const ProtobufCMessage *reply,
+			       const struct ph_error *error)
+{
+	struct registry *registry = user;
+
+	if (error)
+		journal_error(registry->journal, NULL, NULL, "confinement.rolled-back", "Failed",
+			      error);
+	else
+		journal_write(registry->journal, PHOENIX__EVENT__SEVERITY__WARNING, NULL, NULL,
+			      "confinement.rolled-back", "VerifyFailed",
+			      "%s is the text before the last one again: what was loaded did not "
+			      "pass a verify", ((const Phoenix__ConfineReply *)reply)->profile);
+}
+
+/* The first container to be verified under a new text decides about it for all. */
+static void roll_back_policy(const struct operation *operation)
+{
+	Phoenix__ConfineEnsureRequest request = PHOENIX__CONFINE_ENSURE_REQUEST__INIT;
+
+	request.confinement = operation->record->spec->confinement;
+	request.mode = operation->record->spec->confinement_mode;
+	request.roll_back = true;
+	host_link_call(operation->registry->host, "ConfineEnsure", &request.base, 90000,
+		       policy_rolled_back, operation->registry, NULL);
+}
+
 static void apply_ended(struct operation *operation, const struct ph_error *error)
 {
 	struct container *container = operation->container;
+
+	if (error && error->code == -EBADE && operation->is_policy_replaced)
+		roll_back_policy(operation);
 
 	if (error && operation->flow.undo_on_failure && operation->is_made_here) {
 		registry_take(operation->registry, container);

@@ -51,6 +51,7 @@ struct operation {
 	struct operation_watcher *watchers;   /* borrowed list */
 	bool has_changed;                     /* a step reported FLOW_NEXT */
 	bool is_made_here;                    /* this run of the flow made the container */
+	bool is_policy_replaced;              /* this run replaced the profile under running containers */
 
 	struct host_call *host_call;          /* borrowed; in flight */
 	struct rpc_call *agent_call;          /* borrowed; in flight */

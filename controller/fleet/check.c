@@ -173,6 +173,11 @@ static int check_words(const Phoenix__ContainerSpec *spec, struct check_problem 
 	    spec->confinement != PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT)
 		return problem(ret_problem, "confinement", "write required or best-effort",
 			       "there is no confinement number %d", (int)spec->confinement);
+	if (spec->confinement_mode != PHOENIX__CONFINEMENT_MODE__CONFINEMENT_NAMED &&
+	    spec->confinement_mode != PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED)
+		return problem(ret_problem, "confinement", "write mode: named, or mode: stacked",
+			       "there is no confinement mode number %d",
+			       (int)spec->confinement_mode);
 	return 0;
 }
 

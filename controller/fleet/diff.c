@@ -52,7 +52,9 @@ static char *write_confinement(const Phoenix__ContainerSpec *spec)
 {
 	bool required = spec->confinement == PHOENIX__CONFINEMENT__CONFINEMENT_REQUIRED;
 
-	return ph_strdup(required ? "required" : "best-effort");
+	bool stacked = spec->confinement_mode == PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED;
+
+	return ph_format("%s%s", required ? "required" : "best-effort", stacked ? ", stacked" : "");
 }
 
 static char *write_memory(const Phoenix__ContainerSpec *spec)

@@ -34,6 +34,8 @@ static const char *const network_keys[] = { "address", NULL };
 
 /* In the order of Phoenix__Confinement. */
 static const char *const confinements[] = { "required", "best-effort", NULL };
+static const char *const confinement_keys[] = { "level", "mode", NULL };
+static const char *const modes[] = { "named", "stacked", NULL };
 static const char *const drivers[] = { "fuse-overlayfs", "overlay2", "auto", "vfs", NULL };
 
 /* The file as it is read. */
@@ -214,7 +216,6 @@ static int read_scalars(const struct yaml_node *map, Phoenix__ContainerSpec *spe
 			struct ph_error *error)
 {
 	const char *text;
-	size_t index;
 	int ret = schema_get_name(map, "name", &text, error);
 
 	if (ret == 0)
@@ -223,10 +224,32 @@ static int read_scalars(const struct yaml_node *map, Phoenix__ContainerSpec *spe
 		ret = schema_get_name(map, "image", &text, error);
 	if (ret == 0)
 		set_text(&spec->image, text);
-	if (ret >= 0)
-		ret = schema_get_word(map, "confinement", confinements, &index, error);
+	return ret < 0 ? ret : 0;
+}
+
+/* A word is the level, as before there were modes; a mapping has both. */
+static int read_confinement(const struct yaml_node *map, Phoenix__ContainerSpec *spec,
+			    struct ph_error *error)
+{
+	const struct yaml_node *node = schema_find(map, "confinement"), *section = map;
+	const char *key = "confinement";
+	size_t index;
+	int ret = 0;
+
+	if (node && node->kind == YAML_MAP) {
+		ret = get_section(map, "confinement", confinement_keys, &section, error);
+		key = "level";
+	}
+	if (ret < 0)
+		return ret;
+	ret = schema_get_word(section, key, confinements, &index, error);
 	if (ret == 0)
 		spec->confinement = (Phoenix__Confinement)index;
+	if (ret < 0 || section == map)
+		return ret < 0 ? ret : 0;
+	ret = schema_get_word(section, "mode", modes, &index, error);
+	if (ret == 0)
+		spec->confinement_mode = (Phoenix__ConfinementMode)index;
 	return ret < 0 ? ret : 0;
 }
 
@@ -238,6 +261,8 @@ static int read_spec(const struct yaml_node *map, const char *what, const char *
 
 	if (ret == 0)
 		ret = read_scalars(map, spec, error);
+	if (ret == 0)
+		ret = read_confinement(map, spec, error);
 	if (ret == 0)
 		ret = read_labels(map, spec, error);
 	if (ret == 0)

@@ -1,8 +1,10 @@
 /* A namespace is a directory of securityfs: mkdir makes it, rmdir removes it and all below it. */
 #include "controller/host/confine/namespace.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,11 +12,12 @@
 #include "common/str.h"
 
 #define NAMESPACES "/sys/kernel/security/apparmor/policy/namespaces"
+#define PREFIX "phoenix-"
 #define PATH_SIZE (sizeof(NAMESPACES) + NAMESPACE_NAME_SIZE)
 
 char *namespace_name(const char *container, char name[NAMESPACE_NAME_SIZE])
 {
-	snprintf(name, NAMESPACE_NAME_SIZE, "phoenix-%.63s", container);
+	snprintf(name, NAMESPACE_NAME_SIZE, PREFIX "%.63s", container);
 	return name;
 }
 
@@ -60,4 +63,18 @@ int namespace_remove(const char *container, struct ph_error *error)
 		return NAMESPACE_UNCHANGED;
 	return error_errno(error, -errno, path, "look at the kernel log (dmesg)",
 			   "remove the AppArmor namespace");
+}
+
+void namespace_sweep(bool (*runs)(void *user, const char *container), void *user)
+{
+	PH_AUTO_DIR DIR *namespaces = opendir(NAMESPACES);
+	struct dirent *entry;
+
+	while (namespaces && (entry = readdir(namespaces))) {
+		const char *container = entry->d_name + strlen(PREFIX);
+
+		if (text_has_prefix(entry->d_name, PREFIX) && name_is_valid(container) &&
+		    !runs(user, container))
+			namespace_remove(container, NULL);
+	}
 }

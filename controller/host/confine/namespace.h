@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "common/error.h"
 
 #define NAMESPACE_NAME_SIZE 80 /* "phoenix-" and a container's name */
@@ -26,6 +28,9 @@ char *namespace_label(const char *profile, const char *container, char label[NAM
 
 /* Make the container's namespace, empty: what an earlier start left in it is removed before. */
 int namespace_make(const char *container, struct ph_error *error);
+
+/* Remove every namespace of ours whose container does not run, by the caller's word. */
+void namespace_sweep(bool (*runs)(void *user, const char *container), void *user);
 
 /*
  * Remove the container's namespace with its policy. NAMESPACE_UNCHANGED when there is none, or no

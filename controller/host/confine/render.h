@@ -10,6 +10,7 @@
 #include "common/error.h"
 
 #define CONFINE_PROFILE "lxc-phoenix-v2"
+#define CONFINE_PROFILE_STACKED "lxc-phoenix-v2-stacked"
 #define CONFINE_DATA_ROOT "/var/lib/docker"
 #define CONFINE_TEMPLATE_MAXIMUM (256 * 1024)
 

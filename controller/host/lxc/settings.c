@@ -84,9 +84,12 @@ static int check_texts(const struct settings *settings, struct ph_error *error)
 		{ "rootfs", settings->rootfs, path_bytes, PATH_MAXIMUM, true, false },
 		{ "agent directory", settings->agent_dir, path_bytes, PATH_MAXIMUM, true, false },
 		{ "data directory", settings->data_dir, path_bytes, PATH_MAXIMUM, true, false },
+		{ "bundles directory", settings->bundles_dir ?: "", path_bytes, PATH_MAXIMUM, true,
+		  true },
 		{ "log file", settings->log_file, path_bytes, PATH_MAXIMUM, true, false },
 		{ "seccomp policy", settings->seccomp, path_bytes, PATH_MAXIMUM, true, true },
 		{ "AppArmor profile", settings->profile, word_bytes, 63, false, true },
+		{ "AppArmor namespace", settings->policy_namespace ?: "", word_bytes, 79, false, true },
 		{ "bridge", settings->bridge, word_bytes, 15, false, false },
 	};
 
@@ -150,13 +153,23 @@ static void add_identity(struct settings_text *text, const struct settings *sett
 	add(text, "lxc.autodev", "1");
 }
 
+static bool is_stacked(const struct settings *settings)
+{
+	return !text_empty(settings->profile) && !text_empty(settings->policy_namespace);
+}
+
 static void add_confinement(struct settings_text *text, const struct settings *settings)
 {
 	bool is_confined = !text_empty(settings->profile);
 
 	add(text, "lxc.idmap", "u 0 %u %u", settings->id_base, settings->id_count);
 	add(text, "lxc.idmap", "g 0 %u %u", settings->id_base, settings->id_count);
-	add(text, "lxc.apparmor.profile", "%s", is_confined ? settings->profile : "unconfined");
+	if (is_stacked(settings))
+		add(text, "lxc.apparmor.profile", "%s//&:%s:unconfined", settings->profile,
+		    settings->policy_namespace);
+	else
+		add(text, "lxc.apparmor.profile", "%s",
+		    is_confined ? settings->profile : "unconfined");
 	/* A kernel that mediates less than liblxc expects fails the start. */
 	add(text, "lxc.apparmor.allow_incomplete", "0");
 	if (!text_empty(settings->seccomp))
@@ -172,6 +185,15 @@ static void add_mounts(struct settings_text *text, const struct settings *settin
 	add(text, "lxc.mount.entry", "/dev/fuse dev/fuse none bind,create=file,optional 0 0");
 	add(text, "lxc.mount.entry",
 	    "%s dev/phoenix none bind,ro,nosuid,nodev,noexec,create=dir 0 0", settings->agent_dir);
+	/* Its own policy namespace is what it sees there, and may load policy into. */
+	if (is_stacked(settings))
+		add(text, "lxc.mount.entry",
+		    "/sys/kernel/security sys/kernel/security none bind,create=dir 0 0");
+	/* Its files are the host's root's, whom the container's ids do not contain. */
+	if (!text_empty(settings->bundles_dir))
+		add(text, "lxc.mount.entry",
+		    "%s dev/phoenix-bundles none bind,ro,nosuid,nodev,noexec,create=dir 0 0",
+		    settings->bundles_dir);
 	add(text, "lxc.mount.entry", "%s var/lib/docker none bind,create=dir 0 0",
 	    settings->data_dir);
 }

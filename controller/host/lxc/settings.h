@@ -28,10 +28,12 @@ struct settings {
 	const char *name;
 	const char *rootfs;    /* absolute host paths */
 	const char *agent_dir; /* bind-mounted read-only at /dev/phoenix */
+	const char *bundles_dir; /* likewise at /dev/phoenix-bundles; NULL or "": not */
 	const char *data_dir;  /* bind-mounted at /var/lib/docker */
 	const char *log_file;
 	const char *seccomp;   /* a seccomp policy file; "" without one */
 	const char *profile;   /* AppArmor profile; "" without confinement */
+	const char *policy_namespace; /* stacked below the profile, with securityfs; NULL or "": none */
 	const char *bridge;
 	uint32_t slot;
 	uint32_t id_base;      /* host id of the container's 0 */

@@ -6,6 +6,7 @@
 #include "common/str.h"
 #include "controller/host/confine/policy.h"
 #include "controller/host/confine/render.h"
+#include "controller/host/confine/stacked.h"
 #include "controller/host/tree/paths.h"
 
 const struct confine_facts *profile_states_facts(struct profile_states *states)
@@ -31,8 +32,15 @@ int profile_states_render(struct profile_states *states, const char *profile, ch
 			  struct ph_error *error)
 {
 	const struct confine_render render = { .features = profile_states_facts(states)->features };
+	PH_AUTO_FREE char *text = NULL;
+	int code = confine_render(states->config->profiles_dir, &render, &text, error);
 
-	return confine_render(states->config->profiles_dir, &render, ret_text, error);
+	if (code < 0)
+		return code;
+	if (text_equal(profile, CONFINE_PROFILE_STACKED))
+		return confine_stacked_text(text, ret_text, error);
+	*ret_text = take_pointer(text);
+	return 0;
 }
 
 static enum confine_currency judge(struct profile_states *states, const char *profile)

@@ -79,6 +79,14 @@ static int check_confinement(Phoenix__Confinement confinement, struct ph_error *
 	return refuse(error, "confinement", "the value is not known");
 }
 
+static int check_mode(Phoenix__ConfinementMode mode, struct ph_error *error)
+{
+	if (mode != PHOENIX__CONFINEMENT_MODE__CONFINEMENT_NAMED &&
+	    mode != PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED)
+		return refuse(error, "confinement mode", "there is no such mode");
+	return 0;
+}
+
 /* Exactly the way it is written everywhere: no leading zeros, no other base. */
 static int check_address(const char *field, const char *text, struct ph_error *error)
 {
@@ -135,6 +143,8 @@ static int check_spec(const Phoenix__ContainerSpec *spec, struct ph_error *error
 	if (code == 0)
 		code = check_confinement(spec->confinement, error);
 	if (code == 0)
+		code = check_mode(spec->confinement_mode, error);
+	if (code == 0)
 		code = check_labels(spec, error);
 	if (code == 0)
 		code = check_resources(spec->resources, error);
@@ -150,7 +160,10 @@ static int check_spec(const Phoenix__ContainerSpec *spec, struct ph_error *error
 /* Only our own profile, and none only where the operator wrote best effort. */
 static int check_profile(const Phoenix__ContainerCreateRequest *request, struct ph_error *error)
 {
-	if (text_equal(request->profile, VALIDATE_PROFILE))
+	bool is_stacked = request->spec->confinement_mode ==
+			  PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED;
+
+	if (text_equal(request->profile, is_stacked ? VALIDATE_PROFILE_STACKED : VALIDATE_PROFILE))
 		return 0;
 	if (!text_empty(request->profile))
 		return refuse(error, "profile", "this is not the profile of Phoenix");
@@ -255,7 +268,9 @@ static int check_confine(const ProtobufCMessage *message, struct ph_error *error
 {
 	const Phoenix__ConfineEnsureRequest *request = (const void *)message;
 
-	return check_confinement(request->confinement, error);
+	int code = check_confinement(request->confinement, error);
+
+	return code < 0 ? code : check_mode(request->mode, error);
 }
 
 static int check_nothing(const ProtobufCMessage *message, struct ph_error *error)
@@ -275,6 +290,7 @@ static const struct {
 	{ &phoenix__network_remove_request__descriptor, check_nothing },
 	{ &phoenix__confine_ensure_request__descriptor, check_confine },
 	{ &phoenix__confine_remove_request__descriptor, check_nothing },
+	{ &phoenix__denials_watch_request__descriptor, check_nothing },
 	{ &phoenix__confine_status_request__descriptor, check_nothing },
 	{ &phoenix__container_create_request__descriptor, check_create },
 	{ &phoenix__container_request__descriptor, check_container },

@@ -14,6 +14,7 @@
 #include "proto/host.pb-c.h"
 
 #define VALIDATE_PROFILE "lxc-phoenix-v2"
+#define VALIDATE_PROFILE_STACKED "lxc-phoenix-v2-stacked"
 #define VALIDATE_SLOTS 4096
 #define VALIDATE_GRACE_MAXIMUM_MS 600000
 #define VALIDATE_MEMORY_MINIMUM (UINT64_C(16) << 20)

@@ -9,9 +9,13 @@
 #include "common/cleanup.h"
 #include "common/str.h"
 #include "controller/host/confine/facts.h"
+#include "controller/host/confine/kept.h"
+#include "controller/host/confine/namespace.h"
 #include "controller/host/confine/policy.h"
 #include "controller/host/confine/render.h"
+#include "controller/host/confine/stacking.h"
 #include "controller/host/tree/paths.h"
+#include "controller/host/verbs/go_live.h"
 #include "controller/host/verbs/observe.h"
 #include "controller/host/verbs/verbs.h"
 
@@ -37,30 +41,52 @@ static void send_without(const struct verb_host *host, const struct confine_fact
 	worker_send(host->output, &reply.base);
 }
 
-static int load(const struct verb_host *host, const struct confine_facts *facts,
-		struct ph_error *error)
+/* Leftovers of containers that were killed together with everything that knew of them. */
+static bool runs(void *user, const char *name)
 {
-	const struct confine_render render = { .features = facts->features };
+	const struct config *config = user;
+	struct placement placement;
+
+	return placement_load(config, name, &placement, NULL) == 0 &&
+	       observe_init(config, &placement) > 0;
+}
+
+static int check_stacking(struct ph_error *error)
+{
+	char release[160], version[160];
+	struct stacking_kernel kernel;
+
+	stacking_detect(release, version, sizeof(release), &kernel);
+	return stacking_judge(&kernel, error);
+}
+
+static int load(const struct verb_host *host, struct profile_states *states,
+		const Phoenix__ConfineEnsureRequest *request, struct ph_error *error)
+{
+	bool is_stacked = request->mode == PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED;
+	const char *profile = is_stacked ? CONFINE_PROFILE_STACKED : CONFINE_PROFILE;
 	Phoenix__ConfineReply reply = PHOENIX__CONFINE_REPLY__INIT;
 	PH_AUTO_FREE char *text = NULL;
-	char cache[PATHS_SIZE], hash[65];
-	struct confine_policy policy = { .name = CONFINE_PROFILE, .cache_dir = cache };
-	int code = confine_render(host->config->profiles_dir, &render, &text, error);
+	struct go_live result = { 0 };
+	int code = is_stacked ? check_stacking(error) : 0;
 
-	if (code >= 0)
-		code = paths_make(host->config, PATHS_STATE, "policy", 0, 0, 0700, error);
-	if (code >= 0)
-		code = paths_format(host->config, PATHS_STATE, "policy", NULL, cache, error);
 	if (code < 0)
 		return code;
-	policy.text = text;
-	code = confine_policy_load(&policy, facts, error);
+	namespace_sweep(runs, (void *)host->config);
+	if (request->roll_back) {
+		code = go_live_back(states, profile, &result, error);
+	} else {
+		code = profile_states_render(states, profile, &text, error);
+		if (code >= 0)
+			code = go_live(states, profile, text, &result, error);
+	}
 	if (code < 0)
 		return code;
-	confine_text_hash(text, hash);
-	reply.profile = (char *)CONFINE_PROFILE;
-	reply.changed = code == CONFINE_POLICY_LOADED;
-	reply.hash = hash;
+	reply.profile = (char *)profile;
+	reply.changed = result.changed;
+	reply.replaced = result.replaced;
+	reply.processes = result.processes;
+	reply.hash = result.hash;
 	worker_send(host->output, &reply.base);
 	return 0;
 }
@@ -69,14 +95,14 @@ int verb_confine_ensure(const struct verb_host *host, const ProtobufCMessage *me
 			struct ph_error *error)
 {
 	const Phoenix__ConfineEnsureRequest *request = (const void *)message;
-	struct confine_facts facts;
+	struct profile_states states = { .config = host->config };
+	const struct confine_facts *facts = profile_states_facts(&states);
 
-	confine_facts_detect(NULL, &facts);
-	if (facts.obstacle == CONFINE_ABLE)
-		return load(host, &facts, error);
+	if (facts->obstacle == CONFINE_ABLE)
+		return load(host, &states, request, error);
 	if (request->confinement == PHOENIX__CONFINEMENT__CONFINEMENT_REQUIRED)
-		return refuse(&facts, error);
-	send_without(host, &facts);
+		return refuse(facts, error);
+	send_without(host, facts);
 	return 0;
 }
 
@@ -104,18 +130,26 @@ int verb_confine_remove(const struct verb_host *host, const ProtobufCMessage *me
 {
 	Phoenix__ConfineReply reply = PHOENIX__CONFINE_REPLY__INIT;
 	struct confine_facts facts;
-	char name[64];
-	int code = CONFINE_POLICY_UNCHANGED;
+	static const char *const profiles[] = { CONFINE_PROFILE, CONFINE_PROFILE_STACKED };
+	char name[64], directory[PATHS_SIZE];
+	int code;
 
 	if (find_confined(host->config, name))
 		return error_set(error, -EBUSY, CONFINE_PROFILE, "remove the containers first",
 				 "container %s runs under it", name);
 	confine_facts_detect(NULL, &facts);
-	if (facts.obstacle == CONFINE_ABLE)
-		code = confine_policy_unload(CONFINE_PROFILE, error);
+	code = profile_states_directory(host->config, directory, sizeof(directory), error);
+	for (size_t i = 0; code >= 0 && i < ARRAY_LENGTH(profiles); i++) {
+		if (facts.obstacle == CONFINE_ABLE)
+			code = confine_policy_unload(profiles[i], error);
+		if (code < 0)
+			break;
+		reply.changed |= facts.obstacle == CONFINE_ABLE && code != CONFINE_POLICY_UNCHANGED;
+		confine_kept_forget(directory, profiles[i]);
+	}
 	if (code < 0)
 		return code;
-	reply.changed = code != CONFINE_POLICY_UNCHANGED;
+	namespace_sweep(runs, (void *)host->config);
 	worker_send(host->output, &reply.base);
 	return 0;
 }

@@ -13,7 +13,9 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/str.h"
+#include "controller/host/confine/namespace.h"
 #include "controller/host/confine/policy.h"
+#include "controller/host/confine/render.h"
 #include "controller/host/image/clone.h"
 #include "controller/host/image/image.h"
 #include "controller/host/lxc/cgroups.h"
@@ -202,6 +204,7 @@ static int make_agent_directory(const struct config *config, const struct placem
 struct start_paths {
 	char rootfs[PATHS_SIZE];
 	char agent_dir[PATHS_SIZE];
+	char bundles_dir[PATHS_SIZE];
 	char data_dir[PATHS_SIZE];
 	char log_file[PATHS_SIZE];
 	char seccomp[PATHS_SIZE];
@@ -215,6 +218,8 @@ static int format_paths(const struct config *config, const char *name, struct st
 	if (code == 0)
 		code = paths_format(config, PATHS_AGENTS, name, NULL, paths->agent_dir, error);
 	if (code == 0)
+		code = paths_format(config, PATHS_BUNDLES, NULL, NULL, paths->bundles_dir, error);
+	if (code == 0)
 		code = paths_format(config, PATHS_DATA, name, NULL, paths->data_dir, error);
 	if (code == 0)
 		code = instance_log_path(config, name, paths->log_file, sizeof(paths->log_file),
@@ -223,19 +228,27 @@ static int format_paths(const struct config *config, const char *name, struct st
 	return code;
 }
 
+static bool is_stacked(const struct placement *placement)
+{
+	return text_equal(placement->profile, CONFINE_PROFILE_STACKED);
+}
+
 static int configure(const struct config *config, const struct placement *placement,
 		     struct ph_error *error)
 {
+	char policy_namespace[NAMESPACE_NAME_SIZE] = "";
 	struct start_paths paths;
 	struct cgroups_facts facts;
 	struct settings settings = {
 		.name = placement->name,
 		.rootfs = paths.rootfs,
 		.agent_dir = paths.agent_dir,
+		.bundles_dir = paths.bundles_dir,
 		.data_dir = paths.data_dir,
 		.log_file = paths.log_file,
 		.seccomp = paths.seccomp,
 		.profile = placement->profile,
+		.policy_namespace = policy_namespace,
 		.bridge = config->bridge,
 		.slot = placement->slot,
 		.id_base = placement->id_base,
@@ -251,6 +264,8 @@ static int configure(const struct config *config, const struct placement *placem
 
 	if (code < 0)
 		return code;
+	if (is_stacked(placement))
+		namespace_name(placement->name, policy_namespace);
 	cgroups_detect(&facts);
 	settings.cgroup = facts.cgroup;
 	code = instance_configure(config, &settings, error);
@@ -314,13 +329,17 @@ static int start(const struct config *config, const struct placement *placement,
 		code = configure(config, placement, error);
 	if (code == 0)
 		code = choose_init(config, placement->name, &init, error);
+	if (code == 0 && is_stacked(placement))
+		code = namespace_make(placement->name, error);
 	if (code == 0)
 		code = instance_start(config, placement->name, rootfs_init_arguments(init), error);
 	if (code < 0)
 		return code;
 	code = check_started(config, placement, error);
-	if (code < 0)
+	if (code < 0) {
 		instance_stop(config, placement->name, 0, NULL);
+		namespace_remove(placement->name, NULL);
+	}
 	return code;
 }
 
@@ -358,6 +377,7 @@ int verb_container_stop(const struct verb_host *host, const ProtobufCMessage *me
 	code = instance_stop(host->config, request->name, request->grace_ms, error);
 	if (code < 0)
 		return code;
+	namespace_remove(request->name, NULL); /* what is left is removed before the next start */
 	return send_observation(host, request->name, code == INSTANCE_CHANGED, error);
 }
 
@@ -381,6 +401,9 @@ int verb_container_destroy(const struct verb_host *host, const ProtobufCMessage 
 	if (code < 0)
 		return code;
 	is_changed |= code == INSTANCE_CHANGED;
+	code = namespace_remove(request->name, error);
+	if (code < 0)
+		return code;
 	code = clone_destroy(config, request->name, error);
 	if (code < 0)
 		return code;

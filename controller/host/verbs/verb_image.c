@@ -1,11 +1,17 @@
-/* Images: a thin layer over the image room. */
+/* Images and bundles: a thin layer over the image room. */
 #include <stdlib.h>
 
 #include "common/cleanup.h"
 #include "common/memory.h"
 #include "common/str.h"
+#include "controller/host/image/bundle.h"
 #include "controller/host/image/image.h"
 #include "controller/host/verbs/verbs.h"
+
+static bool is_bundle(Phoenix__ImageKind kind)
+{
+	return kind == PHOENIX__IMAGE_KIND__IMAGE_KIND_BUNDLE;
+}
 
 static void fill(Phoenix__Image *message, const struct image *image)
 {
@@ -38,7 +44,9 @@ int verb_image_import(const struct verb_host *host, const ProtobufCMessage *mess
 		.source = request->source,
 	};
 	struct image image;
-	int code = image_import(host->config, &import, &image, error);
+	int code = is_bundle(request->kind) ?
+			   bundle_import(host->config, &import, &image, error) :
+			   image_import(host->config, &import, &image, error);
 
 	if (code < 0)
 		return code;
@@ -54,8 +62,13 @@ int verb_image_remove(const struct verb_host *host, const ProtobufCMessage *mess
 	int code;
 
 	text_copy(image.name, sizeof(image.name), request->name);
-	image_find(host->config, request->name, &image, NULL);
-	code = image_remove(host->config, request->name, error);
+	if (is_bundle(request->kind)) {
+		bundle_find(host->config, request->name, &image, NULL);
+		code = bundle_remove(host->config, request->name, error);
+	} else {
+		image_find(host->config, request->name, &image, NULL);
+		code = image_remove(host->config, request->name, error);
+	}
 	if (code < 0)
 		return code;
 	send_image(host, &image, code == IMAGE_CHANGED);
@@ -69,8 +82,10 @@ int verb_image_list(const struct verb_host *host, const ProtobufCMessage *messag
 	PH_AUTO_FREE struct image *images = NULL;
 	PH_AUTO_FREE Phoenix__Image *messages = NULL;
 	PH_AUTO_FREE Phoenix__Image **pointers = NULL;
+	const Phoenix__ImageListRequest *request = (const void *)message;
 	size_t count;
-	int code = image_list(host->config, &images, &count, error);
+	int code = is_bundle(request->kind) ? bundle_list(host->config, &images, &count, error) :
+					      image_list(host->config, &images, &count, error);
 
 	if (code < 0)
 		return code;
