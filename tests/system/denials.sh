@@ -202,6 +202,7 @@ reading() {
 
 test_docker() {
 	local found
+	tap_is 'Docker is prepared and verified' "$(ctl --json show docker1 | jq -r .ready)" true
 	found=$(denials docker1 | jq -r '.[] | [.denial.operation, .denial.name, .denial.process, (.count | tostring)] | join(" ")')
 	tap_is 'preparing Docker and running containers provokes no denial' "$found" ''
 }
