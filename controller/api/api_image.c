@@ -84,6 +84,7 @@ API_HANDLER(image_import, ImageImportOrder, ImageItem)
 	verb.name = input->name;
 	verb.spool_file = input->spool_file;
 	verb.source = input->source;
+	verb.kind = input->kind;
 	host_link_call(registry->host, "ImageImport", &verb.base, IMPORT_MS, image_done,
 		       order_new(registry, (ProtobufCClosure)reply, request, "image.imported"),
 		       NULL);
@@ -97,6 +98,7 @@ API_HANDLER(image_remove, NameRequest, ImageItem)
 	if (name_is_refused(input->name, request))
 		return;
 	verb.name = input->name;
+	verb.kind = input->image_kind;
 	host_link_call(registry->host, "ImageRemove", &verb.base, QUICK_MS, image_done,
 		       order_new(registry, (ProtobufCClosure)reply, request, "image.removed"),
 		       NULL);
@@ -119,6 +121,7 @@ API_HANDLER(image_list, NameRequest, ImageListReply)
 	Phoenix__ImageListRequest verb = PHOENIX__IMAGE_LIST_REQUEST__INIT;
 	struct registry *registry = api_registry(service);
 
+	verb.kind = input->image_kind;
 	host_link_call(registry->host, "ImageList", &verb.base, QUICK_MS, images_listed,
 		       order_new(registry, (ProtobufCClosure)reply, request, "image.listed"),
 		       NULL);

@@ -212,6 +212,57 @@ const struct command commands[] = {
 		.run = command_image_remove,
 	},
 	{
+		.name = "bundle build",
+		.arguments = "NAME",
+		.summary = "collect Docker's packages for hosts without a network",
+		.description =
+			"Downloads Docker and all that it needs for a Debian suite, with apt in a\n"
+			"private folder, and imports the result. With --output it only writes the\n"
+			"archive, to be carried to the host that imports it. 'docker: {source: bundle,\n"
+			"bundle: NAME}' in a fleet file installs from it.",
+		.example = "phoenixctl bundle build docker12 --suite bookworm",
+		.arguments_minimum = 1,
+		.arguments_maximum = 1,
+		.options = { { "suite", 'u', "SUITE", "the Debian suite (default bookworm)" },
+			     { "include", 'i', "LIST", "further packages, separated by blanks" },
+			     { "mirror", 'm', "URL", "the package archive to use" },
+			     { "keyring", 'k', "FILE", "the keys that the suite is signed with" },
+			     { "output", 'o', "FILE", "write the archive here, import nothing" },
+			     { "spool", 'p', "DIR", "the controller's spool directory" } },
+		.run = command_bundle_build,
+	},
+	{
+		.name = "bundle import",
+		.arguments = "NAME TAR",
+		.summary = "import a bundle of packages",
+		.description =
+			"Every file is checked against the manifest in the archive. Importing the\n"
+			"same bundle again changes nothing.",
+		.example = "phoenixctl bundle import docker12 docker12.tar",
+		.arguments_minimum = 2,
+		.arguments_maximum = 2,
+		.completes = { 0, WORDS_FILES },
+		.options = { { "spool", 'p', "DIR", "the controller's spool directory" } },
+		.run = command_bundle_import,
+	},
+	{
+		.name = "bundle list",
+		.summary = "list the bundles",
+		.description = "Name, size, date and the hash of the manifest.",
+		.example = "phoenixctl bundle list",
+		.run = command_bundle_list,
+	},
+	{
+		.name = "bundle remove",
+		.arguments = "NAME",
+		.summary = "remove a bundle",
+		.description = "Containers keep what they have installed from it.",
+		.example = "phoenixctl bundle remove docker12",
+		.arguments_minimum = 1,
+		.arguments_maximum = 1,
+		.run = command_bundle_remove,
+	},
+	{
 		.name = "version",
 		.summary = "print the versions of client, controller and host",
 		.description = "Also what the host can do: AppArmor, cgroups, cloning.",

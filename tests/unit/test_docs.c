@@ -212,7 +212,7 @@ static void every_key_of_the_fleet_file_is_explained(void **state)
 	collect_keys("controller/fleet/parse.c", "default_keys", "", &keys);
 	collect_keys("controller/fleet/parse.c", "resource_keys", "resources.", &keys);
 	collect_keys("controller/fleet/parse.c", "storage_keys", "storage.", &keys);
-	collect_keys("controller/fleet/parse.c", "docker_keys", "docker.", &keys);
+	collect_keys("controller/fleet/docker_keys.c", "keys", "docker.", &keys);
 	collect_keys("controller/fleet/parse.c", "network_keys", "network.", &keys);
 	assert_explained("docs/fleet.md", &keys);
 }

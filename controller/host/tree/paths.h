@@ -17,6 +17,7 @@ enum paths_place {
 	PATHS_DB,         /* STATE/db          user        0700 */
 	PATHS_SPOOL,      /* STATE/spool       root:group 01770 */
 	PATHS_IMAGES,     /* STATE/images      root        0700 */
+	PATHS_BUNDLES,    /* STATE/bundles     root        0755, shown to containers read-only */
 	PATHS_CONTAINERS, /* STATE/containers  root        0711, liblxc's lxcpath */
 	PATHS_DATA,       /* STATE/data        root        0711 */
 	PATHS_RUN,        /* RUN               root:user  01775, both daemons' sockets */
