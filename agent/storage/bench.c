@@ -21,6 +21,7 @@
 #include "common/str.h"
 
 #define CHUNK (256 * 1024)
+#define PIECES_MINIMUM 8 /* of each phase, however late it is: something to compare */
 #define ROOM_BYTES (4 * BENCH_BYTES) /* without so much room the big file is left out */
 #define SMALL_TEXT "a small file of an image, as there are many: configuration, scripts, symbols\n"
 
@@ -28,7 +29,8 @@ struct bench {
 	Phoenix__StorageCost *cost; /* owned until handed over */
 	int merged;                 /* borrowed */
 	uint64_t files;             /* that were made, to be removed again */
-	char *chunk;                /* owned: CHUNK bytes */
+	char *chunk;                /* borrowed: CHUNK bytes */
+	uint64_t end_us;            /* of all phases together */
 };
 
 /* Do one piece of work number i; returns what was done (files, bytes), or a negative errno. */
@@ -133,10 +135,12 @@ static int run_phase(struct bench *bench, size_t phase)
 	int64_t done = 1;
 
 	for (uint64_t i = 0; i < phases[phase].maximum && done > 0; i++) {
+		uint64_t now = clock_monotonic_us();
+
+		if (i >= PIECES_MINIMUM && (now - begin > BENCH_PHASE_US || now > bench->end_us))
+			break;
 		done = phases[phase].piece(bench, i);
 		count += done > 0 ? (uint64_t)done : 0;
-		if (clock_monotonic_us() - begin > BENCH_PHASE_US)
-			break;
 	}
 	if (count)
 		add_figure(bench->cost, phases[phase].name, count, clock_monotonic_us() - begin);
@@ -182,11 +186,11 @@ static int measure(struct bench *bench, const struct scratch *scratch, struct ph
 	return 0;
 }
 
-Phoenix__StorageCost *bench_driver(const char *data_root, const char *driver)
+Phoenix__StorageCost *bench_driver(const char *data_root, const char *driver, uint64_t end_us)
 {
 	PH_AUTO_FREE char *chunk = ph_alloc(CHUNK);
 	Phoenix__StorageCost *cost = ph_alloc(sizeof(*cost));
-	struct bench bench = { .cost = cost, .chunk = chunk };
+	struct bench bench = { .cost = cost, .chunk = chunk, .end_us = end_us };
 	struct scratch scratch = SCRATCH_INIT;
 	struct ph_error error = { 0 };
 	int r;

@@ -13,6 +13,7 @@
 #include "common/rpc.h"
 #include "common/str.h"
 
+#define MEASURE_US 1300000 /* for all drivers; probing and cleaning up make it two seconds */
 #define ALIKE 1.25 /* less than this is noise */
 
 /* ---- in words ---- */
@@ -54,6 +55,9 @@ static void write_summary(Phoenix__StorageReport *report)
 
 	if (report->n_costs >= 2)
 		storage_compare(report->costs[0], report->costs[1], text, sizeof(text));
+	if (!text[0] && report->n_costs >= 2)
+		snprintf(text, sizeof(text), "%s and %s pass here; they could not be compared",
+			 report->costs[0]->driver, report->costs[1]->driver);
 	if (!text[0] && report->n_costs)
 		snprintf(text, sizeof(text), "only %s passes here", report->costs[0]->driver);
 	if (!report->n_costs)
@@ -112,19 +116,22 @@ static void add_decision(Phoenix__StorageReport *report, const struct storage_de
 
 /* ---- costs ---- */
 
-static void add_cost(Phoenix__StorageReport *report, const char *data_root, const char *driver)
+static void add_cost(Phoenix__StorageReport *report, const char *data_root, const char *driver,
+		     uint64_t end_us)
 {
 	for (size_t i = 0; i < report->n_costs; i++)
 		if (text_equal(report->costs[i]->driver, driver))
 			return;
 	report->costs = ph_realloc(report->costs, (report->n_costs + 1) * sizeof(*report->costs));
-	report->costs[report->n_costs++] = bench_driver(data_root, driver);
+	report->costs[report->n_costs++] =
+		bench_driver(data_root, driver, end_us);
 }
 
 /* The driver in use comes first, then whatever passes beside it. */
 static void add_costs(Phoenix__StorageReport *report, const struct storage_facts *facts,
 		      const struct storage_decision *decision)
 {
+	uint64_t begin = clock_monotonic_us();
 	const char *used = facts->driver_now[0] ? facts->driver_now : decision->driver;
 	const struct {
 		const char *driver;
@@ -138,10 +145,11 @@ static void add_costs(Phoenix__StorageReport *report, const struct storage_facts
 
 	for (size_t i = 0; i < ARRAY_LENGTH(candidates); i++)
 		if (candidates[i].passed && text_equal(candidates[i].driver, used))
-			add_cost(report, facts->data_root, used);
+			add_cost(report, facts->data_root, used, begin + MEASURE_US / 2);
 	for (size_t i = 0; i < ARRAY_LENGTH(candidates); i++)
 		if (candidates[i].passed)
-			add_cost(report, facts->data_root, candidates[i].driver);
+			add_cost(report, facts->data_root, candidates[i].driver,
+				 begin + MEASURE_US);
 }
 
 int storage_report_make(const char *data_root, const struct storage_wanted *wanted,

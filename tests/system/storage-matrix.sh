@@ -1,0 +1,240 @@
+#!/bin/bash
+# Docker's storage drivers on the file systems that a data-root may lie on: what is chosen, that it works with a
+# real dockerd in a user namespace, and what it costs. Then the choice through Phoenix itself.
+# beds: native
+# deadline: 300
+set -euo pipefail
+# shellcheck source=tests/support/system.sh
+. "$(dirname "$0")/../support/system.sh"
+
+AGENT=$PH_BIN/phoenix-agent
+IDMAP=(-m b:0:100000:65536)
+CELL=cell$BASHPID
+MATRIX='' # directory of the mini container and the file systems
+IMAGE=''  # a container image with Docker in it
+
+# --- a container without Phoenix: one root file system, a data-root of its own per cell -----------------------------
+
+unpack_root() {
+	mkdir -p "$MATRIX/root" "$MATRIX/lxc" "$MATRIX/fs"
+	chmod 755 "$MATRIX"
+	chown 100000:100000 "$MATRIX/root"
+	lxc-usernsexec "${IDMAP[@]}" -- tar --extract --numeric-owner --directory "$MATRIX/root" --exclude='./dev/*' <"$IMAGE"
+	install -m 755 "$AGENT" "$MATRIX/root/phoenix-agent"
+}
+
+# `cell_start DATA_ROOT`
+cell_start() {
+	mkdir -p "$1"
+	chown 100000:100000 "$1"
+	rm -f "$MATRIX/root/etc/docker/daemon.json"
+	cat >"$MATRIX/config" <<-END
+	lxc.rootfs.path = dir:$MATRIX/root
+	lxc.idmap = u 0 100000 65536
+	lxc.idmap = g 0 100000 65536
+	lxc.net.0.type = empty
+	lxc.mount.auto = proc:rw sys:rw
+	lxc.mount.entry = /dev/fuse dev/fuse none bind,create=file 0 0
+	lxc.mount.entry = tmpfs run tmpfs mode=755,size=64m 0 0
+	lxc.mount.entry = $1 var/lib/docker none bind,create=dir 0 0
+	lxc.apparmor.profile = unconfined
+	lxc.uts.name = cell
+	lxc.init.cmd = /bin/sleep infinity
+	END
+	lxc-start -P "$MATRIX/lxc" -n "$CELL" -f "$MATRIX/config" -o "$MATRIX/lxc.log"
+}
+
+cell_run() {
+	timeout 120 lxc-attach -P "$MATRIX/lxc" -n "$CELL" -f "$MATRIX/config" --clear-env -- "$@"
+}
+
+cell_agent() {
+	cell_run /phoenix-agent "$@"
+}
+
+cell_stop() {
+	[[ -e $MATRIX/config ]] || return 0
+	lxc-stop --kill -P "$MATRIX/lxc" -n "$CELL" --rcfile "$MATRIX/config" 2>/dev/null || true
+}
+
+matrix_down() {
+	[[ -n $MATRIX ]] || return 0
+	cell_stop
+	for mounted in $(awk -v below="$MATRIX/" 'index($5, below) == 1 {print $5}' /proc/self/mountinfo | sort -r); do
+		umount "$mounted" 2>/dev/null || umount --lazy "$mounted" || true
+	done
+	rm -rf "$MATRIX"
+	MATRIX=''
+}
+
+# Give the exit status on to phoenix_exit, which looks at the last one.
+# shellcheck disable=SC2317 # called by the trap
+matrix_exit() {
+	local status=$?
+	set +e
+	trap - EXIT
+	matrix_down
+	(exit "$status")
+	phoenix_exit
+}
+
+# `make_filesystem NAME`: mounted at $MATRIX/fs/NAME
+make_filesystem() {
+	local point=$MATRIX/fs/$1
+	mkdir -p "$point"
+	if [[ $1 == tmpfs ]]; then
+		mount -t tmpfs -o size=400m,mode=755 tmpfs "$point"
+		return
+	fi
+	truncate -s 800M "$MATRIX/$1.img"
+	case $1 in
+	ext4) mkfs.ext4 -q -F "$MATRIX/$1.img" ;;
+	xfs) mkfs.xfs -q "$MATRIX/$1.img" ;;
+	btrfs) mkfs.btrfs -q "$MATRIX/$1.img" >/dev/null ;;
+	esac
+	mount -o loop "$MATRIX/$1.img" "$point"
+}
+
+# --- the matrix ------------------------------------------------------------------------------------------------------
+
+# What choose says of a driver: `chosen DRIVER [OPTION...]` prints the driver, or nothing when it is refused.
+chosen() {
+	local driver=$1
+	shift
+	cell_agent choose --driver "$driver" "$@" --json | jq -r '.decision.driver' || true
+}
+
+# `test_cell FILESYSTEM DRIVER`
+test_cell() {
+	local driver=$2 consent=() report storage
+	[[ $2 != vfs ]] || consent=(--accept vfs)
+	cell_start "$MATRIX/fs/$1/$2"
+	tap_is "$1, $2: is tried on $1" "$(cell_agent choose --json | jq -r .facts.filesystem)" "$1"
+	[[ $2 != vfs ]] || tap_is "$1: vfs is refused without consent" "$(chosen vfs)" ''
+	driver=$(chosen "$2" "${consent[@]}")
+	[[ $2 == auto ]] || tap_is "$1, $2: can be used" "$driver" "$2"
+	[[ $2 != auto ]] || tap_is "$1, auto: takes the kernel's overlay where it passes" "$driver" overlay2
+	tap_run "$1, $2: dockerd runs with it" cell_agent install --driver "$driver"
+	report=$(cell_agent verify --driver "$driver" --json) || true
+	tap_is "$1, $2: verify passes with $(jq '.checks | length' <<<"$report") checks" \
+		"$(jq -r '.passed, (.checks[] | select(.status == "FAIL") | .id + ": " + .got)' <<<"$report")" true
+	storage=$(cell_agent storage --driver "$2" "${consent[@]}" --json) || true
+	tap_is "$1, $2: the storage report is made within 2 s" \
+		"$(jq -r '.duration_ms <= 2000 and (.costs | length) >= 2 and all(.costs[]; .usable)' <<<"$storage")" true
+	tap_note "$1, $2: verify $(jq .duration_ms <<<"$report") ms, report $(jq .duration_ms <<<"$storage") ms:" \
+		"$(jq -r .summary <<<"$storage")"
+	tap_is "$1, $2: nothing is left on the data-root" \
+		"$(find "$MATRIX/fs/$1/$2" -maxdepth 1 -name 'phoenix-*')$(cell_run docker ps --all --quiet)$(cell_run docker images --quiet)" ''
+	cell_stop
+}
+
+# The same facts give the same verdict: two reports, all but the times.
+test_deterministic() {
+	local filter='.checks | map({id, status, got})' one two
+	cell_start "$MATRIX/fs/ext4/again"
+	one=$(cell_agent verify --skip-docker --driver overlay2 --json | jq -c "$filter")
+	two=$(cell_agent verify --skip-docker --driver overlay2 --json | jq -c "$filter")
+	tap_is 'two verifies say the same' "$one" "$two"
+	tap_is 'two choices are the same, facts and all' "$(cell_agent choose --json)" "$(cell_agent choose --json)"
+	cell_stop
+}
+
+# --- where overlay2 must not be used ---------------------------------------------------------------------------------
+
+by_hand() {
+	lxc-usernsexec "${IDMAP[@]}" -- "$MATRIX/agent" "$@"
+}
+
+test_on_overlay() {
+	local base=$MATRIX/fs/ext4/layers
+	install -m 755 "$AGENT" "$MATRIX/agent"
+	mkdir -p "$base"/{lower,upper,work,merged}
+	mount -t overlay overlay -o "lowerdir=$base/lower,upperdir=$base/upper,workdir=$base/work" "$base/merged"
+	mkdir "$base/merged/data"
+	chown 100000:100000 "$base/merged/data"
+	tap_exits 'overlay2 on overlay is refused' 3 by_hand choose --driver overlay2 --data-root "$base/merged/data"
+	tap_like 'and the reason is said' "$tap_output" 'layered file system.*\(overlay\)'
+	tap_exits 'verify refuses it too' 3 by_hand verify --skip-docker --driver overlay2 --data-root "$base/merged/data"
+	tap_like 'before it mounts anything' "$tap_output" 'FAIL +storage.backing'
+	tap_exits 'auto takes fuse-overlayfs there' 0 by_hand choose --data-root "$base/merged/data"
+	tap_like 'and says so' "$tap_output" 'Driver: fuse-overlayfs'
+	tap_run 'which passes' by_hand verify --skip-docker --driver fuse-overlayfs --data-root "$base/merged/data"
+	tap_is 'nothing is left there' "$(ls -A "$base/merged/data")" ''
+	umount "$base/merged"
+}
+
+test_by_hand() {
+	tap_exits 'bad usage' 2 by_hand choose --driver aufs
+	tap_exits 'no data-root' 1 by_hand choose --data-root /nowhere
+	tap_exits 'help' 0 by_hand verify --help
+}
+
+# --- through Phoenix -------------------------------------------------------------------------------------------------
+
+# `fleet STORAGE`: the fleet file with that storage section
+fleet() {
+	cat >"$PH_WORK/fleet.yaml" <<-END
+	version: 1
+	containers:
+	- name: web1
+	  image: golden
+	  confinement: $(confinement)
+	  storage: $1
+	END
+}
+
+in_web1() {
+	lxc-attach -P "$PH_WORK/state/containers" -n web1 --clear-env -- "$@"
+}
+
+driver_in_use() {
+	ctl --json show web1 | jq -r .storage_driver
+}
+
+test_phoenix() {
+	local report
+	ctl image import golden "$IMAGE" >/dev/null
+	fleet '{driver: auto}'
+	tap_run 'apply with driver: auto' ctl apply -f "$PH_WORK/fleet.yaml"
+	tap_is 'the choice is remembered' "$(driver_in_use)" overlay2
+	tap_like 'a second apply changes nothing' "$(ctl apply -f "$PH_WORK/fleet.yaml" 2>&1)" '0 created, 0 changed, 1 unchanged'
+	report=$(ctl --json storage web1) || true
+	tap_is 'phoenixctl storage measures both drivers' "$(jq -r '[.costs[] | select(.usable) | .driver] | sort | join(" ")' \
+		<<<"$report")" 'fuse-overlayfs overlay2'
+	tap_note "$(ctl storage web1)"
+
+	fleet '{driver: fuse-overlayfs}'
+	tap_run 'another driver while nothing is held' ctl apply -f "$PH_WORK/fleet.yaml"
+	tap_is 'is used' "$(driver_in_use)" fuse-overlayfs
+	tap_like 'and overlay2 is named as faster' "$(ctl storage web1)" 'overlay2 passes here and creates files'
+
+	in_web1 sh -c 'tar --create --directory /etc hostname | docker import - kept:1' >/dev/null
+	fleet '{driver: overlay2}'
+	tap_exits 'a change that hides images is refused' 1 ctl apply -f "$PH_WORK/fleet.yaml"
+	tap_like 'and the images are named' "$tap_output" 'hide 1 images.*kept:1'
+	tap_is 'nothing was changed' "$(driver_in_use)" fuse-overlayfs
+	fleet '{driver: auto}'
+	tap_run 'auto keeps the images' ctl apply -f "$PH_WORK/fleet.yaml"
+	tap_is 'with their driver' "$(driver_in_use)" fuse-overlayfs
+	fleet '{driver: overlay2, allow_image_loss: true}'
+	tap_run 'with consent it changes' ctl apply -f "$PH_WORK/fleet.yaml"
+	tap_is 'and is used' "$(driver_in_use)" overlay2
+}
+
+phoenix_up
+MATRIX=$PH_WORK/matrix
+IMAGE=$("$PH_ROOT/dev/lib/container-image" golden)
+trap 'matrix_exit' EXIT
+unpack_root
+for filesystem in ext4 xfs btrfs tmpfs; do
+	make_filesystem "$filesystem"
+	for driver in fuse-overlayfs overlay2 auto vfs; do
+		test_cell "$filesystem" "$driver"
+	done
+done
+test_deterministic
+test_on_overlay
+test_by_hand
+matrix_down
+test_phoenix
+tap_done
