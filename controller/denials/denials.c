@@ -1,6 +1,6 @@
 /*
  * Whose a record is: the name that phoenix-host found, if there is such a container; else the owner
- * of the id; else, when there is only one container at all, that one, because the profile is ours.
+ * of the id; without an id, when there is only one container at all, that one: the profile is ours.
  * Otherwise it stays nobody's rather than to be given to the wrong one.
  */
 #include "controller/denials/denials.h"
@@ -71,7 +71,7 @@ static const char *container_of_record(struct denials *denials, const char *cont
 		return container;
 	if (has_uid)
 		name = config->owner(config->user, uid);
-	if (!name && !container[0])
+	else if (!container[0])
 		name = config->only(config->user);
 	return name ? name : "";
 }

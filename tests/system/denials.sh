@@ -84,6 +84,23 @@ test_counted() {
 			select(.operation == "mount") | [.path, .process, .count] | join(" ")')" '/mnt/ perl 1'
 }
 
+follows() {
+	grep -q 'create can' "$PH_WORK/follow.out"
+}
+
+test_follow() {
+	local follower
+	"$PH_BIN/phoenixctl" --socket "$PH_WORK/run/control.sock" apparmor denials web2 --follow >"$PH_WORK/follow.out" 2>&1 &
+	follower=$!
+	wait_until 10 grep -q 'Read from' "$PH_WORK/follow.out"
+	sockets web1 1
+	sockets web2 2
+	tap_run 'a follower is told of new denials' wait_until 20 follows
+	tap_is 'of its container only' "$(grep -c web1 "$PH_WORK/follow.out")" 0
+	kill "$follower"
+	wait "$follower" || true
+}
+
 # A path and a process whose names are written to be taken for other fields, and for a terminal's commands.
 test_hostile() {
 	local found
@@ -223,6 +240,7 @@ tap_note "$(tail -n 3 "$PH_WORK/apply.out")"
 test_docker
 test_source
 test_counted
+test_follow
 test_hostile
 test_gone
 test_flood
