@@ -41,15 +41,15 @@ enum measure {
 	COLD_COMPILE,   /* no cache */
 	CACHED_COMPILE, /* from the cache */
 	COLD_ENSURE,    /* all that phoenix-host does for a first container */
-	CACHED_ENSURE,  /* the same after a restart of the machine: in the cache, not in the kernel */
-	UNCHANGED,      /* the same for every further container */
+	CACHED_ENSURE, /* the same after a restart of the machine: in the cache, not in the kernel */
+	UNCHANGED,     /* the same for every further container */
 	MEASURE_COUNT,
 };
 
 static const char *const measure_names[MEASURE_COUNT] = {
-	[FLOOR_PARSER] = "floor_parser", [FLOOR_REPLACE] = "floor_replace",
-	[COLD_COMPILE] = "cold_compile", [CACHED_COMPILE] = "cached_compile",
-	[COLD_ENSURE] = "cold_ensure",	 [CACHED_ENSURE] = "cached_ensure",
+	[FLOOR_PARSER] = "floor_parser",  [FLOOR_REPLACE] = "floor_replace",
+	[COLD_COMPILE] = "cold_compile",  [CACHED_COMPILE] = "cached_compile",
+	[COLD_ENSURE] = "cold_ensure",    [CACHED_ENSURE] = "cached_ensure",
 	[UNCHANGED] = "unchanged_ensure",
 };
 
@@ -65,10 +65,10 @@ struct bench {
 	const char *profiles_dir;
 	size_t rounds;
 	struct confine_facts facts;
-	bool loads;              /* the kernel takes policy */
-	char directory[64];      /* the cache's */
-	char source[80];         /* the rendered text as a file, for the parser alone */
-	char *text;              /* owned */
+	bool loads;         /* the kernel takes policy */
+	char directory[64]; /* the cache's */
+	char source[80];    /* the rendered text as a file, for the parser alone */
+	char *text;         /* owned */
 	struct str binary;
 	double series[MEASURE_COUNT][ROUNDS_MAXIMUM]; /* milliseconds */
 	struct fleet fleets[ARRAY_LENGTH(fleet_sizes)];
@@ -139,9 +139,12 @@ static size_t cache_entries(const struct bench *bench, bool clear)
 
 static void parser_alone(struct bench *bench)
 {
-	char *argv[] = { (char *)"apparmor_parser", (char *)"--skip-kernel-load",
-			 (char *)"--skip-cache",    (char *)"--quiet",
-			 (char *)"--stdout",	    bench->source,
+	char *argv[] = { (char *)"apparmor_parser",
+			 (char *)"--skip-kernel-load",
+			 (char *)"--skip-cache",
+			 (char *)"--quiet",
+			 (char *)"--stdout",
+			 bench->source,
 			 NULL };
 	char *environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
 	posix_spawn_file_actions_t actions;
@@ -159,7 +162,8 @@ static void parser_alone(struct bench *bench)
 
 static void compile_once(struct bench *bench)
 {
-	struct confine_compile compile = { .text = bench->text, .cache_dir = bench->directory,
+	struct confine_compile compile = { .text = bench->text,
+					   .cache_dir = bench->directory,
 					   .features_id = bench->facts.features_id,
 					   .parser_version = bench->facts.parser_version };
 	struct ph_error error = { 0 };
@@ -191,7 +195,8 @@ static char *render(const struct bench *bench)
 
 	if (confine_render(bench->profiles_dir, &render, &text, &error) < 0)
 		die("render", error.why);
-	for (rest = text; (found = strstr(rest, CONFINE_PROFILE)); rest = found + strlen(CONFINE_PROFILE)) {
+	for (rest = text; (found = strstr(rest, CONFINE_PROFILE));
+	     rest = found + strlen(CONFINE_PROFILE)) {
 		str_append_bytes(&renamed, rest, (size_t)(found - rest));
 		str_append(&renamed, PROFILE_NAME);
 	}
@@ -227,11 +232,19 @@ static void unload(void)
 static void run_measure(struct bench *bench, enum measure measure)
 {
 	switch (measure) {
-	case FLOOR_PARSER: parser_alone(bench); break;
-	case FLOOR_REPLACE: replace_alone(bench); break;
+	case FLOOR_PARSER:
+		parser_alone(bench);
+		break;
+	case FLOOR_REPLACE:
+		replace_alone(bench);
+		break;
 	case COLD_COMPILE:
-	case CACHED_COMPILE: compile_once(bench); break;
-	default: ensure(bench); break;
+	case CACHED_COMPILE:
+		compile_once(bench);
+		break;
+	default:
+		ensure(bench);
+		break;
 	}
 }
 
@@ -338,8 +351,8 @@ static void print_report(const struct bench *bench)
 	strftime(date, sizeof(date), "%F", gmtime(&now));
 	printf("{\n  \"benchmark\": \"apparmor\",\n"
 	       "  \"goal\": {\"compiles_per_distinct_profile\": 1, \"cold_to_cached_ensure\": 5},\n"
-	       "  \"binary_bytes\": %zu,\n  \"drift\": {\"floor_parser\": %.3f", bench->binary.length,
-	       drift(bench, FLOOR_PARSER));
+	       "  \"binary_bytes\": %zu,\n  \"drift\": {\"floor_parser\": %.3f",
+	       bench->binary.length, drift(bench, FLOOR_PARSER));
 	if (bench->loads)
 		printf(", \"floor_replace\": %.3f", drift(bench, FLOOR_REPLACE));
 	printf("},\n  \"milliseconds\": {\n");
@@ -357,8 +370,8 @@ static void print_report(const struct bench *bench)
 		print_compiling(bench);
 	printf("  \"machine\": {\"bed\": \"%s\", \"kernel\": \"%s\", \"parser\": \"%s\", \"cpus\": %ld},\n"
 	       "  \"date\": \"%s\"\n}\n",
-	       bed ?: "native", host.release, bench->facts.parser_version, sysconf(_SC_NPROCESSORS_ONLN),
-	       date);
+	       bed ?: "native", host.release, bench->facts.parser_version,
+	       sysconf(_SC_NPROCESSORS_ONLN), date);
 }
 
 static void refuse_drift(const struct bench *bench, enum measure measure)
@@ -405,7 +418,8 @@ int main(int argc, char **argv)
 	if (argc > 2)
 		bench.rounds = strtoul(argv[2], NULL, 10);
 	if (argc < 2 || argc > 3 || bench.rounds < ROUNDS || bench.rounds > ROUNDS_MAXIMUM) {
-		fprintf(stderr, "usage: bench-apparmor PROFILES_DIR [ROUNDS, at least %d]\n", ROUNDS);
+		fprintf(stderr, "usage: bench-apparmor PROFILES_DIR [ROUNDS, at least %d]\n",
+			ROUNDS);
 		return 2;
 	}
 	bench.profiles_dir = argv[1];
