@@ -196,6 +196,11 @@ static void begin(struct world *world, const struct operation_type *type, const 
 		fail_msg("start: %s", error.why);
 }
 
+static void refreshed(void *user)
+{
+	((struct world *)user)->has_ended = true;
+}
+
 static void apply(struct world *world, const char *name)
 {
 	begin(world, &operation_apply, name);
@@ -310,12 +315,127 @@ static void test_unconfined_is_stopped(void **state)
 {
 	struct world *world = world_new();
 
-	world->host.off_label = true;
+	world->host.starts_off_label = true;
 	apply(world, "web1");
 	assert_int_equal(world->error.code, -EPERM);
 	assert_string_equal(world->error.step, "check confinement");
 	assert_non_null(strstr(world->error.why, "pid 9 (sh)"));
 	assert_true(fake_host_is_empty(&world->host));
+	world_free(world);
+}
+
+static size_t count_events(struct world *world, const char *type, const char *reason)
+{
+	EVENTS_AUTO_BATCH struct events_batch batch = { 0 };
+	size_t count = 0;
+
+	journal_flush(world->registry->journal);
+	assert_int_equal(events_read(journal_events(world->registry->journal), 0, NULL, 1000,
+				     &batch, NULL), 0);
+	for (size_t i = 0; i < batch.count; i++)
+		count += text_equal(batch.events[i]->type, type) &&
+			 text_equal(batch.events[i]->reason, reason);
+	return count;
+}
+
+static void refresh(struct world *world)
+{
+	world->has_ended = false;
+	registry_refresh(world->registry, refreshed, world);
+	run_until(world, has_ended);
+}
+
+/* What becomes of policy while containers run: a condition, an event once, and apply as the remedy. */
+static void test_states_of_policy(void **state)
+{
+	static const struct {
+		const char *name, *profile_state, *label;
+		bool off_label;
+		const char *reason, *confined;
+		bool restarts;
+	} cases[] = {
+		{ "an upgrade", "outdated", NULL, false, "Outdated", "AllProcessesLabelled", false },
+		{ "somebody else's text", "foreign", NULL, false, "Foreign", "AllProcessesLabelled",
+		  false },
+		{ "complain mode", "lax", "lxc-phoenix-v2 (complain)", true, "NotEnforced",
+		  "OffLabel", false },
+		{ "removed", "absent", "unconfined", true, "Removed", "OffLabel", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		struct world *world = world_new();
+		const struct container *container;
+		const Phoenix__Condition *condition;
+
+		apply(world, "web1");
+		container = registry_find(world->registry, "web1");
+		condition = conditions_find(&container->conditions, "ProfileCurrent");
+		assert_int_equal(condition->status, PHOENIX__CONDITION__STATUS__TRUE);
+		world->host.profile_state = cases[i].profile_state;
+		world->host.label = cases[i].label;
+		world->host.off_label = cases[i].off_label;
+		for (int look = 0; look < 3; look++)
+			refresh(world);
+		condition = conditions_find(&container->conditions, "ProfileCurrent");
+		if (condition->status != PHOENIX__CONDITION__STATUS__FALSE ||
+		    !text_equal(condition->reason, cases[i].reason) ||
+		    !strstr(condition->message, "phoenixctl apply"))
+			fail_msg("%s: %s: %s", cases[i].name, condition->reason, condition->message);
+		assert_string_equal(conditions_find(&container->conditions, "Confined")->reason,
+				    cases[i].confined);
+		assert_int_equal(count_events(world, "condition.changed", cases[i].reason), 1);
+
+		if (!cases[i].restarts)
+			world->host.off_label = false, world->host.label = NULL;
+		apply(world, "web1");
+		assert_int_equal(world->error.code, 0);
+		assert_int_equal(count_events(world, "confinement.restart", "LabelLost"),
+				 cases[i].restarts);
+		condition = conditions_find(&container->conditions, "ProfileCurrent");
+		assert_int_equal(condition->status, PHOENIX__CONDITION__STATUS__TRUE);
+		world_free(world);
+	}
+}
+
+static void test_required_without_apparmor_makes_nothing(void **state)
+{
+	struct world *world = world_new();
+
+	world->host.apparmor = false;
+	apply(world, "web1");
+	assert_int_equal(world->error.code, -EOPNOTSUPP);
+	assert_string_equal(world->error.step, "confinement");
+	assert_true(fake_host_is_empty(&world->host));
+	assert_true(store_is_empty(world));
+	world_free(world);
+}
+
+static bool is_rolled_back(struct world *world)
+{
+	return world->host.roll_backs > 0 &&
+	       count_events(world, "confinement.rolled-back", "VerifyFailed") == 1;
+}
+
+/* A profile that was replaced under a running container is proved by a verify, or taken back. */
+static void test_replaced_profile_is_proved(void **state)
+{
+	struct world *world = world_new();
+
+	apply(world, "web1");
+	world->host.new_text = true;
+	apply(world, "web1");
+	assert_int_equal(world->error.code, 0);
+	assert_int_equal(world->agent.verifies, 2);
+	assert_int_equal(world->agent.installs, 1);
+	assert_int_equal(count_events(world, "confinement.replaced", "NewText"), 1);
+	assert_int_equal(world->host.roll_backs, 0);
+
+	world->host.new_text = true;
+	world->agent.fail_verify = true;
+	apply(world, "web1");
+	assert_int_equal(world->error.code, -EBADE);
+	run_until(world, is_rolled_back);
+	assert_int_equal(world->host.roll_backs, 1);
 	world_free(world);
 }
 
@@ -607,6 +727,9 @@ int main(void)
 		cmocka_unit_test(test_network_findings_are_told),
 		cmocka_unit_test(test_failure_walk),
 		cmocka_unit_test(test_unconfined_is_stopped),
+		cmocka_unit_test(test_states_of_policy),
+		cmocka_unit_test(test_required_without_apparmor_makes_nothing),
+		cmocka_unit_test(test_replaced_profile_is_proved),
 		cmocka_unit_test(test_push_that_keeps_failing),
 		cmocka_unit_test(test_install_failure_keeps_the_container),
 		cmocka_unit_test(test_verify_failure),

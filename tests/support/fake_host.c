@@ -161,9 +161,24 @@ VERB(confine_ensure, ConfineEnsureRequest, ConfineReply)
 	Phoenix__ConfineReply answer = PHOENIX__CONFINE_REPLY__INIT;
 
 	FAIL_BEFORE("ConfineEnsure");
+	if (!host->apparmor && input->confinement == PHOENIX__CONFINEMENT__CONFINEMENT_REQUIRED) {
+		struct ph_error error;
+
+		error_set(&error, -EOPNOTSUPP, "confinement: required", "best-effort",
+			  "a fake kernel without AppArmor");
+		rpc_fail(request, &error);
+		return;
+	}
+	host->roll_backs += input->roll_back;
+	answer.replaced = host->new_text;
+	if (host->new_text)
+		answer.processes = 3;
 	if (host->apparmor) {
 		set(host, &host->profile, true, &answer.changed);
 		answer.profile = (char *)PROFILE;
+		answer.changed |= host->new_text;
+		host->new_text = false;
+		host->profile_state = NULL; /* loading mends what loading can */
 	}
 	FAIL_AFTER("ConfineEnsure");
 	reply(&answer, request);
@@ -204,6 +219,9 @@ static void observe(struct fake_host *host, const char *name,
 	ret_observed->processes = 3;
 	ret_observed->processes_off_label = host->off_label;
 	ret_observed->first_offender = (char *)(host->off_label ? "pid 9 (sh): unconfined" : "");
+	ret_observed->label = (char *)(!host->apparmor ? "" :
+				       host->label    ? host->label :
+							PROFILE " (enforce)");
 	ret_observed->expected_profile = (char *)(host->apparmor ? PROFILE : "");
 	ret_observed->profile_state =
 		(char *)(!host->apparmor ? "" : host->profile_state ? host->profile_state : "current");
@@ -257,6 +275,10 @@ VERB(container_start, ContainerRequest, ContainerObservation)
 	int changed = 0;
 
 	FAIL_BEFORE("ContainerStart");
+	if (container && !container->running) {
+		host->label = NULL;
+		host->off_label = host->starts_off_label;
+	}
 	if (container)
 		set(host, &container->running, true, &changed);
 	FAIL_AFTER("ContainerStart");

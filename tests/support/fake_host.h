@@ -36,7 +36,11 @@ struct fake_host {
 	unsigned int fail_count;     /* ... so many more times */
 	bool fail_after;             /* after having done its work, not before */
 	bool off_label;              /* containers run outside their profile */
+	bool starts_off_label;       /* and do so again after a start */
 	const char *profile_state;   /* what is found of the profile; NULL: current */
+	const char *label;           /* of a running init; NULL: under the profile; a start mends it */
+	bool new_text;               /* the next ConfineEnsure replaces the profile in place */
+	unsigned int roll_backs;     /* of the profile */
 	unsigned int writes;         /* verbs that changed something */
 	unsigned int calls;
 	struct rpc_request *denials; /* who watches denials; NULL: nobody */
