@@ -42,8 +42,9 @@ static void call_bad(const struct attempt *attempt, struct verdict *verdict)
 
 static void remove_module(const struct attempt *attempt, struct verdict *verdict)
 {
-	verdict_passed(verdict, "delete_module",
-		       syscall(SYS_delete_module, "escape_no_such", O_NONBLOCK), errno);
+	long result = syscall(SYS_delete_module, "escape_no_such", O_NONBLOCK);
+
+	verdict_passed(verdict, "delete_module", result, errno);
 }
 
 /* "Shocker": the root inode of the file system that the container's tree lies on, by its number. */
@@ -104,12 +105,16 @@ static void adjust_clock(const struct attempt *attempt, struct verdict *verdict)
 
 static void swap_on(const struct attempt *attempt, struct verdict *verdict)
 {
-	verdict_passed(verdict, "swapon", swapon("/escape-no-such", 0), errno);
+	long result = swapon("/escape-no-such", 0);
+
+	verdict_passed(verdict, "swapon", result, errno);
 }
 
 static void swap_off(const struct attempt *attempt, struct verdict *verdict)
 {
-	verdict_passed(verdict, "swapoff", swapoff("/escape-no-such"), errno);
+	long result = swapoff("/escape-no-such");
+
+	verdict_passed(verdict, "swapoff", result, errno);
 }
 
 static void read_log(const struct attempt *attempt, struct verdict *verdict)
@@ -226,12 +231,12 @@ static const struct attempt ROWS[] = {
 	{ "kexec_file_load", call_bad, DENIED, US, MAYBE, .number = SYS_kexec_file_load,
 	  .flags = (unsigned long)-1 },
 	{ "open_by_handle_at", open_by_handle, DENIED, US, .path = "/var/lib/docker" },
-	{ "bpf kprobe program", load_program, DENIED, UAS, .number = BPF_PROG_TYPE_KPROBE,
+	{ "bpf kprobe program", load_program, DENIED, US, .number = BPF_PROG_TYPE_KPROBE,
 	  MAYBE },
 	{ "bpf socket filter", load_program, DENIED, .walls = WALL_SECCOMP,
 	  .number = BPF_PROG_TYPE_SOCKET_FILTER, MAYBE },
-	{ "bpf xdp program", load_program, DENIED, UAS, .number = BPF_PROG_TYPE_XDP, MAYBE },
-	{ "bpf cgroup device program", load_program, DENIED, UAS,
+	{ "bpf xdp program", load_program, DENIED, US, .number = BPF_PROG_TYPE_XDP, MAYBE },
+	{ "bpf cgroup device program", load_program, DENIED, US,
 	  .number = BPF_PROG_TYPE_CGROUP_DEVICE, MAYBE },
 	{ "perf_event_open of a processor", watch_processor, DENIED, .walls = WALL_SECCOMP,
 	  MAYBE },
@@ -246,7 +251,7 @@ static const struct attempt ROWS[] = {
 	{ "swapoff", swap_off, DENIED, US },
 	{ "acct", call_acct, DENIED, UAS, MAYBE },
 	{ "syslog read", read_log, DENIED, .walls = WALL_SECCOMP, .number = 3 },
-	{ "syslog console off", read_log, DENIED, UAS, .number = 7 },
+	{ "syslog console off", read_log, DENIED, US, .number = 7 },
 	{ "fanotify content class", watch_content, DENIED, .walls = WALL_USERNS, MAYBE },
 	{ "quotactl", call_zero, DENIED, .walls = WALL_USERNS, MAYBE, .number = SYS_quotactl_fd },
 	{ "SCHED_FIFO", set_fifo, DENIED, .walls = WALL_USERNS, MAYBE },

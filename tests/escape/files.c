@@ -98,6 +98,9 @@ static void read_addresses(const struct attempt *attempt, struct verdict *verdic
 #define U .walls = WALL_USERNS
 #define UA .walls = WALL_USERNS | WALL_APPARMOR
 #define MAYBE .traits = TRAIT_OPTIONAL
+/* The profile's rule names the path below /proc or /sys, which a detached mount hasn't. */
+#define UNSEEN .traits = TRAIT_UNSEEN
+#define MAYBE_UNSEEN .traits = TRAIT_OPTIONAL | TRAIT_UNSEEN
 
 static const struct attempt ROWS[] = {
 	{ "sysrq-trigger", poke, DENIED, UA, .path = "/proc/sysrq-trigger", .value = "h" },
@@ -132,16 +135,16 @@ static const struct attempt ROWS[] = {
 	  .path = "/proc/sys/fs/protected_symlinks", .value = "0", .traits = TRAIT_OPTIONAL },
 	{ "suid_dumpable", poke, DENIED, UA, .path = "/proc/sys/fs/suid_dumpable" },
 	{ "file-max", poke, DENIED, U, .path = "/proc/sys/fs/file-max" },
-	{ "binfmt_misc register", poke, .group = GROUP_DENIED, .accesses = ACCESS_USUAL, UA, MAYBE,
-	  .path = "/proc/sys/fs/binfmt_misc/register",
-	  .why = "not in a fresh procfs: another file system lies there" },
+	{ "binfmt_misc register", poke, .group = GROUP_DENIED, U, MAYBE,
+	  .path = EXHIBITS "/binfmt/register",
+	  .why = "the host's: a file system of its own, not in other procfs" },
 	{ "kcore", read_some, DENIED, UA, MAYBE, .path = "/proc/kcore" },
 	{ "kmsg", read_some, DENIED, U, .path = "/proc/kmsg", .flags = 1 },
 	{ "kallsyms", read_addresses, DENIED, U, .path = "/proc/kallsyms" },
 	{ "timer_list", read_some, DENIED, U, MAYBE, .path = "/proc/timer_list" },
 	{ "vmallocinfo", read_some, DENIED, U, .path = "/proc/vmallocinfo" },
 	{ "slabinfo", read_some, DENIED, U, MAYBE, .path = "/proc/slabinfo" },
-	{ "kpagecount", read_some, DENIED, UA, MAYBE, .path = "/proc/kpagecount" },
+	{ "kpagecount", read_some, DENIED, UA, MAYBE_UNSEEN, .path = "/proc/kpagecount" },
 	{ "default_smp_affinity", poke, DENIED, UA, MAYBE,
 	  .path = "/proc/irq/default_smp_affinity" },
 	{ "mtrr", poke, DENIED, UA, MAYBE, .path = "/proc/mtrr" },
@@ -154,10 +157,10 @@ static const struct attempt ROWS[] = {
 	{ "uevent_helper", poke, DENIED, U, MAYBE, .path = "/sys/kernel/uevent_helper" },
 	{ "kernel/profiling", poke, DENIED, U, MAYBE, .path = "/sys/kernel/profiling" },
 	{ "kexec_crash_size", poke, DENIED, U, MAYBE, .path = "/sys/kernel/kexec_crash_size" },
-	{ "apparmor mode", poke, DENIED, UA, .path = "/sys/module/apparmor/parameters/mode" },
-	{ "apparmor audit", poke, DENIED, UA, .path = "/sys/module/apparmor/parameters/audit" },
+	{ "apparmor mode", poke, DENIED, UA, UNSEEN, .path = "/sys/module/apparmor/parameters/mode" },
+	{ "apparmor audit", poke, DENIED, UA, UNSEEN, .path = "/sys/module/apparmor/parameters/audit" },
 	{ "module parameter", poke, DENIED, U, .path = "/sys/module/kernel/parameters/panic" },
-	{ "power/state", poke, DENIED, UA, MAYBE, .path = "/sys/power/state" },
+	{ "power/state", poke, DENIED, UA, MAYBE_UNSEEN, .path = "/sys/power/state" },
 	{ "pci rescan", poke, DENIED, U, MAYBE, .path = "/sys/bus/pci/rescan" },
 	{ "driver probe", poke, DENIED, U, .path = "/sys/bus/platform/drivers_probe" },
 	{ "uevent of a device", poke, DENIED, U, .path = "/sys/devices/virtual/mem/null/uevent" },
@@ -168,6 +171,7 @@ static const struct attempt ROWS[] = {
 	{ "debugfs", read_some, .group = GROUP_DENIED, .accesses = ACCESS_USUAL, UA,
 	  .path = "/sys/kernel/debug/sleep_time", MAYBE },
 	{ "debugfs directory", read_some, .group = GROUP_DENIED, .accesses = ACCESS_USUAL, UA,
+	  MAYBE,
 	  .path = "/sys/kernel/debug/", .flags = 1 },
 	{ "tracefs trace_marker", poke, .group = GROUP_DENIED, .accesses = ACCESS_USUAL, UA, MAYBE,
 	  .path = "/sys/kernel/tracing/trace_marker" },

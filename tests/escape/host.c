@@ -1,4 +1,4 @@
-/* The host's side: none of this runs inside a container but host_init. */
+/* The host's side: none of this runs inside a container but host_init and host_listen. */
 #include "tests/escape/host.h"
 #include "tests/escape/escape.h"
 
@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -106,6 +107,22 @@ int host_serve(void)
 				leak_root(peer);
 			close(peer);
 		}
+	}
+	return 1;
+}
+
+int host_listen(const char *port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons((uint16_t)strtoul(port, NULL, 10)) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), peer;
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 16))
+		return 1;
+	while ((peer = accept(fd, NULL, NULL)) >= 0) {
+		if (send(peer, "hello\n", 6, MSG_NOSIGNAL) < 0)
+			errno = 0;
+		close(peer);
 	}
 	return 1;
 }

@@ -18,6 +18,9 @@ int host_init(void);
 /* Listen on the host's sockets until killed; prints "ready". Returns the exit status. */
 int host_serve(void);
 
+/* Answer "hello" to whoever connects to a TCP port, until killed. Returns the exit status. */
+int host_listen(const char *port);
+
 /* Print "path=value" lines of everything global that attempts aim at. Returns the exit status. */
 int host_state(void);
 

@@ -101,6 +101,7 @@ static const struct attempt ROWS[] = {
 	{ "change to another profile", change_label, DENIED, LABEL("current"),
 	  .accesses = ACCESS_USUAL | ACCESS_NESTED, .value = "changeprofile escape-target" },
 	{ "change to the root namespace", change_label, DENIED, LABEL("current"),
+	  .traits = TRAIT_OPTIONAL, .why = "a name only inside a policy namespace",
 	  .value = "changeprofile :root://unconfined" },
 	{ "execute unconfined", change_next_label, DENIED, LABEL("exec"),
 	  .accesses = ACCESS_USUAL | ACCESS_FRESH | ACCESS_DETACHED,

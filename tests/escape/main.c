@@ -1,9 +1,10 @@
 /*
  * escape: tries the rows of the escape suite from wherever it is started.
  *
- *   escape [--group denied|allowed|policy]... [--theme NAME] [--only TEXT] [--tap | --json | --list]
- *          [--condition NAME]
+ *   escape [--group denied|allowed|policy]... [--theme NAME] [--only TEXT]
+ *          [--tap | --json | --list] [--condition NAME]
  *   escape --init     be the first process of a container without anything else: wait, reap
+ *   escape --listen PORT   (in a nested container) answer "hello"
  *   escape --serve    (on the host) be what a container must not reach: sockets, an open directory
  *   escape --beyond   do what only the profile refuses; exits with the errno (for labels.c)
  *   escape --state    (on the host) print what no attempt may change
@@ -61,7 +62,8 @@ static const struct option OPTIONS[] = {
 	{ "tap", no_argument, NULL, 'T' },	    { "json", no_argument, NULL, 'J' },
 	{ "list", no_argument, NULL, 'L' },	    { "init", no_argument, NULL, 'I' },
 	{ "serve", no_argument, NULL, 'S' },	    { "state", no_argument, NULL, 'H' },
-	{ "beyond", no_argument, NULL, 'B' },	    { NULL, 0, NULL, 0 },
+	{ "beyond", no_argument, NULL, 'B' },	    { "listen", required_argument, NULL, 'P' },
+	{ NULL, 0, NULL, 0 },
 };
 
 int main(int argc, char **argv)
@@ -84,6 +86,7 @@ int main(int argc, char **argv)
 		case 'J': session.format = FORMAT_JSON; break;
 		case 'L': session.format = FORMAT_LIST; break;
 		case 'I': return host_init();
+		case 'P': return host_listen(optarg);
 		case 'B': return -act_beyond_profile();
 		case 'S': return host_serve();
 		case 'H': return host_state();

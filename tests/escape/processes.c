@@ -154,7 +154,7 @@ static const struct attempt ROWS[] = {
 	{ "memory of the host's init", open_of_process, DENIED, UA, FILE_OF("mem"),
 	  .flags = O_RDWR },
 	{ "maps of the host's init", open_of_process, DENIED, UA, FILE_OF("maps") },
-	{ "descriptors of the host's init", open_of_process, DENIED, UA, FILE_OF("fd"),
+	{ "descriptors of the host's init", open_of_process, DENIED, U, FILE_OF("fd"),
 	  .flags = O_DIRECTORY },
 	{ "auxiliary vector of the host's init", open_of_process, DENIED, UA, FILE_OF("auxv") },
 	{ "stack of the host's init", open_of_process, DENIED, U, FILE_OF("stack"), .number = 1,

@@ -6,6 +6,8 @@
 #	escape_small CONDITION OPTIONS...  run the program in a container made for it, print what it prints
 #	escape_host OPTIONS...             run it as the host's root: the control
 #	escape_clean
+# ESCAPE_ASIDE=escape/ shows securityfs and its like below /escape: in its place, where the product hides it, Docker
+# takes it for AppArmor of its own and fails.
 #
 # Only for machines that are thrown away: the conditions without a user namespace succeed.
 
@@ -35,7 +37,8 @@ escape_layers() {
 # of the host's; the host's procfs; a profile to change to.
 escape_prepare() {
 	local node root
-	mkdir -p "$ESCAPE_BASE" /run/escape/{readonly,other} /run/escape/exhibits/{devices,readonly,proc,other,cgroup,neighbour/rootfs/etc}
+	mkdir -p "$ESCAPE_BASE" /run/escape/{readonly,other} /run/escape/exhibits/{devices,readonly,proc,other,cgroup,binfmt,neighbour/rootfs/etc}
+	mkdir -p /run/escape/exhibits/sys/kernel/{security,debug,tracing}
 	# Sockets of the host are found by everybody who can name them, devices opened by everybody who sees them.
 	chmod 755 /run/escape /run/escape/exhibits /run/escape/exhibits/devices
 	chmod 700 /run/escape/other
@@ -45,7 +48,7 @@ escape_prepare() {
 	echo open >/run/escape/exhibits/neighbour/rootfs/etc/open
 	chmod 600 /run/escape/exhibits/neighbour/rootfs/etc/secret
 	chown -R 200000:200000 /run/escape/exhibits/neighbour
-	mkdir -p /sys/fs/cgroup/escape-host
+	mkdir -p /sys/fs/cgroup/escape-{host,service}
 	root=$(stat -c %Hd:%Ld "$ESCAPE_BASE")
 	for node in mem:c:1:1 port:c:1:4 kmsg:c:1:11 loop-control:c:10:237 kvm:c:10:232 uinput:c:10:223 \
 		vhost-net:c:10:238 rtc:c:10:135 hpet:c:10:228 cuse:c:10:203 mapper:c:10:236 tun:c:10:200 \
@@ -79,7 +82,7 @@ escape_load() {
 escape_clean() {
 	[[ -z $escape_server ]] || kill "$escape_server" 2>/dev/null
 	rm -rf "$ESCAPE_BASE" /run/escape
-	rmdir /sys/fs/cgroup/escape-host 2>/dev/null
+	rmdir /sys/fs/cgroup/escape-{host,service} 2>/dev/null
 }
 
 # What the product's containers have, and the exhibits.
@@ -91,16 +94,17 @@ escape_config() { # NAME CONDITION ROOTFS
 	lxc.uts.name = $1
 	lxc.rootfs.path = dir:$3
 	lxc.net.0.type = empty
-	lxc.cgroup2.pids.max = ${ESCAPE_PIDS:-300}
-	lxc.cgroup2.memory.max = ${ESCAPE_MEMORY:-402653184}
+	lxc.cgroup2.pids.max = ${ESCAPE_PIDS:-100}
+	lxc.cgroup2.memory.max = ${ESCAPE_MEMORY:-134217728}
 	lxc.mount.entry = /run/escape/exhibits escape none rbind,create=dir 0 0
 	lxc.mount.entry = /run/escape/readonly escape/readonly none bind,ro,create=dir 0 0
 	lxc.mount.entry = /proc escape/proc none rbind,create=dir 0 0
 	lxc.mount.entry = /run/escape/other escape/other none bind,create=dir 0 0
 	lxc.mount.entry = /sys/fs/cgroup escape/cgroup none bind,create=dir 0 0
-	lxc.mount.entry = /sys/kernel/security sys/kernel/security none bind,optional 0 0
-	lxc.mount.entry = /sys/kernel/debug sys/kernel/debug none bind,optional 0 0
-	lxc.mount.entry = /sys/kernel/tracing sys/kernel/tracing none bind,optional 0 0
+	lxc.mount.entry = /proc/sys/fs/binfmt_misc escape/binfmt none bind,optional,create=dir 0 0
+	lxc.mount.entry = /sys/kernel/security ${ESCAPE_ASIDE:-}sys/kernel/security none bind,optional 0 0
+	lxc.mount.entry = /sys/kernel/debug ${ESCAPE_ASIDE:-}sys/kernel/debug none bind,optional 0 0
+	lxc.mount.entry = /sys/kernel/tracing ${ESCAPE_ASIDE:-}sys/kernel/tracing none bind,optional 0 0
 	lxc.mount.entry = $ESCAPE_BASE/$1/data var/lib/docker none bind,create=dir 0 0
 	END
 	grep -vE '^#|^$|^lxc.net|^lxc.mount.entry = @|^lxc.seccomp|^lxc.apparmor.profile|^lxc.idmap|^lxc.cgroup2.devices' \
@@ -167,8 +171,22 @@ escape_host() {
 	mount --rbind /proc /escape/proc
 	mount --bind /run/escape/other /escape/other
 	mount --bind /sys/fs/cgroup /escape/cgroup
+	mount --bind /proc/sys/fs/binfmt_misc /escape/binfmt
 	escape_load
-	"$ESCAPE" --condition host "$@"
+	# In a group with limits, as a container is; it's the root of its namespace, as a container's is.
+	(
+		echo "$BASHPID" >/sys/fs/cgroup/escape-host/cgroup.procs
+		exec unshare --cgroup "$ESCAPE" --condition host "$@"
+	)
 	umount -R -l /escape
 	rmdir /escape
+}
+
+# Stacked mode: the same profile outside, a policy namespace of the container's own inside.
+escape_stacked_prepare() {
+	ESCAPE_NAMESPACE=lxc-phoenix-escape
+	escape_reason='the kernel cannot stack'
+	[[ $(cat /sys/kernel/security/apparmor/features/domain/stack 2>/dev/null) == yes ]] || return 1
+	escape_reason='no policy namespace can be made'
+	mkdir -p "/sys/kernel/security/apparmor/policy/namespaces/$ESCAPE_NAMESPACE" 2>/dev/null || return 1
 }

@@ -1,0 +1,65 @@
+# Joins the results of all conditions: {tap: [lines], table: [{condition, ...}]}.
+# Input: all JSON lines, slurped. Every attempt is measured against the host's root, the control.
+def id: .theme + "/" + .name + (if .access == "" then "" else " (" + .access + ")" end);
+def where: (if .step == "" then "" else " at " + .step end)
+	+ (if .errno == "" then "" else " " + .errno end)
+	+ (if .detail == "" then "" else ": " + .detail end);
+def is_stopped: .outcome == "refused" or (.outcome == "absent" and .hidden);
+def line(good; text): (if good then "ok" else "not ok" end) + " - " + text;
+
+[.[] | select(.condition == "host")] as $host
+# What the host's root could do, by attempt, and by row for accesses in a nested namespace, where
+# even that root is nobody.
+| (reduce $host[] as $r ({}; .[$r | id] = $r)) as $control
+| (reduce ($host[] | select(.outcome == "done")) as $r ({}; .[$r.theme + "/" + $r.name] = true)) as $rows
+| def controlled: .controlled or ($control[id].outcome == "done")
+	or (.access == "nested" and $rows[.theme + "/" + .name]);
+def denied: select(.group == "denied");
+def confined: ["named", "stacked"];
+def nested: ["docker", "docker-privileged", "docker-stacked", "docker-privileged-stacked"];
+
+{
+	control: [$host[] | denied
+		| if controlled then line(true; "control: \(id) is done by the host's root")
+		  elif .optional then "ok - control: \(id) # SKIP not on this kernel:\(where)"
+		  else line(false; "control: \(id): the host's root can't do it either:\(where)") end],
+	confined: [.[] | select(.condition as $c | confined | index($c))
+		| . as $r | (.condition + ": " + .group + ": " + id) as $title
+		| if .group == "denied" then
+			(if controlled | not then empty
+			 elif .outcome == "absent" and (.hidden | not) then
+				line(false; "\($title): vacuous, the object is absent:\(where)")
+			 else line(is_stopped; "\($title)\(if is_stopped then "" else ": " + .outcome + where end)") end)
+		  elif .group == "policy" and .outcome == "absent" then "ok - \($title) # SKIP not here:\(where)"
+		  else line(.expected; "\($title)\(if .expected then "" else ": " + .outcome + where end)") end],
+	nested: [.[] | select(.condition as $c | nested | index($c)) | denied | select(controlled)
+		| (.condition + ": denied: " + id) as $title
+		| if .outcome == "absent" and (.hidden | not) then "ok - \($title) # SKIP not in there:\(where)"
+		  else line(is_stopped; "\($title)\(if is_stopped then "" else ": " + .outcome + where end)") end],
+	walls: [.[] | select(.condition | startswith("only-")) | denied | select(controlled)
+		| (.condition | ltrimstr("only-")) as $wall
+		| select((.walls | index($wall)) or ((.walls | index("namespace"))))
+		| line(is_stopped; "\($wall) alone stops \(id)\(if is_stopped then "" else ": " + .outcome + where end)")],
+	table: [group_by(.condition)[] | {
+		condition: .[0].condition,
+		denied: [.[] | denied] | length,
+		stopped: [.[] | denied | select(controlled and is_stopped)] | length,
+		through: [.[] | denied | select(controlled and .outcome == "done")] | length,
+		without_control: [.[] | denied | select(controlled | not)] | length,
+		absent: [.[] | denied | select(controlled and .outcome == "absent" and (.hidden | not))] | length,
+		hung: [.[] | denied | select(.outcome == "hung" or .outcome == "broken")] | length,
+		allowed: [.[] | select(.group == "allowed")] | length,
+		allowed_done: [.[] | select(.group == "allowed" and .outcome == "done")] | length,
+		policy: [.[] | select(.group == "policy")] | length,
+		policy_as_decided: [.[] | select(.group == "policy" and .expected)] | length,
+		through_names: [.[] | denied | select(controlled and .outcome == "done") | id]
+	}],
+	# Per wall: what it was asked for, what it stopped alone.
+	layers: [["userns", "apparmor", "seccomp", "devices"][] as $wall
+		| [.[] | select(.condition == "only-" + $wall) | denied | select(controlled)] | {
+		wall: $wall,
+		claimed: [.[] | select(.walls | index($wall))] | length,
+		stopped: [.[] | select((.walls | index($wall)) and is_stopped)] | length,
+		more: [.[] | select((.walls | index($wall) | not) and is_stopped)] | length
+	}]
+}
