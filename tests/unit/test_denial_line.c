@@ -102,6 +102,33 @@ static const struct {
 		"family=\"unix\" sock_type=\"stream\" protocol=0 requested_mask=\"send receive "
 		"connect\" denied_mask=\"connect\" addr=none peer_addr=\"@/tmp/dbus\"",
 	  0, "addr=none|requested=send receive connect" },
+	{ "bind mount",
+	  STAMP "apparmor=\"DENIED\" operation=\"mount\" info=\"failed mntpnt match\" error=-13 "
+		"profile=\"tden\" name=\"/mnt/\" pid=186 comm=\"mount\" srcname=\"/etc/\" "
+		"flags=\"rw, bind\"",
+	  0, "srcname=/etc/|flags=rw, bind|fstype=?" },
+	{ "remount, without a type or a source",
+	  STAMP "apparmor=\"DENIED\" operation=\"mount\" info=\"failed mntpnt match\" error=-13 "
+		"profile=\"tden\" name=\"/mnt/\" pid=188 comm=\"mount\" flags=\"ro, remount\"",
+	  0, "flags=ro, remount|srcname=?" },
+	{ "unix socket being made",
+	  STAMP "apparmor=\"DENIED\" operation=\"create\" profile=\"tden\" pid=196 comm=\"perl\" "
+		"family=\"unix\" sock_type=\"stream\" protocol=0 requested_mask=\"create\" "
+		"denied_mask=\"create\"",
+	  0, "family=unix|pid=196" },
+	{ "hard link to what may not be read",
+	  STAMP "apparmor=\"DENIED\" operation=\"link\" profile=\"tden\" name=\"/tmp/hx\" pid=206 "
+		"comm=\"perl\" requested_mask=\"r\" denied_mask=\"r\" fsuid=0 ouid=0 "
+		"target=\"/etc/hostname\"",
+	  0, "name=/tmp/hx|target=/etc/hostname|uid=0" },
+	{ "being traced",
+	  STAMP "apparmor=\"DENIED\" operation=\"ptrace\" profile=\"tden\" pid=792 comm=\"strace\" "
+		"requested_mask=\"tracedby\" denied_mask=\"tracedby\" peer=\"tden\"",
+	  0, "requested=tracedby|peer=tden" },
+	{ "refused replacement of policy",
+	  STAMP "apparmor=\"STATUS\" operation=\"profile_replace\" info=\"not policy admin\" "
+		"error=-13 profile=\"tden\" pid=800 comm=\"apparmor_parser\"",
+	  0, "kind=denied|operation=profile_replace" },
 	{ "no name", DENIED "name=(null) pid=5 comm=\"c\"", 0, "name=|pid=5" },
 	{ "line ends with a newline and a zero", DENIED "pid=5 comm=\"c\" requested_mask=\"r\"\n", 0,
 	  "requested=r" },
