@@ -1,0 +1,205 @@
+#!/bin/bash
+# Interrupted installs: the agent, apt or dpkg is killed with SIGKILL, or the disk becomes full, at seeded moments. The
+# next apply ends verified each time; nothing is installed twice and no file of the user has changed.
+# beds: native
+# deadline: 700
+set -euo pipefail
+# shellcheck source=tests/support/system.sh
+. "$(dirname "$0")/../support/system.sh"
+
+: "${PH_SEED:=1}" "${PH_POINTS:=32}" "${PH_AT_ONCE:=3}"
+KINDS=(agent apt dpkg disk)
+INSTALL_MS=7000 # about what an install takes here; later moments fall into its end
+OUTSIDE=(etc/user.conf root/notes srv/data/table etc/apt/apt.conf.d/99user usr/local/bin/tool usr/sbin/policy-rc.d)
+
+# An image whose packages come from a repository of its own (copied, so that there are downloads to cut off), and that
+# holds files of a user.
+build_image() {
+	local extra=$PH_WORK/extra file
+	cp --reflink=auto "$("$PH_ROOT/dev/lib/container-image" offline)" "$PH_WORK/user.tar"
+	mkdir -p "$extra/etc/docker" "$extra/etc/apt"
+	for file in "${OUTSIDE[@]}"; do
+		mkdir -p "$extra/$(dirname "$file")"
+		printf '// of the user: %s\n' "$file" >"$extra/$file"
+	done
+	printf '#!/bin/sh\n# of the user\nexit 0\n' >"$extra/usr/sbin/policy-rc.d"
+	chmod 755 "$extra/usr/sbin/policy-rc.d"
+	printf '{"log-driver": "local", "log-opts": {"max-size": "7m"}}\n' >"$extra/etc/docker/daemon.json"
+	printf 'deb [trusted=yes] copy:/var/cache/phoenix-repository ./\n' >"$extra/etc/apt/sources.list"
+	(cd "$extra" && find . -type f -print0 |
+		tar --append --file "$PH_WORK/user.tar" --owner=0 --group=0 --null --files-from=-)
+	ctl image import base "$PH_WORK/user.tar" >/dev/null
+	rm -f "$PH_WORK/user.tar"
+}
+
+fleet() {
+	cat >"$PH_WORK/$1.yaml" <<-END
+	version: 1
+	defaults: {image: base, confinement: $(confinement)}
+	containers: [{name: $1, docker: {source: ${2:-distribution}}}]
+	END
+}
+
+root_of() {
+	printf '%s/state/containers/%s/rootfs' "$PH_WORK" "$1"
+}
+
+init_of() {
+	ctl --json show "$1" | jq -r '.observed.init_pid // empty'
+}
+
+# Print the processes of a container whose program or name matches: `processes INIT agent|apt-get|dpkg`.
+processes() {
+	local space pid name
+	space=$(readlink "/proc/$1/ns/pid") || return 0
+	for pid in /proc/[0-9]*; do
+		pid=${pid#/proc/}
+		[[ $(readlink "/proc/$pid/ns/pid" 2>/dev/null) == "$space" ]] || continue
+		if [[ $2 == agent ]]; then
+			[[ $(readlink "/proc/$pid/exe" 2>/dev/null) == /memfd:phoenix-agent* ]] && echo "$pid"
+		else
+			name=$(cat "/proc/$pid/comm" 2>/dev/null) || continue
+			[[ $name == "$2" ]] && echo "$pid"
+		fi
+	done || true
+}
+
+installing() {
+	[[ $(ctl --json show "$1" | jq -r .step) == 'install docker' ]]
+}
+
+in_container() {
+	local init=$1
+	shift
+	nsenter --user --mount --setuid 0 --setgid 0 --target "$init" -- "$@"
+}
+
+# /usr and dpkg's database on a file system of their own, which can be made full in a moment.
+prepare_disk() {
+	# shellcheck disable=SC2016 # for the shell in the container
+	in_container "$1" sh -ec '
+		mount -t tmpfs -o size=2g tmpfs /mnt
+		for part in usr var/lib/dpkg; do
+			mkdir -p /mnt/$part
+			cp -a /$part/. /mnt/$part
+			mount --bind /mnt/$part /$part
+		done'
+}
+
+fill_disk() {
+	# shellcheck disable=SC2016 # for the shell in the container
+	in_container "$1" sh -ec '
+		used=$(df --output=used -k /mnt 2>/dev/null | tail -n 1)
+		mount -o remount,size=$((used + 64))k /mnt'
+}
+
+free_disk() {
+	in_container "$1" mount -o remount,size=2g /mnt
+}
+
+# Kill one of the processes when it is there, at most until the install has ended. Says what was hit.
+strike() {
+	local init=$1 kind=$2 name=$3 victims=
+	while installing "$name"; do
+		victims=$(processes "$init" "$kind")
+		if [[ -n $victims ]]; then
+			# shellcheck disable=SC2086 # several
+			kill -KILL $victims 2>/dev/null || true
+			echo "killed $(wc -w <<<"$victims")"
+			return
+		fi
+	done
+	echo 'nothing left to kill'
+}
+
+user_files() {
+	(cd "$1" && sha256sum "${OUTSIDE[@]}")
+}
+
+# One point: `point NUMBER KIND DELAY`; what is wrong is printed, last a line about what happened.
+point() {
+	local name=p$1 kind=$2 delay=$3 init root hit before first='done' began
+	root=$(root_of "$name")
+	if [[ $kind == disk ]]; then
+		fleet "$name" none
+		ctl apply -f "$PH_WORK/$name.yaml" >"$PH_WORK/$name.none" 2>&1 || echo 'WRONG: it did not start'
+		prepare_disk "$(init_of "$name")"
+	fi
+	fleet "$name"
+	ctl apply -f "$PH_WORK/$name.yaml" >"$PH_WORK/$name.first" 2>&1 &
+	local apply=$!
+	wait_until 120 installing "$name" || echo 'WRONG: the install was not reached'
+	init=$(init_of "$name")
+	before=$(user_files "$root")
+	sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
+	case $kind in
+	agent) hit=$(strike "$init" agent "$name") ;;
+	apt) hit=$(strike "$init" apt-get "$name") ;;
+	dpkg) hit=$(strike "$init" dpkg "$name") ;;
+	disk)
+		fill_disk "$init"
+		hit='disk made full'
+		;;
+	esac
+	wait "$apply" || first=failed
+	[[ $kind != disk ]] || free_disk "$init"
+	began=$(date +%s%3N)
+	ctl apply -f "$PH_WORK/$name.yaml" >"$PH_WORK/$name.second" 2>&1 ||
+		echo "WRONG: the second run failed: $(tail -n 5 "$PH_WORK/$name.second")"
+	began=$(($(date +%s%3N) - began))
+	[[ $(ctl --json show "$name" | jq -r '.ready and .verify.passed') == true ]] || echo 'WRONG: it is not verified'
+	check_end "$root" "$before" "/proc/$init/root"
+	kill -KILL "$init" # instead of waiting for an orderly end
+	wait_until 20 test ! -e "/proc/$init"
+	ctl remove "$name" >"$PH_WORK/$name.remove" 2>&1 || echo "WRONG: it cannot be removed: $(cat "$PH_WORK/$name.remove")"
+	echo "$kind at $delay ms: $hit, the first run $first, the second took $began ms"
+}
+
+# Nothing twice, nothing half-way, nothing of the user's changed: `check_end ROOTFS USER-FILES-BEFORE ROOT-AS-SEEN`.
+check_end() {
+	local twice
+	# What dpkg unpacks although it had already installed it. Half-way work that is done again is no second time.
+	twice=$(awk '$3 == "status" && $4 == "installed" { done[$5] = 1 }
+		($3 == "install" || $3 == "upgrade") && done[$4] { print $4 }' "$3/var/log/dpkg.log")
+	[[ -z $twice ]] || echo "WRONG: installed twice: $twice"
+	[[ $(user_files "$3") == "$2" ]] || echo 'WRONG: a file of the user has changed'
+	jq -e '(keys_unsorted[0:2] == ["log-driver", "log-opts"]) and .["log-opts"]["max-size"] == "7m"' \
+		"$3/etc/docker/daemon.json" >/dev/null || echo 'WRONG: the user'"'"'s keys in daemon.json'
+	[[ -z $(chroot "$3" dpkg --audit) ]] || echo 'WRONG: dpkg --audit is not empty'
+}
+
+# The points come in waves, from a seed: the same seed gives the same moments.
+run_points() {
+	local number=0 kind
+	RANDOM=$PH_SEED
+	while ((number < PH_POINTS)); do
+		local wave=() first=$number
+		while ((number < PH_POINTS && ${#wave[@]} < PH_AT_ONCE)); do
+			kind=${KINDS[number % ${#KINDS[@]}]}
+			point "$number" "$kind" $((RANDOM % INSTALL_MS)) >"$PH_WORK/point$number" 2>&1 &
+			wave+=($!)
+			number=$((number + 1))
+		done
+		wait "${wave[@]}" || true
+		for ((; first < number; first++)); do
+			report "$first"
+		done
+	done
+}
+
+report() {
+	local summary
+	summary=$(tail -n 1 "$PH_WORK/point$1")
+	if grep -q WRONG "$PH_WORK/point$1" || [[ $summary != *'the second took'* ]]; then
+		tap_not_ok "point $1: $summary"
+		tap_note "$(cat "$PH_WORK/point$1")"
+	else
+		tap_ok "point $1: $summary"
+	fi
+}
+
+phoenix_up
+build_image
+tap_note "seed $PH_SEED, $PH_POINTS points"
+run_points
+tap_done

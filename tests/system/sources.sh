@@ -1,0 +1,144 @@
+#!/bin/bash
+# Where Docker comes from: a bundle with the container's network cut, a signed repository of docker-ce, a wanted version,
+# the held set, users and daemon.json from the fleet file.
+# beds: native
+# deadline: 400
+set -euo pipefail
+# shellcheck source=tests/support/system.sh
+. "$(dirname "$0")/../support/system.sh"
+
+REPOSITORY= # packages of Docker as a folder, from an offline image
+
+# The packages of a Debian 12 that need no download, as dev/lib has collected them.
+unpack_repository() {
+	local image
+	image=$("$PH_ROOT/dev/lib/container-image" offline)
+	REPOSITORY=$PH_WORK/repository
+	mkdir -p "$REPOSITORY"
+	tar --extract --file "$image" -C "$REPOSITORY" --strip-components=4 ./var/cache/phoenix-repository
+}
+
+# An image without any source of packages.
+import_bare() {
+	local image
+	image=$("$PH_ROOT/dev/lib/container-image" bare)
+	mkdir -p "$PH_WORK/extra/etc/apt/sources.list.d" "$PH_WORK/extra/etc/docker"
+	cp --reflink=auto "$image" "$PH_WORK/bare.tar"
+	: >"$PH_WORK/extra/etc/apt/sources.list"
+	tar --list --file "$image" | grep '^\./etc/apt/sources.list.d/.' | while read -r file; do
+		: >"$PH_WORK/extra/$file"
+	done
+	printf '{"log-driver": "local"}\n' >"$PH_WORK/extra/etc/docker/daemon.json"
+	(cd "$PH_WORK/extra" && find . -type f -print0 |
+		tar --append --file "$PH_WORK/bare.tar" --owner=0 --group=0 --null --files-from=-)
+	tap_run 'an image without any package source' ctl image import base "$PH_WORK/bare.tar"
+	rm "$PH_WORK/bare.tar"
+}
+
+# A bundle as 'bundle build' makes it, out of the folder.
+make_bundle() {
+	local from=$1
+	mkdir -p "$PH_WORK/bundle"
+	cp "$from"/*.deb "$from/Packages" "$PH_WORK/bundle/"
+	(cd "$PH_WORK/bundle" && sha256sum -- * >"$PH_WORK/sums" && mv "$PH_WORK/sums" SHA256SUMS &&
+		tar --create --owner=0 --group=0 --mode=0644 --file "$PH_WORK/bundle.tar" -- *)
+}
+
+fleet() {
+	printf 'version: 1\ndefaults: {image: base, confinement: %s}\ncontainers:\n  - {name: %s, docker: %s}\n' \
+		"$(confinement)" "$1" "$2" >"$PH_WORK/$1.yaml"
+}
+
+root_of() {
+	printf '/proc/%s/root' "$(ctl --json show "$1" | jq -r .observed.init_pid)"
+}
+
+in_container() {
+	local name=$1 init
+	shift
+	init=$(ctl --json show "$name" | jq -r .observed.init_pid)
+	nsenter --user --mount --pid --setuid 0 --setgid 0 --target "$init" -- "$@"
+}
+
+# Nothing that comes from the bridge gets further than this host, and to nothing on it.
+cut_network() {
+	nft -f - <<-END
+	table inet ${PH_BRIDGE}_cut {
+		chain forward { type filter hook forward priority -300; iifname "$PH_BRIDGE" drop; }
+		chain input { type filter hook input priority -300; iifname "$PH_BRIDGE" drop; }
+	}
+	END
+}
+
+join_network() {
+	nft delete table inet "${PH_BRIDGE}_cut" 2>/dev/null || true
+}
+
+test_bundle() {
+	make_bundle "$REPOSITORY"
+	tap_run 'a bundle is imported' ctl bundle import docker12 "$PH_WORK/bundle.tar"
+	tap_like 'importing it again changes nothing' "$(ctl bundle import docker12 "$PH_WORK/bundle.tar")" unchanged
+	tap_like 'it is listed' "$(ctl bundle list)" docker12
+	cut_network
+	fleet web1 '{source: bundle, bundle: docker12}'
+	tap_run 'Docker is installed from it with the network cut, and verified' ctl apply -f "$PH_WORK/web1.yaml"
+	tap_is 'ready' "$(ctl --json show web1 | jq -r .ready)" true
+	join_network
+	tap_like 'the set is held' "$(in_container web1 apt-mark showhold | tr '\n' ' ')" \
+		'containerd docker.io fuse-overlayfs runc'
+	tap_exits 'the container cannot write into the bundle' 1 \
+		in_container web1 sh -c 'mount -o remount,rw,bind /dev/phoenix-bundles 2>/dev/null; echo x >/dev/phoenix-bundles/docker12/Packages'
+}
+
+test_damaged_bundle() {
+	printf x >>"$PH_WORK/bundle/$(cd "$PH_WORK/bundle" && ls -- runc*.deb)"
+	(cd "$PH_WORK/bundle" && tar --create --file "$PH_WORK/damaged.tar" -- *)
+	tap_exits 'a bundle with a damaged file is refused' 1 ctl bundle import damaged "$PH_WORK/damaged.tar"
+	tap_like 'and says which file' "$tap_output" 'runc.*hash'
+	tap_is 'nothing of it is kept' "$(ctl --json bundle list | jq -r '[.images[].name] | join(" ")')" docker12
+	# On the host's own disk, after the import.
+	printf x >>"$(find "$PH_WORK/state/bundles/docker12" -name 'runc*.deb')"
+	fleet web2 '{source: bundle, bundle: docker12}'
+	tap_exits 'one that was damaged later is not installed' 1 ctl apply -f "$PH_WORK/web2.yaml"
+	tap_like 'and says so' "$tap_output" 'bundle is damaged: .*runc'
+	tap_run 'it is removed' ctl bundle remove docker12
+	ctl remove web2 >/dev/null
+}
+
+# The fleet file's further keys, on the container that came from the bundle.
+test_keys() {
+	local root user
+	root=$(root_of web1)
+	user=games # every Debian has it
+	ctl bundle import docker12 "$PH_WORK/bundle.tar" >/dev/null
+	fleet web1 "{source: bundle, bundle: docker12, version: 20.10.*, users: [$user], daemon: {debug: true, log-opts: {max-size: 5m}}}"
+	tap_run 'users and daemon.json are changed' ctl apply -f "$PH_WORK/web1.yaml"
+	tap_like 'the user is in the group' "$(grep ^docker: "$root/etc/group")" ":$user\$"
+	tap_is 'the keys are there, behind the user'"'"'s' "$(jq -c '[keys_unsorted[0], .debug, ."log-opts"."max-size"]' \
+		"$root/etc/docker/daemon.json")" '["log-driver",true,"5m"]'
+	tap_is 'dockerd has read it' "$(in_container web1 docker info --format '{{.Debug}}')" true
+	tap_like 'the version is pinned' "$(cat "$root/etc/apt/preferences.d/phoenix-docker")" 'Pin: version 20.10'
+	tap_like 'once more changes nothing' "$(ctl apply -f "$PH_WORK/web1.yaml")" '1 unchanged'
+	fleet web1 '{source: bundle, bundle: docker12, daemon: {log-driver: json-file}}'
+	tap_exits 'a key of the user is not changed' 1 ctl apply -f "$PH_WORK/web1.yaml"
+	tap_like 'with its place' "$tap_output" 'daemon.json:[0-9]+:[0-9]+.*"log-driver" otherwise'
+	fleet web1 '{source: bundle, bundle: docker12, hold: false}'
+	tap_run 'what is not wanted any more goes' ctl apply -f "$PH_WORK/web1.yaml"
+	tap_is 'from daemon.json' "$(jq -c '[.debug, ."log-opts"]' "$root/etc/docker/daemon.json")" '[null,null]'
+	tap_is 'from the holds' "$(in_container web1 apt-mark showhold)" ''
+	tap_run 'from the pins' test ! -e "$root/etc/apt/preferences.d/phoenix-docker"
+	fleet web1 '{source: bundle, bundle: docker12, version: 99.*}'
+	tap_exits 'a version that nobody has is refused' 1 ctl apply -f "$PH_WORK/web1.yaml"
+	tap_like 'with what there is' "$tap_output" 'version 99.* is wanted.*20\.10'
+	tap_like 'and leaves Docker as it was' "$(in_container web1 docker info --format '{{.ServerVersion}}')" '^20\.10'
+	ctl remove web1 >/dev/null
+}
+
+phoenix_up
+trap 'join_network; phoenix_exit' EXIT
+unpack_repository
+import_bare
+test_bundle
+test_damaged_bundle
+test_keys
+tap_done
