@@ -3,7 +3,7 @@
 # by somebody else, replaced by us under a running Docker, a bad text, a host without the parser; a stacked
 # container with docker-default inside; what phoenixctl apparmor status says about all of it.
 # beds: native uml guest
-# deadline: 500
+# deadline: 600
 set -euo pipefail
 # shellcheck source=tests/support/system.sh
 . "$(dirname "$0")/../support/system.sh"
@@ -57,14 +57,14 @@ test_without_apparmor() {
 	tap_is 'nothing was made' "$(ls -A "$PH_WORK/state/containers")" ''
 	file=$(fleet stacked '{level: required, mode: stacked}')
 	tap_exits 'stacked is refused likewise' 1 ctl apply -f "$file"
-	tap_run 'status answers' ctl apparmor status
-	tap_like 'and says that nothing can be confined' "$(ctl apparmor status)" 'cannot confine'
+	tap_run 'status answers' jq -e .kernel <<<"$(ctl --json apparmor status)"
+	tap_like 'and says that nothing can be confined' "$(ctl apparmor status || true)" 'cannot confine'
 	tap_is 'and nothing of ours runs' "$(ctl --json apparmor status | jq -r '[.containers[] | select(.kind == "phoenix")] | length')" 0
 }
 
 test_status() {
 	local status
-	status=$(ctl --json apparmor status)
+	status=$(ctl --json apparmor status || true)
 	tap_is 'status knows the profile' "$(state_of $PROFILE)" 'enforce current'
 	tap_is 'and who runs under it' "$(jq -r '.profiles[0].containers | join(" ")' <<<"$status")" web1
 	tap_is 'and the container with its label' \
@@ -116,6 +116,10 @@ test_foreign_text() {
 # An upgrade: the text changes while Docker runs a container.
 test_replaced_in_place() {
 	local before hash pid
+	inside web1 sh -c 'mkdir -p /tmp/i/bin /tmp/i/lib64 /tmp/i/lib/x86_64-linux-gnu; cp /bin/sleep /tmp/i/bin/sleeper
+		cp /lib64/ld-linux-x86-64.so.2 /tmp/i/lib64; cp /lib/x86_64-linux-gnu/libc.so.6 /tmp/i/lib/x86_64-linux-gnu
+		tar -C /tmp/i -c . | docker import - t:1; docker run -d --network none t:1 /bin/sleeper 1000' >/dev/null ||
+		tap_note 'no nested container runs meanwhile'
 	before=$(init_of web1) hash=$(hash_of $PROFILE)
 	mkdir "$PH_WORK/profiles"
 	cp -r "$PH_ROOT/profiles/." "$PH_WORK/profiles"
@@ -229,19 +233,11 @@ if ! apparmor_enforced; then
 fi
 tap_run 'a confined container' ctl apply -f "$(fleet web1 required)"
 test_status
-[[ ${PH_ONLY:-} ]] && { "$PH_ONLY"; tap_done; }
-test_foreign
-test_complain
-test_foreign_text
-inside web1 sh -c 'mkdir -p /tmp/i/bin /tmp/i/lib64 /tmp/i/lib/x86_64-linux-gnu; cp /bin/sleep /tmp/i/bin/sleeper
-	cp /lib64/ld-linux-x86-64.so.2 /tmp/i/lib64; cp /lib/x86_64-linux-gnu/libc.so.6 /tmp/i/lib/x86_64-linux-gnu
-	tar -C /tmp/i -c . | docker import - t:1; docker run -d --network none t:1 /bin/sleeper 1000' >/dev/null ||
-	tap_note 'no nested container runs meanwhile'
-test_replaced_in_place
-test_bad_text
-test_removed
-test_without_parser
-test_stacked
+# By hand: PH_ONLY="test_removed test_stacked" for some of them.
+for section in ${PH_ONLY:-test_foreign test_complain test_foreign_text test_replaced_in_place test_bad_text \
+	test_removed test_without_parser test_stacked}; do
+	"$section"
+done
 tap_run 'remove all' ctl remove web1
 tap_is 'no profile of ours is left' "$(grep -c "$PROFILE" "$PROFILES" || true)" 0
 tap_done

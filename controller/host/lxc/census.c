@@ -125,6 +125,15 @@ static uint64_t started_ms(int process)
 	return clock_wall_ms() - since_boot_ms + ticks * 1000 / (uint64_t)rate;
 }
 
+/* A sandbox hides processes; what has a host name and mounts of its own as well is a container. */
+static bool is_whole(int process)
+{
+	PH_AUTO_CLOSE int host = process_open(getpid());
+
+	return host >= 0 && !process_same_namespace(process, host, "uts") &&
+	       !process_same_namespace(process, host, "mnt");
+}
+
 static bool look_at(pid_t pid, struct census_entry *entry)
 {
 	PH_AUTO_CLOSE int process = process_open(pid);
@@ -138,7 +147,7 @@ static bool look_at(pid_t pid, struct census_entry *entry)
 	if (process_read_file(process, "cgroup", cgroup, CGROUP_SIZE) < 0)
 		return false;
 	if (!census_classify(cgroup, entry)) {
-		if (status.uid != 0 && !entry->own_ids)
+		if (!is_whole(process))
 			return false;
 		copy_name(status.name, strlen(status.name), entry->name);
 	}

@@ -35,8 +35,8 @@ struct census {
 bool census_classify(const char *cgroup, struct census_entry *ret_entry);
 
 /*
- * Find the containers. Sandboxes of other programs (browsers, services with a pid namespace) whose
- * manager is not known count only when they run with the host's root or an id map of their own.
+ * Find the containers. What has a pid namespace and no manager that is known (browsers, services)
+ * counts only when it has a host name and mounts of its own too.
  */
 int census_take(struct census *ret_census, struct ph_error *error);
 
