@@ -1,6 +1,6 @@
 #!/bin/bash
 # Docker's storage drivers on the file systems that a data-root may lie on: what is chosen, that it works with a
-# real dockerd in a user namespace, and what it costs. Then the choice through Phoenix itself.
+# real dockerd in a user namespace, and what it costs. Without Phoenix around it: the agent runs by hand.
 # beds: native
 # deadline: 300
 set -euo pipefail
@@ -57,25 +57,17 @@ cell_stop() {
 	lxc-stop --kill -P "$MATRIX/lxc" -n "$CELL" --rcfile "$MATRIX/config" 2>/dev/null || true
 }
 
-matrix_down() {
-	[[ -n $MATRIX ]] || return 0
-	cell_stop
-	for mounted in $(awk -v below="$MATRIX/" 'index($5, below) == 1 {print $5}' /proc/self/mountinfo | sort -r); do
-		umount "$mounted" 2>/dev/null || umount --lazy "$mounted" || true
-	done
-	rm -rf "$MATRIX"
-	MATRIX=''
-}
-
-# Give the exit status on to phoenix_exit, which looks at the last one.
 # shellcheck disable=SC2317 # called by the trap
 matrix_exit() {
-	local status=$?
+	local status=$? mounted
 	set +e
 	trap - EXIT
-	matrix_down
-	(exit "$status")
-	phoenix_exit
+	cell_stop
+	while read -r mounted; do
+		umount "$mounted" 2>/dev/null || umount --lazy "$mounted"
+	done < <(awk -v below="$PH_WORK/" 'index($5, below) == 1 {print $5}' /proc/self/mountinfo | sort -r)
+	rm -rf "$PH_WORK"
+	exit "$status"
 }
 
 # `make_filesystem NAME`: mounted at $MATRIX/fs/NAME
@@ -141,6 +133,7 @@ test_deterministic() {
 
 # --- where overlay2 must not be used ---------------------------------------------------------------------------------
 
+# shellcheck disable=SC2317 # called by tap_exits and tap_run
 by_hand() {
 	lxc-usernsexec "${IDMAP[@]}" -- "$MATRIX/agent" "$@"
 }
@@ -169,59 +162,8 @@ test_by_hand() {
 	tap_exits 'help' 0 by_hand verify --help
 }
 
-# --- through Phoenix -------------------------------------------------------------------------------------------------
-
-# `fleet STORAGE`: the fleet file with that storage section
-fleet() {
-	cat >"$PH_WORK/fleet.yaml" <<-END
-	version: 1
-	containers:
-	- name: web1
-	  image: golden
-	  confinement: $(confinement)
-	  storage: $1
-	END
-}
-
-in_web1() {
-	lxc-attach -P "$PH_WORK/state/containers" -n web1 --clear-env -- "$@"
-}
-
-driver_in_use() {
-	ctl --json show web1 | jq -r .storage_driver
-}
-
-test_phoenix() {
-	local report
-	ctl image import golden "$IMAGE" >/dev/null
-	fleet '{driver: auto}'
-	tap_run 'apply with driver: auto' ctl apply -f "$PH_WORK/fleet.yaml"
-	tap_is 'the choice is remembered' "$(driver_in_use)" overlay2
-	tap_like 'a second apply changes nothing' "$(ctl apply -f "$PH_WORK/fleet.yaml" 2>&1)" '0 created, 0 changed, 1 unchanged'
-	report=$(ctl --json storage web1) || true
-	tap_is 'phoenixctl storage measures both drivers' "$(jq -r '[.costs[] | select(.usable) | .driver] | sort | join(" ")' \
-		<<<"$report")" 'fuse-overlayfs overlay2'
-	tap_note "$(ctl storage web1)"
-
-	fleet '{driver: fuse-overlayfs}'
-	tap_run 'another driver while nothing is held' ctl apply -f "$PH_WORK/fleet.yaml"
-	tap_is 'is used' "$(driver_in_use)" fuse-overlayfs
-	tap_like 'and overlay2 is named as faster' "$(ctl storage web1)" 'overlay2 passes here and creates files'
-
-	in_web1 sh -c 'tar --create --directory /etc hostname | docker import - kept:1' >/dev/null
-	fleet '{driver: overlay2}'
-	tap_exits 'a change that hides images is refused' 1 ctl apply -f "$PH_WORK/fleet.yaml"
-	tap_like 'and the images are named' "$tap_output" 'hide 1 images.*kept:1'
-	tap_is 'nothing was changed' "$(driver_in_use)" fuse-overlayfs
-	fleet '{driver: auto}'
-	tap_run 'auto keeps the images' ctl apply -f "$PH_WORK/fleet.yaml"
-	tap_is 'with their driver' "$(driver_in_use)" fuse-overlayfs
-	fleet '{driver: overlay2, allow_image_loss: true}'
-	tap_run 'with consent it changes' ctl apply -f "$PH_WORK/fleet.yaml"
-	tap_is 'and is used' "$(driver_in_use)" overlay2
-}
-
-phoenix_up
+PH_WORK=$(mktemp -d /var/tmp/phx.XXXXXX) # not below /tmp, which may be a tmpfs
+chmod 711 "$PH_WORK"
 MATRIX=$PH_WORK/matrix
 IMAGE=$("$PH_ROOT/dev/lib/container-image" golden)
 trap 'matrix_exit' EXIT
@@ -235,6 +177,4 @@ done
 test_deterministic
 test_on_overlay
 test_by_hand
-matrix_down
-test_phoenix
 tap_done
