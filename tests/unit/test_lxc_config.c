@@ -98,6 +98,19 @@ static void be_unconfined(struct settings *settings)
 	settings->profile = "";
 }
 
+static void be_stacked(struct settings *settings)
+{
+	settings->profile = "lxc-phoenix-v2-stacked";
+	settings->policy_namespace = "phoenix-web1";
+}
+
+/* A namespace without a profile around it is never written: it would be no confinement. */
+static void be_namespaced_only(struct settings *settings)
+{
+	be_stacked(settings);
+	settings->profile = "";
+}
+
 static void be_without_files(struct settings *settings)
 {
 	settings->seccomp = "";
@@ -125,6 +138,15 @@ static void test_variants(void **state)
 		{ be_version_1, "lxc.cgroup2.memory.max", NULL },
 		{ be_version_1, "lxc.cgroup2.devices.deny", NULL },
 		{ be_unconfined, "lxc.apparmor.profile", "unconfined" },
+		{ be_stacked, "lxc.apparmor.profile",
+		  "lxc-phoenix-v2-stacked//&:phoenix-web1:unconfined" },
+		{ be_stacked, "lxc.mount.entry",
+		  "/dev/fuse dev/fuse none bind,create=file,optional 0 0\n"
+		  "/run/phoenix/agents/web1 dev/phoenix none bind,ro,nosuid,nodev,noexec,create=dir 0 "
+		  "0\n"
+		  "/sys/kernel/security sys/kernel/security none bind,create=dir 0 0\n"
+		  "/var/lib/phoenix/data/web1 var/lib/docker none bind,create=dir 0 0" },
+		{ be_namespaced_only, "lxc.apparmor.profile", "unconfined" },
 		{ be_without_files, "lxc.seccomp.profile", NULL },
 		{ be_without_files, "lxc.cgroup2.devices.allow", NULL },
 		{ be_with_mtu, "lxc.net.0.mtu", "1420" },
@@ -219,6 +241,7 @@ static const struct field fields[] = {
 	FIELD(name, false, false),     FIELD(rootfs, true, false),  FIELD(agent_dir, true, false),
 	FIELD(data_dir, true, false),  FIELD(log_file, true, false), FIELD(seccomp, true, true),
 	FIELD(profile, false, true),   FIELD(bridge, false, false),
+	FIELD(policy_namespace, false, true),
 };
 
 static void assert_refused(const struct settings *settings, const char *name, const char *value)

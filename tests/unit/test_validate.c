@@ -149,6 +149,9 @@ FORGERY(address_bad, create, r->spec.address = TEXT("x"))
 FORGERY(slot_huge, create, r->create.slot = 4096)
 FORGERY(profile_other, create, r->create.profile = TEXT("lxc-container-default"))
 FORGERY(profile_unconfined, create, r->create.profile = TEXT("unconfined"))
+FORGERY(profile_of_other_mode, create, r->create.profile = TEXT("lxc-phoenix-v2-stacked"))
+FORGERY(mode, confine, r->confine.mode = (Phoenix__ConfinementMode)2)
+FORGERY(spec_mode, create, r->spec.confinement_mode = (Phoenix__ConfinementMode)9)
 FORGERY(profile_newline, create, r->create.profile = TEXT("lxc-phoenix-v2\nlxc.x = y"))
 FORGERY(profile_none, create, r->create.profile = TEXT(""))
 FORGERY(profile_missing, create, r->create.profile = NULL)
@@ -227,6 +230,9 @@ static void test_forged(void **state)
 		CASE(slot_huge, "slot"),
 		CASE(profile_other, "profile"),
 		CASE(profile_unconfined, "profile"),
+		CASE(profile_of_other_mode, "profile"),
+		CASE(mode, "confinement mode"),
+		CASE(spec_mode, "confinement mode"),
 		CASE(profile_newline, "profile"),
 		CASE(profile_none, "profile"),
 		CASE(profile_missing, "profile"),
@@ -259,6 +265,9 @@ static void test_good(void **state)
 	requests_init(&r);
 	for (size_t i = 0; i < ARRAY_LENGTH(good); i++)
 		assert_int_equal(validate_request(good[i], NULL), 0);
+	r.spec.confinement_mode = PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED;
+	r.create.profile = TEXT("lxc-phoenix-v2-stacked");
+	assert_int_equal(validate_request(&r.create.base, NULL), 0);
 	r.spec.confinement = PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT;
 	r.create.profile = TEXT("");
 	r.spec.resources = NULL;
