@@ -118,8 +118,10 @@ int act_beyond_profile(void)
 #define BY_PROFILE .walls = WALL_APPARMOR
 
 static const struct attempt ROWS[] = {
-	{ "debugfs", mount_type, DENIED, BY_ALL | TRAIT_OPTIONAL, .type = "debugfs", .path = ELSEWHERE "/x" },
-	{ "tracefs", mount_type, DENIED, BY_ALL | TRAIT_OPTIONAL, .type = "tracefs", .path = ELSEWHERE "/x" },
+	{ "debugfs", mount_type, DENIED, BY_ALL | TRAIT_OPTIONAL, .type = "debugfs",
+	  .path = ELSEWHERE "/x" },
+	{ "tracefs", mount_type, DENIED, BY_ALL | TRAIT_OPTIONAL, .type = "tracefs",
+	  .path = ELSEWHERE "/x" },
 	{ "securityfs", mount_type, DENIED, BY_ALL, .type = "securityfs", .path = ELSEWHERE "/x" },
 	{ "configfs", mount_type, DENIED, BY_ALL | TRAIT_OPTIONAL, .type = "configfs",
 	  .path = ELSEWHERE "/x" },

@@ -232,7 +232,7 @@ static void remove_foreign_memory(const struct attempt *attempt, struct verdict 
 		verdict_refused(verdict, "shmctl", errno);
 		return;
 	}
-	/* The creator is an owner as well, so somebody else's root it has to be: uid 1, with all. */
+	/* The creator is an owner as well: it has to be another user with all capabilities. */
 	child = fork();
 	if (!child) {
 		struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };

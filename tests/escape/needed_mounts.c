@@ -1,6 +1,6 @@
 /*
- * Mounts that Docker, runc, fuse-overlayfs, util-linux and systemd make, each as those programs make
- * it: where they try the new mount API first and fall back to mount(2), so does the row. One row or
+ * Mounts that Docker, runc, fuse-overlayfs, util-linux and systemd make, each as those programs
+ * make it: where they try the new mount API first and fall back to mount(2), so does the row. One row or
  * more per allowing mount rule of the profile, so that a missing rule shows.
  */
 #include "tests/escape/escape.h"

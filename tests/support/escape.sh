@@ -37,7 +37,7 @@ escape_layers() {
 # of the host's; the host's procfs; a profile to change to.
 escape_prepare() {
 	local node root
-	mkdir -p "$ESCAPE_BASE" /run/escape/{readonly,other} /run/escape/exhibits/{devices,readonly,proc,other,cgroup,binfmt,neighbour/rootfs/etc}
+	mkdir -p "$ESCAPE_BASE" /run/escape/{readonly,other} /run/escape/exhibits/{devices,readonly,proc,other,cgroup,neighbour/rootfs/etc}
 	mkdir -p /run/escape/exhibits/sys/kernel/{security,debug,tracing}
 	# Sockets of the host are found by everybody who can name them, devices opened by everybody who sees them.
 	chmod 755 /run/escape /run/escape/exhibits /run/escape/exhibits/devices
@@ -67,7 +67,7 @@ escape_prepare() {
 	"$ESCAPE" --serve >"$ESCAPE_BASE/serve.log" 2>&1 &
 	escape_server=$!
 	for _ in $(seq 50); do
-		grep -q ready "$ESCAPE_BASE/serve.log" && break
+		grep -qs ready "$ESCAPE_BASE/serve.log" && break
 		sleep 0.1
 	done
 	chmod 666 /run/escape/exhibits/leak.sock
@@ -101,7 +101,6 @@ escape_config() { # NAME CONDITION ROOTFS
 	lxc.mount.entry = /proc escape/proc none rbind,create=dir 0 0
 	lxc.mount.entry = /run/escape/other escape/other none bind,create=dir 0 0
 	lxc.mount.entry = /sys/fs/cgroup escape/cgroup none bind,create=dir 0 0
-	lxc.mount.entry = /proc/sys/fs/binfmt_misc escape/binfmt none bind,optional,create=dir 0 0
 	lxc.mount.entry = /sys/kernel/security ${ESCAPE_ASIDE:-}sys/kernel/security none bind,optional 0 0
 	lxc.mount.entry = /sys/kernel/debug ${ESCAPE_ASIDE:-}sys/kernel/debug none bind,optional 0 0
 	lxc.mount.entry = /sys/kernel/tracing ${ESCAPE_ASIDE:-}sys/kernel/tracing none bind,optional 0 0
@@ -171,7 +170,6 @@ escape_host() {
 	mount --rbind /proc /escape/proc
 	mount --bind /run/escape/other /escape/other
 	mount --bind /sys/fs/cgroup /escape/cgroup
-	mount --bind /proc/sys/fs/binfmt_misc /escape/binfmt
 	escape_load
 	# In a group with limits, as a container is; it's the root of its namespace, as a container's is.
 	(
