@@ -48,20 +48,16 @@ init_of() {
 	ctl --json show "$1" | jq -r '.observed.init_pid // empty'
 }
 
-# Print the processes of a container whose program or name matches: `processes INIT agent|apt-get|dpkg`.
+# Print the processes of a container: `processes INIT agent|apt-get|dpkg`. Quickly: they do not live long.
 processes() {
-	local space pid name
-	space=$(readlink "/proc/$1/ns/pid") || return 0
-	for pid in /proc/[0-9]*; do
-		pid=${pid#/proc/}
-		[[ $(readlink "/proc/$pid/ns/pid" 2>/dev/null) == "$space" ]] || continue
-		if [[ $2 == agent ]]; then
-			[[ $(readlink "/proc/$pid/exe" 2>/dev/null) == /memfd:phoenix-agent* ]] && echo "$pid"
-		else
-			name=$(cat "/proc/$pid/comm" 2>/dev/null) || continue
-			[[ $name == "$2" ]] && echo "$pid"
-		fi
-	done || true
+	local pid
+	if [[ $2 != agent ]]; then
+		pgrep --ns "$1" --nslist pid --exact "$2" || true
+		return
+	fi
+	for pid in $(pgrep --ns "$1" --nslist pid .); do
+		[[ $(readlink "/proc/$pid/exe" 2>/dev/null) != /memfd:phoenix-agent* ]] || echo "$pid"
+	done
 }
 
 installing() {
@@ -97,10 +93,10 @@ free_disk() {
 	in_container "$1" mount -o remount,size=2g /mnt
 }
 
-# Kill one of the processes when it is there, at most until the install has ended. Says what was hit.
+# Kill the processes of a kind as soon as there are some, at most until the install has ended. Says what was hit.
 strike() {
-	local init=$1 kind=$2 name=$3 victims=
-	while installing "$name"; do
+	local init=$1 kind=$2 name=$3 victims='' looks=0
+	while ((looks++ % 20)) || installing "$name"; do
 		victims=$(processes "$init" "$kind")
 		if [[ -n $victims ]]; then
 			# shellcheck disable=SC2086 # several

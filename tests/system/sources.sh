@@ -25,7 +25,7 @@ import_bare() {
 	mkdir -p "$PH_WORK/extra/etc/apt/sources.list.d" "$PH_WORK/extra/etc/docker"
 	cp --reflink=auto "$image" "$PH_WORK/bare.tar"
 	: >"$PH_WORK/extra/etc/apt/sources.list"
-	tar --list --file "$image" | grep '^\./etc/apt/sources.list.d/.' | while read -r file; do
+	tar --list --file "$image" | sed -n '/^\.\/etc\/apt\/sources\.list\.d\/./p' | while read -r file; do
 		: >"$PH_WORK/extra/$file"
 	done
 	printf '{"log-driver": "local"}\n' >"$PH_WORK/extra/etc/docker/daemon.json"
@@ -134,8 +134,16 @@ test_keys() {
 	ctl remove web1 >/dev/null
 }
 
+# shellcheck disable=SC2317 # called by the trap
+sources_exit() {
+	local status=$?
+	join_network
+	trap 'phoenix_exit' EXIT
+	exit "$status"
+}
+
 phoenix_up
-trap 'join_network; phoenix_exit' EXIT
+trap 'sources_exit' EXIT
 unpack_repository
 import_bare
 test_bundle
