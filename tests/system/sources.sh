@@ -137,9 +137,10 @@ test_keys() {
 # shellcheck disable=SC2317 # called by the trap
 sources_exit() {
 	local status=$?
+	set +e
 	join_network
-	trap 'phoenix_exit' EXIT
-	exit "$status"
+	(exit "$status")
+	phoenix_exit
 }
 
 phoenix_up
