@@ -96,8 +96,11 @@ grep -q "^$profile (enforce)$" /sys/kernel/security/apparmor/profiles && ok "ker
 	{ not_ok "kernel enforces the profile"; summary; }
 
 make_container "$profile" "$here/profiles/seccomp"
+dmesg -C
 expect "container starts under profile and seccomp policy" lxc-start -P "$base" -n "$name" -o /tmp/confine.log -l INFO
 expect "systemd comes up" wait_for_systemd
+inside systemctl --failed --plain --no-legend | sed 's/^/# failed unit: /'
+dmesg | grep -o 'apparmor="DENIED".*' | sed 's/^/# denied while starting: /' | cut -c1-200 | head -n 20
 # Debian 13 and later have the client in a package of its own.
 expect "apt installs Docker under the profile" inside sh -c 'apt-get update && client=$(apt-cache pkgnames docker-cli) &&
 	apt-get install -y --no-install-recommends docker.io $client fuse-overlayfs iptables'
