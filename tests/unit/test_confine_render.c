@@ -138,6 +138,8 @@ static const struct {
 	{ "variable twice", VARIABLES VARIABLES, NULL, 0, NULL, "set twice" },
 	{ "variable without value", "@{PHOENIX_DATA_ROOT}", NULL, 0, NULL, "not set" },
 	{ "variable missing", "profile x { }\n", NULL, 0, NULL, "DATA_ROOT" },
+	{ "a rule that breaks docker run", VARIABLES "deny /sys/[^f]*/** w,\n", NULL, 0, NULL,
+	  "lxc-phoenix-v2:4" },
 	{ "relative data-root", VARIABLES, "var/lib", 0, NULL, "data-root" },
 	{ "root as data-root", VARIABLES, "/", 0, NULL, "data-root" },
 	{ "empty data-root", VARIABLES, "", 0, NULL, "data-root" },

@@ -16,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/memory.h"
 #include "common/str.h"
+#include "controller/host/confine/clash.h"
 #include "controller/host/confine/pattern.h"
 
 #define PATH_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-"
@@ -223,6 +224,9 @@ int confine_render_text(const char *source, const struct confine_render *render,
 
 	if (code == 0)
 		code = render_lines(&rendering, source, error);
+	/* Lines are rendered one for one: the number is right for the template, too. */
+	if (code == 0)
+		code = confine_clash_refuse(CONFINE_PROFILE, str_text(&rendering.text), error);
 	if (code < 0)
 		return error_prefix(error, "render profile");
 	*ret_text = str_take(&rendering.text);

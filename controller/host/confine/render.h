@@ -33,8 +33,8 @@ uint32_t confine_feature_by_name(const char *name);
 
 /*
  * Render a template. -EINVAL with the field or the line named when the data-root has bytes outside
- * [A-Za-z0-9._/-] or is no plain absolute path, and when the template has an unknown mark or lacks a
- * variable. The caller frees the text.
+ * [A-Za-z0-9._/-] or is no plain absolute path, when the template has an unknown mark or lacks a
+ * variable, and when a rule would break runc's sysctl reopen (clash.h). The caller frees the text.
  */
 int confine_render_text(const char *source, const struct confine_render *render, char **ret_text,
 			struct ph_error *error);
