@@ -74,6 +74,16 @@ static const char docker[] =
 	"d=$(cat $W/active); [ -e $W/driver ] && d=$(cat $W/driver)\n"
 	"printf '{\"ServerVersion\":\"26.1\",\"Driver\":\"%s\",\"CgroupDriver\":\"systemd\"}' $d\n";
 
+static const char apt_mark[] =
+	"fail mark\nverb=$1; shift\n"
+	"for p; do s=$(cat $W/packages/$p); case $verb in hold) w=h;; *) w=i;; esac;"
+	" package $p \"$w${s#?}\"; done\n";
+
+static const char usermod[] =
+	"fail usermod 6\n"
+	"for word; do user=$word; done\n"
+	"sed -i \"s/^docker:.*/&$user/\" $R/etc/group\n";
+
 static const char journalctl[] =
 	"echo 'Started.'; echo 'failed to start daemon: the reason in the log'; echo 'Stopped.'\n";
 
@@ -83,7 +93,7 @@ static const struct {
 } fakes[] = {
 	{ "apt-get", apt_get },       { "apt-cache", apt_cache }, { "dpkg", dpkg },
 	{ "dpkg-query", dpkg_query }, { "systemctl", systemctl }, { "docker", docker },
-	{ "journalctl", journalctl },
+	{ "journalctl", journalctl }, { "apt-mark", apt_mark },   { "usermod", usermod },
 };
 
 void docker_world_write(struct docker_world *world, const char *name, const char *text, mode_t mode)
@@ -143,6 +153,9 @@ void docker_world_init(struct docker_world *world)
 		.start_timeout_ms = 300,
 	};
 	docker_world_write(world, "etc/os-release", "ID=debian\nVERSION_CODENAME=bookworm\n", 0644);
+	docker_world_write(world, "etc/passwd", "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:\n",
+			   0644);
+	docker_world_write(world, "etc/group", "root:x:0:\ndocker:x:101:\n", 0644);
 	docker_world_write(world, "dev/fuse", "", 0666);
 	docker_world_write(world, "var/lib/dpkg/status", "", 0644);
 	docker_world_write(world, "var/lib/dpkg/lock-frontend", "", 0640);

@@ -453,9 +453,110 @@ static void guards_delegate(void **state)
 	docker_world_fini(&world);
 }
 
+/* --- what is wanted besides ------------------------------------------------------------------------- */
+
+static void set_wanted(struct docker_world *world)
+{
+	static const char *const users[] = { "ann" };
+
+	world->wanted.hold = true;
+	world->wanted.version = "26.*";
+	world->wanted.users = users;
+	world->wanted.user_count = 1;
+	world->wanted.daemon = "{\"debug\":true}";
+	world->wanted.sets_daemon = true;
+}
+
+static void expect_text(struct docker_world *world, const char *file, const char *part)
+{
+	PH_AUTO_FREE char *text = docker_world_read(world, file);
+
+	if (!text || !strstr(text, part))
+		fail_msg("\"%s\" is not in %s:\n%s", part, file, text);
+}
+
+/* Wanted, failed at the hold, resumed, unchanged, and given back when not wanted any more. */
+static void the_set_is_held_and_released(void **state)
+{
+	struct docker_world world;
+	struct ph_error error = { 0 };
+	bool changed = false;
+
+	docker_world_init(&world);
+	set_wanted(&world);
+	docker_world_write(&world, "world/fail-mark", "E: no lock\n", 0644);
+	assert_true(run(&world, NULL, NULL, NULL, &error) < 0);
+	assert_string_equal(error.step, "hold and users");
+	docker_world_remove(&world, "world/fail-mark");
+	assert_int_equal(run(&world, NULL, NULL, &changed, &error), 0);
+	assert_true(changed);
+	expect_text(&world, "world/packages/docker.io", "hi ");
+	expect_text(&world, "world/packages/iptables", "ii ");
+	expect_text(&world, "etc/group", "docker:x:101:ann");
+	expect_text(&world, "etc/docker/daemon.json", "\"debug\": true");
+	expect_text(&world, "etc/apt/preferences.d/phoenix-docker", "Pin: version 26.*");
+	assert_int_equal(run(&world, NULL, NULL, &changed, &error), 0);
+	assert_false(changed);
+
+	world.wanted.hold = false;
+	world.wanted.version = NULL;
+	world.wanted.daemon = NULL;
+	assert_int_equal(run(&world, NULL, NULL, &changed, &error), 0);
+	expect_text(&world, "world/packages/docker.io", "ii ");
+	assert_false(docker_world_has(&world, "etc/apt/preferences.d/phoenix-docker"));
+	expect_convergence(&world, "released");
+	docker_world_fini(&world);
+}
+
+static void a_version_that_nobody_has_changes_nothing(void **state)
+{
+	struct docker_world world;
+	struct ph_error error = { 0 };
+
+	docker_world_init(&world);
+	world.wanted.version = "99.*";
+	assert_int_equal(run(&world, NULL, NULL, NULL, &error), -ENODATA);
+	assert_non_null(strstr(error.why, "99.* is wanted"));
+	assert_false(docker_world_has(&world, "world/packages/docker.io"));
+	docker_world_fini(&world);
+}
+
+static void an_unknown_user_changes_nothing(void **state)
+{
+	static const char *const users[] = { "eve" };
+	struct docker_world world;
+	struct ph_error error = { 0 };
+
+	docker_world_init(&world);
+	world.wanted.users = users;
+	world.wanted.user_count = 1;
+	assert_int_equal(run(&world, NULL, NULL, NULL, &error), -ENOENT);
+	assert_non_null(strstr(error.why, "eve"));
+	assert_false(docker_world_has(&world, "world/packages/docker.io"));
+	docker_world_fini(&world);
+}
+
+static void a_flag_of_the_unit_is_refused(void **state)
+{
+	struct docker_world world;
+	struct ph_error error = { 0 };
+
+	docker_world_init(&world);
+	docker_world_write(&world, "etc/systemd/system/docker.service",
+			   "[Service]\nExecStart=dockerd -s overlay2\n", 0644);
+	assert_int_equal(run(&world, NULL, NULL, NULL, &error), -EEXIST);
+	assert_string_equal(error.where, "/etc/systemd/system/docker.service:2");
+	assert_false(docker_world_has(&world, "etc/docker/daemon.json"));
+	docker_world_fini(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_set_is_held_and_released),
+		cmocka_unit_test(a_version_that_nobody_has_changes_nothing),
+		cmocka_unit_test(an_unknown_user_changes_nothing),
+		cmocka_unit_test(a_flag_of_the_unit_is_refused),
 		cmocka_unit_test(every_step_fails_tidily),
 		cmocka_unit_test(every_point_can_be_killed),
 		cmocka_unit_test(locks_are_waited_for),
