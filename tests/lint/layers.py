@@ -14,8 +14,8 @@ LAYERS = (
     ('common/*', ('common/', 'proto/')),
     ('agent/*', ('agent/', 'common/', 'proto/')),
     ('controller/host/*', ('controller/host/', 'common/', 'proto/')),
-    ('controller/cli/*', ('controller/cli/', 'controller/fleet/', 'common/', 'proto/')),
-    ('controller/*', ('controller/link/', 'controller/denials/', 'controller/api/', 'controller/fleet/',
+    ('controller/cli/*', ('controller/cli/', 'controller/doctor/', 'controller/fleet/', 'common/', 'proto/')),
+    ('controller/*', ('controller/link/', 'controller/denials/', 'controller/doctor/', 'controller/api/', 'controller/fleet/',
                       'controller/container/', 'controller/events/', 'controller/store/',
                       'common/', 'proto/')),
 )
