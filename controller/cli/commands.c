@@ -131,6 +131,35 @@ const struct command commands[] = {
 		.run = command_apparmor_status,
 	},
 	{
+		.name = "apparmor check",
+		.summary = "find out why AppArmor policy does not load, and which file is guilty",
+		.description =
+			"The parser often blames the wrong file. This scans every file of the tree and\n"
+			"proves its suspicions with the parser on a private copy: a file is guilty when\n"
+			"the policy does not load with it and loads without its damage. Needs neither\n"
+			"phoenixd nor AppArmor in the kernel. Exits with 3 when something is wrong.",
+		.example = "phoenixctl apparmor check",
+		.options = { { "tree", 't', "DIR", "the policy to examine (default /etc/apparmor.d)" } },
+		.run = command_apparmor_check,
+	},
+	{
+		.name = "apparmor repair",
+		.summary = "repair AppArmor policy that does not load",
+		.description =
+			"Does what check does, shows the changes and asks. Only files that are proven\n"
+			"guilty are written, each at once and whole, with a backup. When the policy does\n"
+			"not load afterwards everything is taken back. Then what could not be loaded is\n"
+			"loaded, and the profiles that were not in force are named. Exits with 1 when\n"
+			"it cannot repair, with 3 after --dry-run with something to repair.",
+		.example = "phoenixctl apparmor repair --tree /srv/copy-of-apparmor.d --dry-run",
+		.options = { { "tree", 't', "DIR", "the policy to repair (default /etc/apparmor.d)" },
+			     { "yes", 'y', NULL, "do not ask" },
+			     { "dry-run", 'n', NULL, "show the changes, make none" },
+			     { "backups", 'b', "DIR",
+			       "where the old files go (default /var/backups/phoenix-apparmor)" } },
+		.run = command_apparmor_repair,
+	},
+	{
 		.name = "apparmor denials",
 		.arguments = "[NAME]",
 		.summary = "show what the AppArmor profile has refused",

@@ -117,6 +117,8 @@ int command_health(struct invocation *invocation, struct ph_error *error);
 int command_verify(struct invocation *invocation, struct ph_error *error);
 int command_storage(struct invocation *invocation, struct ph_error *error);
 int command_events(struct invocation *invocation, struct ph_error *error);
+int command_apparmor_check(struct invocation *invocation, struct ph_error *error);
+int command_apparmor_repair(struct invocation *invocation, struct ph_error *error);
 int command_apparmor_status(struct invocation *invocation, struct ph_error *error);
 int command_apparmor_denials(struct invocation *invocation, struct ph_error *error);
 int command_remove(struct invocation *invocation, struct ph_error *error);

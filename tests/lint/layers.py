@@ -14,7 +14,9 @@ LAYERS = (
     ('common/*', ('common/', 'proto/')),
     ('agent/*', ('agent/', 'common/', 'proto/')),
     ('controller/host/*', ('controller/host/', 'common/', 'proto/')),
-    ('controller/cli/*', ('controller/cli/', 'controller/doctor/', 'controller/fleet/', 'common/', 'proto/')),
+    # The doctor runs the parser as phoenix-host does, on behalf of whoever calls phoenixctl.
+    ('controller/doctor/*', ('controller/doctor/', 'controller/host/exec/', 'common/')),
+    ('controller/cli/*', ('controller/cli/', 'controller/host/exec/', 'controller/doctor/', 'controller/fleet/', 'common/', 'proto/')),
     ('controller/*', ('controller/link/', 'controller/denials/', 'controller/doctor/', 'controller/api/', 'controller/fleet/',
                       'controller/container/', 'controller/events/', 'controller/store/',
                       'common/', 'proto/')),
