@@ -139,7 +139,7 @@ const struct command commands[] = {
 			"the policy does not load with it and loads without its damage. Needs neither\n"
 			"phoenixd nor AppArmor in the kernel. Exits with 3 when something is wrong.",
 		.example = "phoenixctl apparmor check",
-		.options = { { "tree", 't', "DIR", "the policy to examine (default /etc/apparmor.d)" } },
+		.options = { { "tree", 'D', "DIR", "the policy to examine (default /etc/apparmor.d)" } },
 		.run = command_apparmor_check,
 	},
 	{
@@ -152,9 +152,9 @@ const struct command commands[] = {
 			"loaded, and the profiles that were not in force are named. Exits with 1 when\n"
 			"it cannot repair, with 3 after --dry-run with something to repair.",
 		.example = "phoenixctl apparmor repair --tree /srv/copy-of-apparmor.d --dry-run",
-		.options = { { "tree", 't', "DIR", "the policy to repair (default /etc/apparmor.d)" },
+		.options = { { "tree", 'D', "DIR", "the policy to repair (default /etc/apparmor.d)" },
 			     { "yes", 'y', NULL, "do not ask" },
-			     { "dry-run", 'n', NULL, "show the changes, make none" },
+			     { "dry-run", 'd', NULL, "show the changes, make none" },
 			     { "backups", 'b', "DIR",
 			       "where the old files go (default /var/backups/phoenix-apparmor)" } },
 		.run = command_apparmor_repair,

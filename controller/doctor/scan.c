@@ -352,7 +352,7 @@ static void scan_block(const char *raw, size_t number, struct blocks *blocks,
 			blocks->opened = number;
 			blocks->at_margin = copy == text;
 		}
-	} else if (begins_profile(text) && !strchr(text, ',') && !strchr(text, '{')) {
+	} else if (begins_profile(text) && !text_has_suffix(text, ",") && !strchr(text, '{')) {
 		str_appendf(&fixed, "%s {", copy);
 		add(scan, DOCTOR_MISSING_OPEN, number, strlen(copy), "", str_take(&fixed));
 		blocks->depth++;

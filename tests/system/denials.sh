@@ -1,7 +1,7 @@
 #!/bin/bash
 # AppArmor denials, provoked in two real containers: each counted right and given to its container, with a hint;
 # names that try to forge, a flood, a phoenix-host that dies; and none from a healthy docker run.
-# beds: native uml guest
+# beds: native uml
 # deadline: 420
 set -euo pipefail
 # shellcheck source=tests/support/system.sh

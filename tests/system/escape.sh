@@ -5,7 +5,7 @@
 # Prints one line per attempt and condition, then tables; the raw results (JSON lines) go to PH_ESCAPE_RESULTS.
 # PH_ESCAPE_CONDITIONS chooses among the conditions (tests/support/escape.sh).
 # By hand: tests/vm/uml --deadline 300 tests/system/escape.sh
-# beds: uml guest
+# beds: uml
 # deadline: 400
 set -uo pipefail
 # shellcheck source=tests/support/escape.sh

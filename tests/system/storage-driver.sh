@@ -1,6 +1,6 @@
 #!/bin/bash
 # The storage driver through Phoenix: chosen by probing, remembered, measured, changed only as far as images allow.
-# beds: native uml guest
+# beds: native uml
 # deadline: 300
 set -euo pipefail
 # shellcheck source=tests/support/system.sh

@@ -1,0 +1,533 @@
+/*
+ * The doctor on damaged copies of this machine's own policy, with the real parser: the guilty file and line are
+ * named, and the tree loads afterwards or is refused untouched. SKIPs where the packages' policy is missing.
+ */
+#include "controller/doctor/repair.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "common/cleanup.h"
+#include "controller/host/exec/exec.h"
+#include "tests/support/cmocka.h"
+#include "tests/support/scratch.h"
+
+#define POLICY "/etc/apparmor.d"
+#define REFUSED true
+
+/* Every kind of damage to a line that declares a variable: NAME and VALUE are put in. */
+static const struct damage {
+	const char *name, *before, *between, *after;
+	bool has_value;
+	enum doctor_kind kind;
+	bool refused;
+} damages[] = {
+	{ "at lost", "{", "}=", "", true, DOCTOR_MISSING_AT, false },
+	{ "at and braces lost", "", "=", "", true, DOCTOR_MISSING_AT, false },
+	{ "braces lost", "@", "=", "", true, DOCTOR_BRACES, false },
+	{ "closing brace lost", "@{", "=", "", true, DOCTOR_BRACES, false },
+	{ "opening brace lost", "@", "}=", "", true, DOCTOR_BRACES, false },
+	{ "no equals", "@{", "} ", "", true, DOCTOR_MISSING_EQUALS, false },
+	{ "double equals", "@{", "}==", "", true, DOCTOR_DOUBLE_EQUALS, false },
+	{ "a dollar", "$", "=", "", true, DOCTOR_BOOLEAN, false },
+	{ "no value", "@{", "}=", "", false, DOCTOR_NO_VALUE, REFUSED },
+	{ "a stray line before", "/stray/ = x\n@{", "}=", "", true, DOCTOR_STRAY, false },
+	{ "words behind", "@{", "}=", "\nhello world", true, DOCTOR_STRAY, false },
+	{ "added to nothing", "@{PHOENIX_NEW}+=/x\n@{", "}=", "", true, DOCTOR_UNDECLARED_ADD, false },
+};
+
+static const struct {
+	const char *file, *variable;
+} targets[] = {
+	{ "tunables/home", "HOMEDIRS" },     { "tunables/home", "HOME" },
+	{ "tunables/proc", "PROC" },	     { "tunables/kernelvars", "sys" },
+	{ "tunables/multiarch", "multiarch" },
+};
+
+/* A whole file's text with another one in its place. */
+static const struct edit {
+	const char *name, *file, *find, *replace; /* find NULL: replace becomes the whole file */
+	enum doctor_kind kind;
+	bool refused;
+} edits[] = {
+	{ "unclosed: default", "lxc/lxc-default", "\n}\n", "\n", DOCTOR_UNCLOSED, false },
+	{ "unclosed: cgns", "lxc/lxc-default-cgns", "\n}\n", "\n", DOCTOR_UNCLOSED, false },
+	{ "unclosed: mounting", "lxc/lxc-default-with-mounting", "\n}\n", "\n", DOCTOR_UNCLOSED, false },
+	{ "unclosed: nesting", "lxc/lxc-default-with-nesting", "\n}\n", "\n", DOCTOR_UNCLOSED, false },
+	{ "unclosed, no line break", "lxc/lxc-default", "\n}\n", "", DOCTOR_UNCLOSED, false },
+	{ "unclosed at the top", "lsb_release", "\n}\n", "\n", DOCTOR_UNCLOSED, false },
+	{ "closed twice", "lxc/lxc-default", "\n}\n", "\n}\n}\n", DOCTOR_EXTRA_CLOSE, false },
+	{ "closed twice: nesting", "lxc/lxc-default-with-nesting", "\n}\n", "\n}\n}\n",
+	  DOCTOR_EXTRA_CLOSE, false },
+	{ "never opened", "lxc/lxc-default-cgns", ") {", ")", DOCTOR_MISSING_OPEN, false },
+	{ "binary", "tunables/proc", NULL, "\x7f""ELF\x01\x02", DOCTOR_BINARY, REFUSED },
+	{ "binary profile", "lxc/lxc-default", NULL, "\x01\x02\x03", DOCTOR_BINARY, REFUSED },
+	{ "CRLF and no at", "tunables/run", NULL, "{run}=/run/\r\n", DOCTOR_MISSING_AT, false },
+	{ "no line break at the end", "tunables/run", NULL, "run=/run/", DOCTOR_MISSING_AT, false },
+	{ "damage in the last line", "tunables/run", NULL, "@{run}=/run/\n@{x\n", DOCTOR_NO_VALUE, REFUSED },
+	{ "a word that no policy knows", "lxc/lxc-default", "\n}\n", "\n  frobnicate /x,\n}\n", 0, REFUSED },
+	{ "the same in an abstraction", "abstractions/base", NULL, "frobnicate /x,\n", 0, REFUSED },
+};
+
+/* Healthy, but not as one writes it: nothing may be touched. */
+static const struct {
+	const char *name, *file, *text;
+} odd[] = {
+	{ "no line break at the end", "tunables/run", "@{run}=/run/" },
+	{ "spaces around equals", "tunables/run", "@{run}   =   /run/\n" },
+	{ "comment with braces", "tunables/run", "# { @{x =\n@{run}=/run/\n" },
+	{ "an empty file", "tunables/xdg-user-dirs.d/empty", "" },
+	{ "only comments", "tunables/xdg-user-dirs.d/comment", "# } {\n#\n" },
+	{ "quoted", "tunables/run", "@{run}=\"/run/\" \"/var run/\"\n" },
+	{ "declared, then added to", "tunables/run", "@{run}=/run/\n@{run}+=/var/run/\n" },
+	{ "braces on lines of their own", "odd", "profile odd\n{\n  /{a,b}/** r,\n}\n" },
+	{ "a profile on one line", "odd", "profile odd { /x r, }\n" },
+	{ "a hat and a child", "odd", "profile odd {\n  ^hat {\n    /x r,\n  }\n  profile kid {\n  }\n}\n" },
+	{ "left by dpkg", "odd.dpkg-new", "profile odd {\n" },
+	{ "hidden", ".odd", "profile odd {\n" },
+};
+
+struct world {
+	struct scratch scratch;
+	char tree[300], backups[300];
+};
+
+static void run(const char *const *argv)
+{
+	assert_int_equal(exec_check(argv, NULL, NULL, NULL), 0);
+}
+
+static void world_init(struct world *world)
+{
+	scratch_init(&world->scratch);
+	snprintf(world->tree, sizeof(world->tree), "%s/tree", world->scratch.path);
+	snprintf(world->backups, sizeof(world->backups), "%s/backups", world->scratch.path);
+	run((const char *const[]){ "cp", "-a", POLICY, world->tree, NULL });
+}
+
+static void world_fini(struct world *world)
+{
+	scratch_fini(&world->scratch);
+}
+
+static char *path_of(struct world *world, const char *file, char path[600])
+{
+	snprintf(path, 600, "%s/%s", world->tree, file);
+	return path;
+}
+
+static char *read_file(struct world *world, const char *file)
+{
+	char path[600];
+	FILE *stream = fopen(path_of(world, file, path), "r");
+	char *text = calloc(1, 1 << 20);
+
+	assert_non_null(stream);
+	assert_non_null(text);
+	assert_true(fread(text, 1, (1 << 20) - 1, stream) < (1 << 20) - 1);
+	fclose(stream);
+	return text;
+}
+
+static void write_file(struct world *world, const char *file, const char *text)
+{
+	char path[600];
+	FILE *stream = fopen(path_of(world, file, path), "w");
+
+	assert_non_null(stream);
+	assert_int_equal(fwrite(text, 1, strlen(text), stream), strlen(text));
+	assert_int_equal(fclose(stream), 0);
+}
+
+/* Put one text in another's place, where it stands last; returns its line. */
+static size_t replace_last(struct world *world, const char *file, const char *find, const char *replace)
+{
+	PH_AUTO_FREE char *text = read_file(world, file);
+	PH_AUTO_STR struct str new = STR_INIT;
+	const char *at = NULL;
+	size_t line = 1;
+
+	for (const char *next = strstr(text, find); next; next = strstr(next + 1, find))
+		at = next;
+	if (!at)
+		fail_msg("%s has no '%s'", file, find);
+	for (const char *c = text; c < at; c++)
+		line += *c == '\n';
+	str_append_bytes(&new, text, (size_t)(at - text));
+	str_append(&new, replace);
+	str_append(&new, at + strlen(find));
+	write_file(world, file, str_text(&new));
+	return line;
+}
+
+static bool accuses(const struct doctor_diagnosis *diagnosis, const char *file, enum doctor_kind kind,
+		    bool refused)
+{
+	for (size_t i = 0; i < diagnosis->guilty_count; i++) {
+		const struct doctor_guilty *guilty = &diagnosis->guilty[i];
+
+		if (strcmp(guilty->text->path, file) != 0 || (guilty->refusal != NULL) != refused)
+			continue;
+		for (size_t j = 0; j < guilty->scan.count; j++)
+			if (guilty->scan.findings[j].kind == kind && guilty->scan.findings[j].line > 0)
+				return true;
+		if (!kind)
+			return true;
+	}
+	return false;
+}
+
+static bool is_innocent_but(const struct doctor_diagnosis *diagnosis, const char *file, const char *other)
+{
+	for (size_t i = 0; i < diagnosis->guilty_count; i++)
+		if (strcmp(diagnosis->guilty[i].text->path, file) != 0 &&
+		    strcmp(diagnosis->guilty[i].text->path, other) != 0)
+			return false;
+	return true;
+}
+
+static void repair_and_check(struct world *world, const struct doctor_diagnosis *diagnosis, const char *name)
+{
+	DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis after = DOCTOR_DIAGNOSIS_INIT;
+	PH_AUTO_FREE char *backup = NULL;
+	struct ph_error error = { 0 };
+
+	if (doctor_repair(diagnosis, world->backups, &backup, &error) < 0)
+		fail_msg("%s: %s: %s", name, error.where, error.why);
+	assert_int_equal(doctor_diagnose(world->tree, &after, NULL), 0);
+	if (after.failure_count || after.verdict != DOCTOR_HEALTHY)
+		fail_msg("%s: the repaired tree does not load", name);
+}
+
+static void examine(struct world *world, const char *name, const char *file, enum doctor_kind kind, bool refused)
+{
+	DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis diagnosis = DOCTOR_DIAGNOSIS_INIT;
+	PH_AUTO_FREE char *damaged = read_file(world, file), *after = NULL;
+
+	assert_int_equal(doctor_diagnose(world->tree, &diagnosis, NULL), 0);
+	if (!accuses(&diagnosis, file, kind, refused))
+		fail_msg("%s in %s: not accused", name, file);
+	if (!is_innocent_but(&diagnosis, file, file))
+		fail_msg("%s in %s: an innocent file is accused", name, file);
+	if (!refused) {
+		assert_int_equal(diagnosis.verdict, DOCTOR_REPAIRABLE);
+		repair_and_check(world, &diagnosis, name);
+		return;
+	}
+	assert_int_equal(diagnosis.verdict, DOCTOR_REFUSED);
+	after = read_file(world, file);
+	assert_string_equal(damaged, after);
+}
+
+static void write_damage(struct world *world, size_t target, const struct damage *damage)
+{
+	PH_AUTO_STR struct str line = STR_INIT;
+	PH_AUTO_FREE char *text = read_file(world, targets[target].file);
+	PH_AUTO_STR struct str start = STR_INIT;
+	char *at, *end;
+
+	str_appendf(&start, "\n@{%s}=", targets[target].variable);
+	at = strstr(text, str_text(&start));
+	assert_non_null(at);
+	at++;
+	end = strchr(at, '\n');
+	*end = '\0';
+	str_appendf(&line, "%s%s%s%s%s", damage->before, targets[target].variable, damage->between,
+		    damage->has_value ? at + start.length - 1 : "", damage->after);
+	replace_last(world, targets[target].file, at, str_text(&line));
+}
+
+static void test_declarations(void **state)
+{
+	for (size_t target = 0; target < ARRAY_LENGTH(targets); target++) {
+		for (size_t i = 0; i < ARRAY_LENGTH(damages); i++) {
+			struct world world;
+
+			world_init(&world);
+			write_damage(&world, target, &damages[i]);
+			examine(&world, damages[i].name, targets[target].file, damages[i].kind,
+				damages[i].refused);
+			world_fini(&world);
+		}
+	}
+}
+
+static void apply_edit(struct world *world, const struct edit *edit)
+{
+	if (edit->find)
+		replace_last(world, edit->file, edit->find, edit->replace);
+	else
+		write_file(world, edit->file, edit->replace);
+}
+
+static void test_edits(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(edits); i++) {
+		struct world world;
+
+		world_init(&world);
+		apply_edit(&world, &edits[i]);
+		examine(&world, edits[i].name, edits[i].file, edits[i].kind, edits[i].refused);
+		world_fini(&world);
+	}
+}
+
+/* Every declaration's damage together with an unclosed profile: both are found, both are repaired. */
+static void test_two_files_at_once(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(damages); i++) {
+		DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis diagnosis = DOCTOR_DIAGNOSIS_INIT;
+		struct world world;
+
+		if (damages[i].refused)
+			continue;
+		world_init(&world);
+		write_damage(&world, i % ARRAY_LENGTH(targets), &damages[i]);
+		apply_edit(&world, &edits[i % 4]);
+		assert_int_equal(doctor_diagnose(world.tree, &diagnosis, NULL), 0);
+		assert_true(accuses(&diagnosis, targets[i % ARRAY_LENGTH(targets)].file, damages[i].kind, false));
+		assert_true(accuses(&diagnosis, edits[i % 4].file, DOCTOR_UNCLOSED, false));
+		assert_true(is_innocent_but(&diagnosis, targets[i % ARRAY_LENGTH(targets)].file, edits[i % 4].file));
+		repair_and_check(&world, &diagnosis, damages[i].name);
+		world_fini(&world);
+	}
+}
+
+static void test_odd_but_healthy(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(odd); i++) {
+		DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis diagnosis = DOCTOR_DIAGNOSIS_INIT;
+		struct world world;
+
+		world_init(&world);
+		write_file(&world, odd[i].file, odd[i].text);
+		assert_int_equal(doctor_diagnose(world.tree, &diagnosis, NULL), 0);
+		if (diagnosis.verdict != DOCTOR_HEALTHY)
+			fail_msg("%s: %s", odd[i].name,
+				 diagnosis.failure_count ? diagnosis.failures[0].message : "noted");
+		world_fini(&world);
+	}
+}
+
+/* The parser takes a variable that nobody declares without a word; we do not. */
+static void test_undeclared_is_noted(void **state)
+{
+	DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis diagnosis = DOCTOR_DIAGNOSIS_INIT;
+	struct world world;
+
+	world_init(&world);
+	write_file(&world, "tunables/run", "@{run}=/run/ @{NOBODY}/run/\n");
+	assert_int_equal(doctor_diagnose(world.tree, &diagnosis, NULL), 0);
+	assert_int_equal(diagnosis.verdict, DOCTOR_NOTED);
+	assert_true(accuses(&diagnosis, "tunables/run", DOCTOR_UNDECLARED_USE, true));
+	world_fini(&world);
+}
+
+static void test_symlinks(void **state)
+{
+	static const struct {
+		const char *to;
+		bool outside;
+	} cases[] = { { "real/run", false }, { "../outside", true } };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis diagnosis = DOCTOR_DIAGNOSIS_INIT;
+		char path[600], target[600];
+		struct world world;
+
+		world_init(&world);
+		assert_int_equal(mkdir(path_of(&world, "tunables/real", path), 0755), 0);
+		snprintf(target, sizeof(target), "tunables/%s", cases[i].to);
+		if (cases[i].outside)
+			snprintf(target, sizeof(target), "../outside");
+		write_file(&world, target, "{run}=/run/\n");
+		assert_int_equal(unlink(path_of(&world, "tunables/run", path)), 0);
+		assert_int_equal(symlink(cases[i].outside ? "../../outside" : cases[i].to, path), 0);
+		assert_int_equal(doctor_diagnose(world.tree, &diagnosis, NULL), 0);
+		assert_true(accuses(&diagnosis, cases[i].outside ? "tunables/run" : target, DOCTOR_MISSING_AT,
+				    cases[i].outside));
+		if (!cases[i].outside)
+			repair_and_check(&world, &diagnosis, "symlink");
+		world_fini(&world);
+	}
+}
+
+static void test_huge_file(void **state)
+{
+	DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis diagnosis = DOCTOR_DIAGNOSIS_INIT;
+	struct world world;
+	char path[600];
+
+	world_init(&world);
+	assert_int_equal(truncate(path_of(&world, "tunables/run", path), 64 << 20), 0);
+	assert_int_equal(doctor_diagnose(world.tree, &diagnosis, NULL), 0);
+	assert_int_equal(diagnosis.tree.texts ? diagnosis.verdict == DOCTOR_HEALTHY : 1, 0);
+	world_fini(&world);
+}
+
+static void diagnose_damaged(struct world *world, struct doctor_diagnosis *diagnosis)
+{
+	world_init(world);
+	write_file(world, "tunables/run", "{run}=/run/ /var/run/\n");
+	assert_int_equal(doctor_diagnose(world->tree, diagnosis, NULL), 0);
+	assert_int_equal(diagnosis->verdict, DOCTOR_REPAIRABLE);
+}
+
+static void test_read_only(void **state)
+{
+	DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis diagnosis = DOCTOR_DIAGNOSIS_INIT;
+	struct world world;
+	int status;
+	pid_t child;
+
+	diagnose_damaged(&world, &diagnosis);
+	child = fork();
+	if (child == 0) {
+		struct ph_error error = { 0 };
+		PH_AUTO_FREE char *backup = NULL;
+
+		if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+		    mount(world.tree, world.tree, NULL, MS_BIND, NULL) ||
+		    mount(NULL, world.tree, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL))
+			_exit(77);
+		_exit(doctor_repair(&diagnosis, world.backups, &backup, &error) == -EROFS && error.where[0] ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	if (WEXITSTATUS(status) == 77)
+		print_message("SKIP: a mount namespace needs root\n");
+	else
+		assert_int_equal(status, 0);
+	world_fini(&world);
+}
+
+static void test_changed_meanwhile(void **state)
+{
+	DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis diagnosis = DOCTOR_DIAGNOSIS_INIT;
+	PH_AUTO_FREE char *backup = NULL, *text = NULL;
+	struct world world;
+
+	diagnose_damaged(&world, &diagnosis);
+	write_file(&world, "tunables/run", "@{run}=/mended/by/hand/\n");
+	assert_int_equal(doctor_repair(&diagnosis, world.backups, &backup, NULL), -EAGAIN);
+	text = read_file(&world, "tunables/run");
+	assert_string_equal(text, "@{run}=/mended/by/hand/\n");
+	world_fini(&world);
+}
+
+static void test_owner_and_mode_are_kept(void **state)
+{
+	DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis diagnosis = DOCTOR_DIAGNOSIS_INIT;
+	struct world world;
+	struct stat stat_after;
+	char path[600];
+
+	diagnose_damaged(&world, &diagnosis);
+	path_of(&world, "tunables/run", path);
+	assert_int_equal(chmod(path, 0640), 0);
+	if (geteuid() == 0)
+		assert_int_equal(chown(path, 1234, 4321), 0);
+	repair_and_check(&world, &diagnosis, "owner");
+	assert_int_equal(stat(path, &stat_after), 0);
+	assert_int_equal(stat_after.st_mode & 07777, 0640);
+	if (geteuid() == 0)
+		assert_int_equal(stat_after.st_uid, 1234);
+	world_fini(&world);
+}
+
+/* ---- kill -9 before each write, fsync and rename ---- */
+
+static int fatal_call = -1, calls;
+
+static void count_call(void)
+{
+	if (fatal_call >= 0 && calls++ == fatal_call)
+		raise(SIGKILL);
+}
+
+ssize_t __real_write(int fd, const void *bytes, size_t size);
+int __real_fsync(int fd);
+int __real_rename(const char *from, const char *to);
+ssize_t __wrap_write(int fd, const void *bytes, size_t size);
+int __wrap_fsync(int fd);
+int __wrap_rename(const char *from, const char *to);
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t size)
+{
+	count_call();
+	return __real_write(fd, bytes, size);
+}
+
+int __wrap_fsync(int fd)
+{
+	count_call();
+	return __real_fsync(fd);
+}
+
+int __wrap_rename(const char *from, const char *to)
+{
+	count_call();
+	return __real_rename(from, to);
+}
+
+static void test_power_cut(void **state)
+{
+	int point = 0, old = 0, new = 0;
+
+	for (bool killed = true; killed; point++) {
+		DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis diagnosis = DOCTOR_DIAGNOSIS_INIT;
+		PH_AUTO_FREE char *text = NULL;
+		struct world world;
+		int status;
+		pid_t child;
+
+		diagnose_damaged(&world, &diagnosis);
+		child = fork();
+		if (child == 0) {
+			char *backup = NULL;
+
+			fatal_call = point;
+			_exit(doctor_repair(&diagnosis, world.backups, &backup, NULL) < 0);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		killed = WIFSIGNALED(status);
+		text = read_file(&world, "tunables/run");
+		if (strcmp(text, "{run}=/run/ /var/run/\n") == 0)
+			old++;
+		else if (strcmp(text, "@{run}=/run/ /var/run/\n") == 0)
+			new++;
+		else
+			fail_msg("killed at call %d the file is neither old nor new", point);
+		world_fini(&world);
+	}
+	assert_true(old >= 4 && new >= 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_declarations),
+		cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_two_files_at_once),
+		cmocka_unit_test(test_odd_but_healthy),
+		cmocka_unit_test(test_undeclared_is_noted),
+		cmocka_unit_test(test_symlinks),
+		cmocka_unit_test(test_huge_file),
+		cmocka_unit_test(test_read_only),
+		cmocka_unit_test(test_changed_meanwhile),
+		cmocka_unit_test(test_owner_and_mode_are_kept),
+		cmocka_unit_test(test_power_cut),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	if (access(POLICY "/lxc/lxc-default", R_OK) || !exec_is_installed("apparmor_parser")) {
+		puts("1..0 # SKIP the packages apparmor and lxc are not installed");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
