@@ -1,5 +1,9 @@
 #include "agent/storage/settle.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+
 #include "agent/storage/held.h"
 #include "agent/storage/probe.h"
 #include "agent/storage/scratch.h"
@@ -16,13 +20,33 @@ static bool is_settled(const char *driver_now, const char *chosen,
 	       (text_equal(wanted->driver, "auto") && text_equal(chosen, driver_now));
 }
 
+/*
+ * Probing enters a mount namespace of its own; an installation that follows in this process has to be back:
+ * dockerd and the cgroups it mounts belong to the container, not to a process that ends.
+ */
+static int probe_and_return(const char *data_root, struct storage_facts *facts,
+			    struct ph_error *error)
+{
+	PH_AUTO_CLOSE int here = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (here < 0)
+		return error_errno(error, -errno, "/proc/self/ns/mnt", "mount procfs", "open");
+	r = storage_probe(data_root, facts, error);
+	if (setns(here, CLONE_NEWNS) < 0)
+		return error_errno(error, -errno, "/proc/self/ns/mnt",
+				   "run it as root of the container",
+				   "go back to the container's mount namespace");
+	return r;
+}
+
 static int choose(const char *data_root, const struct storage_wanted *wanted,
 		  struct storage_facts *facts, struct storage_settled *settled,
 		  struct ph_error *error)
 {
 	PH_AUTO_CLOSE int lock = scratch_lock(data_root, error);
 	PH_AUTO_FREE struct storage_decision *decision = ph_alloc(sizeof(*decision));
-	int r = lock < 0 ? lock : storage_probe(data_root, facts, error);
+	int r = lock < 0 ? lock : probe_and_return(data_root, facts, error);
 
 	if (r == 0)
 		r = storage_choose(facts, wanted, decision, error);

@@ -2,7 +2,7 @@
 # What happens to confinement on a host that lives: policy in complain mode, removed behind our back, replaced
 # by somebody else, replaced by us under a running Docker, a bad text, a host without the parser; a stacked
 # container with docker-default inside; what phoenixctl apparmor status says about all of it.
-# beds: native uml
+# beds: native
 # deadline: 600
 set -euo pipefail
 # shellcheck source=tests/support/system.sh

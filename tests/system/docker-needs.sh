@@ -3,7 +3,7 @@
 # inside a nested Docker container, an ordinary and a privileged one. The condition is PH_ESCAPE_CONDITION: named
 # (the default), stacked, unconfined or privileged, as in tests/support/escape.sh.
 # By hand: PH_IMAGE=$(dev/lib/container-image uml) tests/vm/uml --deadline 500 tests/system/docker-needs.sh
-# beds: uml
+# beds: by-hand
 # deadline: 600
 set -uo pipefail
 # shellcheck source=tests/support/escape.sh

@@ -7,7 +7,7 @@ set -euo pipefail
 # shellcheck source=tests/support/system.sh
 . "$(dirname "$0")/../support/system.sh"
 
-: "${PH_SEED:=1}" "${PH_POINTS:=32}" "${PH_AT_ONCE:=3}"
+: "${PH_SEED:=1}" "${PH_POINTS:=8}" "${PH_AT_ONCE:=3}"
 KINDS=(agent apt dpkg disk)
 INSTALL_MS=7000 # about what an install takes here; later moments fall into its end
 OUTSIDE=(etc/user.conf root/notes srv/data/table etc/apt/apt.conf.d/99user usr/local/bin/tool usr/sbin/policy-rc.d)
