@@ -9,7 +9,7 @@ set -euo pipefail
 
 : "${PH_SEED:=1}" "${PH_POINTS:=8}" "${PH_AT_ONCE:=3}"
 KINDS=(agent apt dpkg disk)
-INSTALL_MS=7000 # about what an install takes here; later moments fall into its end
+INSTALL_MS=     # what an install takes here, PH_AT_ONCE at once
 OUTSIDE=(etc/user.conf root/notes srv/data/table etc/apt/apt.conf.d/99user usr/local/bin/tool usr/sbin/policy-rc.d)
 
 # An image whose packages come from a repository of its own (copied, so that there are downloads to cut off), and that
@@ -82,15 +82,23 @@ prepare_disk() {
 		done'
 }
 
+# Files take what is left, large ones first: those are allocated without being written, in milliseconds. Making the
+# file system smaller instead fails as soon as dpkg has written more between looking at what is used and shrinking to it.
 fill_disk() {
 	# shellcheck disable=SC2016 # for the shell in the container
-	in_container "$1" sh -ec '
-		used=$(df --output=used -k /mnt 2>/dev/null | tail -n 1)
-		mount -o remount,size=$((used + 64))k /mnt'
+	in_container "$1" sh -c '
+		for size in 1024 512 256 128 64 32 16 8; do
+			fallocate --length ${size}M /mnt/filler$size 2>/dev/null || true
+		done
+		said=$(LC_ALL=C dd if=/dev/zero of=/mnt/filler bs=1M 2>&1)
+		case $said in
+		*"No space left on device"*) ;;
+		*) echo "WRONG: the disk was not filled: $said" ;;
+		esac'
 }
 
 free_disk() {
-	in_container "$1" mount -o remount,size=2g /mnt
+	in_container "$1" sh -c 'rm /mnt/filler*'
 }
 
 # Kill the processes of a kind as soon as there are some, at most until the install has ended. Says what was hit.
@@ -164,15 +172,32 @@ check_end() {
 	[[ -z $(chroot "$3" dpkg --audit) ]] || echo 'WRONG: dpkg --audit is not empty'
 }
 
-# The points come in waves, from a seed: the same seed gives the same moments.
+# Moments are parts of what an undisturbed install takes: elsewhere they would fall behind its end on a quick machine.
+measure_install() {
+	local number wave=()
+	for ((number = 0; number < PH_AT_ONCE; number++)); do
+		fleet "m$number"
+		ctl apply -f "$PH_WORK/m$number.yaml" >"$PH_WORK/m$number.first" 2>&1 &
+		wave+=($!)
+	done
+	for number in "${!wave[@]}"; do
+		wait "${wave[number]}" || tap_not_ok "an undisturbed install: $(tail -n 5 "$PH_WORK/m$number.first")"
+		ctl remove "m$number" >/dev/null
+	done
+	INSTALL_MS=$(sed -n 's/.*apply: install docker (\([0-9]*\) ms).*/\1/p' "$PH_WORK/phoenixd.log" | sort -n | tail -n 1)
+	tap_note "an install takes $INSTALL_MS ms"
+}
+
+# The points come in waves, from a seed: the same seed gives the same moments, as parts of an install.
 run_points() {
-	local number=0 kind
+	local number=0 kind delay
 	RANDOM=$PH_SEED
 	while ((number < PH_POINTS)); do
 		local wave=() first=$number
 		while ((number < PH_POINTS && ${#wave[@]} < PH_AT_ONCE)); do
 			kind=${KINDS[number % ${#KINDS[@]}]}
-			point "$number" "$kind" $((RANDOM % INSTALL_MS)) >"$PH_WORK/point$number" 2>&1 &
+			delay=$((RANDOM % 1000 * INSTALL_MS / 1000)) # here: a shell in the background has other numbers
+			point "$number" "$kind" "$delay" >"$PH_WORK/point$number" 2>&1 &
 			wave+=($!)
 			number=$((number + 1))
 		done
@@ -196,6 +221,7 @@ report() {
 
 phoenix_up
 build_image
+measure_install
 tap_note "seed $PH_SEED, $PH_POINTS points"
 run_points
 tap_done
