@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -243,6 +244,58 @@ static void test_obstacles(void **state)
 	}
 }
 
+/* The parser is asked once for each file that it is: what it was is told by size, inode and times. */
+static void test_parser_is_remembered(void **state)
+{
+	static const struct {
+		const char *name, *change;
+		int calls; /* that the parser has counted by then */
+		enum confine_obstacle obstacle;
+	} steps[] = {
+		{ "first", ":", 1, CONFINE_ABLE },
+		{ "unchanged", ":", 1, CONFINE_ABLE },
+		{ "touched", "touch -d 2001-01-01 parser", 2, CONFINE_ABLE },
+		{ "unchanged again", ":", 2, CONFINE_ABLE },
+		{ "another version", "sed -i s/4.1.0/2.1.0/ parser", 3, CONFINE_OLD_PARSER },
+		{ "old, unchanged", ":", 3, CONFINE_OLD_PARSER },
+		{ "memory damaged", "echo x > memory/parser", 4, CONFINE_OLD_PARSER },
+		{ "memory cut", "truncate -s -1 memory/parser", 5, CONFINE_OLD_PARSER },
+		{ "memory gone", "rm -r memory", 6, CONFINE_OLD_PARSER },
+		{ "parser gone", "rm parser", 6, CONFINE_NO_PARSER },
+	};
+	char root[] = "/tmp/ph-test-host-XXXXXX";
+	char module[64], fs[64], policy[64], cgroup[64], parser[64], memory[64], calls[64];
+	struct confine_places places = { module, fs, policy, cgroup, parser, memory };
+	PH_AUTO_FREE char *make = NULL;
+	PH_AUTO_FREE char *clean = NULL;
+
+	assert_non_null(mkdtemp(root));
+	make = ph_format("cd %s && mkdir memory && %s && echo 'echo x >> %s/calls' >> parser", root,
+			 MAKE_HOST, root);
+	clean = ph_format("rm -r -- %s", root);
+	assert_int_equal(system(make), 0);
+	snprintf(module, sizeof(module), "%s/module", root);
+	snprintf(fs, sizeof(fs), "%s/fs", root);
+	snprintf(policy, sizeof(policy), "%s/policy", root);
+	snprintf(cgroup, sizeof(cgroup), "%s/cgroup", root);
+	snprintf(parser, sizeof(parser), "%s/parser", root);
+	snprintf(memory, sizeof(memory), "%s/memory", root);
+	snprintf(calls, sizeof(calls), "%s/calls", root);
+	for (size_t i = 0; i < ARRAY_LENGTH(steps); i++) {
+		PH_AUTO_FREE char *change = ph_format("cd %s && %s", root, steps[i].change);
+		struct confine_facts facts;
+		struct stat about;
+
+		assert_int_equal(system(change), 0);
+		confine_facts_detect(&places, &facts);
+		assert_int_equal(stat(calls, &about), 0);
+		if (facts.obstacle != steps[i].obstacle || about.st_size != 2 * steps[i].calls)
+			fail_msg("%s: obstacle %d, %d calls", steps[i].name, facts.obstacle,
+				 (int)about.st_size / 2);
+	}
+	assert_int_equal(system(clean), 0);
+}
+
 /* --- policy ----------------------------------------------------------------------------------- */
 
 static void test_policy_list(void **state)
@@ -285,6 +338,7 @@ int main(void)
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_parser_versions),
 		cmocka_unit_test(test_obstacles),
+		cmocka_unit_test(test_parser_is_remembered),
 		cmocka_unit_test(test_policy_list),
 		cmocka_unit_test(test_load_refuses_unable_host),
 	};

@@ -17,6 +17,7 @@
 #include "common/cleanup.h"
 #include "common/memory.h"
 #include "common/str.h"
+#include "controller/host/confine/remembered.h"
 #include "controller/host/confine/render.h"
 #include "controller/host/exec/exec.h"
 
@@ -128,16 +129,37 @@ int confine_parser_version(const char *output, char version[32], unsigned int *r
 	return 0;
 }
 
-static enum confine_obstacle judge_parser(const struct confine_places *places,
-					  struct confine_facts *facts, unsigned int *ret_major)
+/* Ask the program itself, and remember: the file is named before, so that one replaced meanwhile is asked. */
+static int ask_parser(const struct confine_places *places, const char *path, char version[32],
+		      unsigned int *ret_major)
 {
-	const char *const argv[] = { places->parser, "--version", NULL };
+	const char *const argv[] = { path, "--version", NULL };
+	PH_AUTO_FREE char *key = confine_remembered_key(path);
 	PH_AUTO_FREE char *output = NULL;
 	unsigned int minor;
 
+	version[0] = '\0';
 	if (exec_check(argv, NULL, &output, NULL) < 0 ||
-	    confine_parser_version(output, facts->parser_version, ret_major, &minor) < 0)
+	    confine_parser_version(output, version, ret_major, &minor) < 0)
+		return -EINVAL;
+	if (key && places->memory)
+		confine_remembered_write(places->memory, key, version);
+	return 0;
+}
+
+static enum confine_obstacle judge_parser(const struct confine_places *places,
+					  struct confine_facts *facts, unsigned int *ret_major)
+{
+	char path[EXEC_PATH_SIZE];
+
+	if (exec_find(places->parser, path) < 0)
 		return CONFINE_NO_PARSER;
+	if (!places->memory ||
+	    confine_remembered_read(places->memory, path, facts->parser_version) < 0 ||
+	    sscanf(facts->parser_version, "%3u", ret_major) != 1) {
+		if (ask_parser(places, path, facts->parser_version, ret_major) < 0)
+			return CONFINE_NO_PARSER;
+	}
 	return *ret_major < 3 ? CONFINE_OLD_PARSER : CONFINE_ABLE;
 }
 

@@ -23,8 +23,6 @@
 
 #define DEADLINE_DEFAULT_MS 30000
 #define OUTPUT_DEFAULT 65536
-#define PATH_SIZE 512
-
 static const char *const directories[] = { "/usr/sbin", "/usr/bin", "/sbin", "/bin" };
 
 /* Both sides of what is handed to the child. */
@@ -35,14 +33,14 @@ struct plumbing {
 	int failure[2];  /* the errno of an exec that failed; closes by itself when it worked */
 };
 
-static int find_program(const char *name, char path[PATH_SIZE])
+int exec_find(const char *name, char path[EXEC_PATH_SIZE])
 {
 	if (name[0] == '/') {
-		snprintf(path, PATH_SIZE, "%s", name);
+		snprintf(path, EXEC_PATH_SIZE, "%s", name);
 		return access(path, X_OK) < 0 ? -errno : 0;
 	}
 	for (size_t i = 0; i < ARRAY_LENGTH(directories); i++) {
-		snprintf(path, PATH_SIZE, "%s/%s", directories[i], name);
+		snprintf(path, EXEC_PATH_SIZE, "%s/%s", directories[i], name);
 		if (access(path, X_OK) == 0)
 			return 0;
 	}
@@ -210,11 +208,11 @@ int exec_run(const struct exec_request *request, struct exec_result *ret_result,
 	EXEC_AUTO_RESULT struct exec_result result = EXEC_RESULT_INIT;
 	__attribute__((cleanup(plumbing_close))) struct plumbing plumbing;
 	const char *name = request->argv[0];
-	char path[PATH_SIZE];
+	char path[EXEC_PATH_SIZE];
 	int code = plumbing_open(&plumbing, request->input);
 
 	if (code == 0)
-		code = find_program(name, path);
+		code = exec_find(name, path);
 	if (code == -ENOENT)
 		return error_set(error, code, name, "install the package that has this program",
 				 "the program is not installed");
@@ -266,9 +264,9 @@ int exec_check(const char *const *argv, const char *input, char **ret_output,
 
 bool exec_is_installed(const char *name)
 {
-	char path[PATH_SIZE];
+	char path[EXEC_PATH_SIZE];
 
-	return find_program(name, path) == 0;
+	return exec_find(name, path) == 0;
 }
 
 void exec_result_fini(struct exec_result *result)

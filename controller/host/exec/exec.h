@@ -59,3 +59,8 @@ bool exec_is_installed(const char *name);
 void exec_result_fini(struct exec_result *result);
 
 #define EXEC_AUTO_RESULT __attribute__((cleanup(exec_result_fini)))
+
+#define EXEC_PATH_SIZE 512
+
+/* Find a program as exec_check() would: 0 and its path, -ENOENT or -EACCES when it cannot be run. */
+int exec_find(const char *name, char path[EXEC_PATH_SIZE]);

@@ -11,8 +11,14 @@
 
 const struct confine_facts *profile_states_facts(struct profile_states *states)
 {
-	if (!states->has_facts)
-		confine_facts_detect(NULL, &states->facts);
+	char memory[PATHS_SIZE];
+	struct confine_places places = { 0 };
+
+	if (states->has_facts)
+		return &states->facts;
+	if (profile_states_directory(states->config, memory, sizeof(memory), NULL) == 0)
+		places.memory = memory;
+	confine_facts_detect(&places, &states->facts);
 	states->has_facts = true;
 	return &states->facts;
 }
