@@ -117,7 +117,7 @@ static bool read_order(int argc, char **argv, const struct option *options, stru
 static int decide(const struct order *order, struct storage_facts *facts,
 		  struct storage_decision *decision, bool *ret_refused, struct ph_error *error)
 {
-	PH_AUTO_CLOSE int lock = scratch_lock(order->data_root, error);
+	PH_AUTO_CLOSE int lock = scratch_lock(order->data_root, SCRATCH_PATIENCE_SHORT_MS, error);
 	int r = lock < 0 ? lock : storage_probe(order->data_root, facts, error);
 
 	*ret_refused = false;

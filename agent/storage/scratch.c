@@ -25,6 +25,7 @@
 #define COPY_MS 30000
 #define CMDLINE_MAXIMUM 65536
 #define UNMOUNT_MS 5000
+#define LOCK_PAUSE_NS 20000000
 #define DEPTH_MAXIMUM 32
 
 /* ---- small files ---- */
@@ -124,16 +125,36 @@ bool scratch_in_user_namespace(void)
 	return inside != 0 || outside != 0 || count != UINT32_MAX;
 }
 
-int scratch_lock(const char *data_root, struct ph_error *error)
+/* A worker outlives its agent and ends its verify: the next one has only to wait. */
+static int lock_within(int fd, uint32_t patience_ms)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
+	uint64_t deadline = clock_monotonic_ms() + patience_ms;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		if (clock_monotonic_ms() >= deadline)
+			return -EBUSY;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+int scratch_lock(const char *data_root, uint32_t patience_ms, struct ph_error *error)
 {
 	PH_AUTO_CLOSE int fd = open(data_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
 
 	if (fd < 0)
 		return error_errno(error, -errno, data_root,
 				   "make the directory, or install Docker first", "open");
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return error_set(error, -EBUSY, data_root, "wait until it has ended",
+	r = lock_within(fd, patience_ms);
+	if (r == -EBUSY)
+		return error_set(error, r, data_root, "wait until it has ended",
 				 "another verify or probe works on this data-root");
+	if (r < 0)
+		return error_errno(error, r, data_root, "mount a file system with locks", "lock");
 	return take_fd(&fd);
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/error.h"
@@ -18,6 +19,9 @@ struct scratch {
 	bool mounted; /* the overlay is there now */
 	bool is_copy; /* vfs: nothing is mounted, merged is a full copy */
 };
+
+#define SCRATCH_PATIENCE_MS 60000 /* about ten verifies; for work that may take minutes */
+#define SCRATCH_PATIENCE_SHORT_MS 10000 /* for a question that is soon given up */
 
 #define SCRATCH_INIT ((struct scratch){ .base = -1, .lower = -1, .upper = -1, .merged = -1 })
 
@@ -34,9 +38,9 @@ int scratch_unmount(struct scratch *scratch, struct ph_error *error);
 /* Whether this process is in a user namespace: overlay wants userxattr there. */
 bool scratch_in_user_namespace(void);
 
-/* Keep others from working on a data-root; the lock goes with the returned descriptor. -EBUSY when
- * another verify or probe has it. */
-int scratch_lock(const char *data_root, struct ph_error *error);
+/* Keep others from working on a data-root; the lock goes with the returned descriptor. Waits for
+ * another verify or probe, which may be that of a killed agent, at most patience_ms: -EBUSY then. */
+int scratch_lock(const char *data_root, uint32_t patience_ms, struct ph_error *error);
 
 /* Whether a fuse-overlayfs process works below a path: its command line names it. */
 bool scratch_has_daemon(const char *path);

@@ -44,7 +44,7 @@ static int choose(const char *data_root, const struct storage_wanted *wanted,
 		  struct storage_facts *facts, struct storage_settled *settled,
 		  struct ph_error *error)
 {
-	PH_AUTO_CLOSE int lock = scratch_lock(data_root, error);
+	PH_AUTO_CLOSE int lock = scratch_lock(data_root, SCRATCH_PATIENCE_MS, error);
 	PH_AUTO_FREE struct storage_decision *decision = ph_alloc(sizeof(*decision));
 	int r = lock < 0 ? lock : probe_and_return(data_root, facts, error);
 

@@ -155,7 +155,7 @@ static void add_costs(Phoenix__StorageReport *report, const struct storage_facts
 int storage_report_make(const char *data_root, const struct storage_wanted *wanted,
 			Phoenix__StorageReport **ret_report, struct ph_error *error)
 {
-	PH_AUTO_CLOSE int lock = scratch_lock(data_root, error);
+	PH_AUTO_CLOSE int lock = scratch_lock(data_root, SCRATCH_PATIENCE_SHORT_MS, error);
 	PH_AUTO_FREE struct storage_facts *facts = ph_alloc(sizeof(*facts));
 	PH_AUTO_FREE struct storage_decision *decision = ph_alloc(sizeof(*decision));
 	uint64_t begin = clock_monotonic_ms();

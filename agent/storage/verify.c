@@ -54,7 +54,7 @@ static int storage_battery(const struct verify_wanted *wanted, struct report *re
 int verify_battery(const struct verify_wanted *wanted, verify_check_fn check, void *user,
 		   Phoenix__VerifyReport **ret_report, struct ph_error *error)
 {
-	PH_AUTO_CLOSE int lock = scratch_lock(wanted->data_root, error);
+	PH_AUTO_CLOSE int lock = scratch_lock(wanted->data_root, SCRATCH_PATIENCE_MS, error);
 	struct report report;
 	int r;
 
