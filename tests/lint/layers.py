@@ -17,7 +17,7 @@ LAYERS = (
     # The doctor runs the parser as phoenix-host does, on behalf of whoever calls phoenixctl.
     ('controller/doctor/*', ('controller/doctor/', 'controller/host/exec/', 'common/')),
     ('controller/cli/*', ('controller/cli/', 'controller/host/exec/', 'controller/doctor/', 'controller/fleet/', 'common/', 'proto/')),
-    ('controller/*', ('controller/link/', 'controller/denials/', 'controller/doctor/', 'controller/api/', 'controller/fleet/',
+    ('controller/*', ('controller/link/', 'controller/denials/', 'controller/doctor/', 'controller/preflight/', 'controller/api/', 'controller/fleet/',
                       'controller/container/', 'controller/events/', 'controller/store/',
                       'common/', 'proto/')),
 )

@@ -205,6 +205,32 @@ VERB(confine_status, ConfineStatusRequest, ConfineStatusReply)
 	reply(&answer, request);
 }
 
+VERB(preflight, HostPreflightRequest, HostPreflightReply)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__HostPreflightReply answer = PHOENIX__HOST_PREFLIGHT_REPLY__INIT;
+	static const char *const names[] = { "cpu", "memory", "pids" };
+	char *controllers[] = { (char *)names[0], (char *)names[1], (char *)names[2] };
+	Phoenix__Pair namespaces = PHOENIX__PAIR__INIT;
+	Phoenix__Pair *sysctls[] = { &namespaces };
+
+	FAIL_BEFORE("Preflight");
+	answer.kernel = (char *)"6.1.0-fake";
+	answer.cgroup = (char *)"v2";
+	answer.controllers = controllers;
+	answer.n_controllers = ARRAY_LENGTH(controllers);
+	answer.fuse = (char *)"open";
+	answer.apparmor = host->apparmor;
+	answer.apparmor_reason = (char *)(host->apparmor ? "" : "a fake kernel without AppArmor");
+	answer.apparmor_remedy = (char *)"write confinement: best-effort";
+	answer.largest_range = 100 * 65536;
+	namespaces.key = (char *)"user/max_user_namespaces";
+	namespaces.value = (char *)(host->no_namespaces ? "0" : "10000");
+	answer.sysctls = sysctls;
+	answer.n_sysctls = 1;
+	reply(&answer, request);
+}
+
 static void observe(struct fake_host *host, const char *name,
 		    Phoenix__ContainerObservation *ret_observed)
 {

@@ -30,6 +30,7 @@ struct fake_host {
 	struct fake_container containers[FAKE_CONTAINERS];
 	bool network, profile;
 	bool apparmor;               /* whether this host can enforce */
+	bool no_namespaces;          /* user namespaces are switched off */
 	const char *image;           /* the one image there is */
 	char run_dir[128];
 	const char *fail_verb;       /* this verb fails ... */

@@ -242,6 +242,7 @@ HANDLER(container_stop, "ContainerStop", ContainerStopRequest, ContainerObservat
 HANDLER(container_destroy, "ContainerDestroy", ContainerRequest, ContainerObservation)
 HANDLER(container_observe, "ContainerObserve", ContainerRequest, ContainerObservation)
 HANDLER(container_list, "ContainerList", ContainerListRequest, ContainerListReply)
+HANDLER(preflight, "Preflight", HostPreflightRequest, HostPreflightReply)
 HANDLER(agent_push, "AgentPush", AgentPushRequest, AgentPushReply)
 
 /* Not a job: it has no end of its own and locks nothing. */

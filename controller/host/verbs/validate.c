@@ -273,6 +273,14 @@ static int check_confine(const ProtobufCMessage *message, struct ph_error *error
 	return code < 0 ? code : check_mode(request->mode, error);
 }
 
+/* Whose keys: nobody's below the ids that containers may have. */
+static int check_preflight(const ProtobufCMessage *message, struct ph_error *error)
+{
+	const Phoenix__HostPreflightRequest *request = (const void *)message;
+
+	return request->ids ? check_ids(request->ids, error) : 0;
+}
+
 static int check_nothing(const ProtobufCMessage *message, struct ph_error *error)
 {
 	return 0;
@@ -292,6 +300,7 @@ static const struct {
 	{ &phoenix__confine_remove_request__descriptor, check_nothing },
 	{ &phoenix__denials_watch_request__descriptor, check_nothing },
 	{ &phoenix__confine_status_request__descriptor, check_nothing },
+	{ &phoenix__host_preflight_request__descriptor, check_preflight },
 	{ &phoenix__container_create_request__descriptor, check_create },
 	{ &phoenix__container_request__descriptor, check_container },
 	{ &phoenix__container_stop_request__descriptor, check_stop },

@@ -24,6 +24,7 @@ static const struct verb verbs[] = {
 	{ "ConfineEnsure", "load the profile", verb_confine_ensure, 60 * SECONDS, "confine", false },
 	{ "ConfineRemove", "remove the profile", verb_confine_remove, 60 * SECONDS, "confine",
 	  false },
+	{ "Preflight", "look for what stands in Docker's way", verb_preflight, 60 * SECONDS, NULL, false },
 	{ "ConfineStatus", "look at the confinement", verb_confine_status, 60 * SECONDS, NULL, false },
 	{ "ContainerCreate", "create the container", verb_container_create, 15 * MINUTES,
 	  "container", true },

@@ -62,6 +62,7 @@ VERB(network_remove);
 VERB(confine_ensure);
 VERB(confine_remove);
 VERB(confine_status);
+VERB(preflight);
 VERB(container_create);
 VERB(container_start);
 VERB(container_stop);
