@@ -10,6 +10,7 @@
 
 #include "agent/docker/docker.h"
 #include "agent/health/health.h"
+#include "agent/preflight/preflight.h"
 #include "agent/storage/settle.h"
 #include "agent/storage/storage_report.h"
 #include "agent/storage/verify.h"
@@ -27,7 +28,7 @@
 
 const char *const service_streaming[] = { "Install", "Verify", NULL };
 const char *const service_capabilities[] = { "docker.install", "storage.verify", "storage.report",
-					     "health", NULL };
+					     "health", "preflight", NULL };
 
 static struct service_agent *agent_of(Phoenix__Agent_Service *service)
 {
@@ -381,6 +382,26 @@ static void agent__storage(Phoenix__Agent_Service *service, const Phoenix__Stora
 			   Phoenix__StorageReply_Closure reply, void *request)
 {
 	ask(agent_of(service), run_storage, (void *)input, &phoenix__storage_reply__descriptor,
+	    (ProtobufCClosure)reply, request);
+}
+
+static int run_preflight(struct worker_output *output, void *data, struct ph_error *error)
+{
+	Phoenix__AgentPreflightReply *reply = NULL;
+	int r = preflight_collect(&reply, error);
+
+	if (r < 0)
+		return r;
+	worker_send(output, &reply->base);
+	message_free(reply);
+	return 0;
+}
+
+static void agent__preflight(Phoenix__Agent_Service *service,
+			     const Phoenix__AgentPreflightRequest *input,
+			     Phoenix__AgentPreflightReply_Closure reply, void *request)
+{
+	ask(agent_of(service), run_preflight, NULL, &phoenix__agent_preflight_reply__descriptor,
 	    (ProtobufCClosure)reply, request);
 }
 

@@ -179,6 +179,30 @@ static void agent__storage(Phoenix__Agent_Service *service, const Phoenix__Stora
 	reply(&answer, request);
 }
 
+static void agent__preflight(Phoenix__Agent_Service *service,
+			     const Phoenix__AgentPreflightRequest *input,
+			     Phoenix__AgentPreflightReply_Closure reply, void *request)
+{
+	struct fake_agent *agent = session_of(service)->agent;
+	Phoenix__AgentPreflightReply answer = PHOENIX__AGENT_PREFLIGHT_REPLY__INIT;
+	Phoenix__PreflightAttempt reopen = PHOENIX__PREFLIGHT_ATTEMPT__INIT;
+	static const char *const names[] = { "cpu", "io", "memory", "pids" };
+	char *controllers[ARRAY_LENGTH(names)];
+
+	for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+		controllers[i] = (char *)names[i];
+	reopen.outcome = agent->has_clash ? PHOENIX__PREFLIGHT_ATTEMPT__OUTCOME__FAILED :
+					    PHOENIX__PREFLIGHT_ATTEMPT__OUTCOME__WORKED;
+	reopen.step = (char *)"reopen";
+	reopen.error_number = EACCES;
+	answer.reopen_sysctl = &reopen;
+	answer.cgroup = (char *)"v2";
+	answer.controllers = controllers;
+	answer.n_controllers = ARRAY_LENGTH(controllers);
+	answer.uid_count = answer.gid_count = 65536;
+	reply(&answer, request);
+}
+
 static void agent__health(Phoenix__Agent_Service *service, const Phoenix__HealthRequest *input,
 			  Phoenix__HealthReply_Closure reply, void *request)
 {

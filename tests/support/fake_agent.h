@@ -16,6 +16,7 @@ struct fake_agent {
 	bool silent;             /* connects, but never says hello */
 	bool fail_install;       /* Install fails at its own step "fetch" */
 	bool fail_verify;        /* a check of Verify fails */
+	bool has_clash;          /* runc could not write sysctls in it */
 	bool hang_install;       /* Install never ends by itself */
 	bool installed;          /* Docker is there: Install reports no change */
 	unsigned int installs;   /* Install calls that did something */
