@@ -39,6 +39,7 @@ API_HANDLER(image_remove, NameRequest, ImageItem);
 API_HANDLER(denials, DenialsRequest, DenialsReply);
 API_HANDLER(confinement_status, ConfinementStatusRequest, ConfineStatusReply);
 API_HANDLER(image_list, NameRequest, ImageListReply);
+API_HANDLER(preflight, PreflightRequest, PreflightReply);
 API_HANDLER(storage, NameRequest, StorageReport);
 
 /* Fail a request because no container has that name. */

@@ -24,7 +24,7 @@ const struct command_option global_options[] = {
 const char *const exit_codes[][2] = {
 	{ "0", "done; healthy; verified" },
 	{ "1", "the operation failed" },
-	{ "2", "bad usage, or a bad input file: nothing was changed" },
+	{ "2", "bad usage, or a bad input file: nothing was changed; preflight: Docker would not work" },
 	{ "3", "something is unhealthy, or a verify did not pass" },
 	{ "4", "there is no such container or image" },
 	{ "75", "the controller cannot be reached: try again" },
@@ -94,6 +94,22 @@ const struct command commands[] = {
 		.run = command_verify,
 	},
 	{
+		.name = "preflight",
+		.arguments = "[NAME]",
+		.summary = "find what stands in Docker's way, before installing or upgrading",
+		.description =
+			"Looks at the host: kernel modules, quotas of keys, user namespaces, control\n"
+			"groups, /dev/fuse, AppArmor. With NAME its agent also tries what runc will do\n"
+			"inside. --error judges a message of Docker that you have: images with owners\n"
+			"beyond the container's ids. Changes nothing. Exits with 2 when something is\n"
+			"found with which Docker does not work.",
+		.example = "phoenixctl preflight web1",
+		.arguments_maximum = 1,
+		.completes = { WORDS_CONTAINERS },
+		.options = { { "error", 'e', "TEXT", "what docker pull or docker run printed" } },
+		.run = command_preflight,
+	},
+	{
 		.name = "storage",
 		.arguments = "[NAME]",
 		.summary = "tell which storage driver suits, why, and what it costs",
@@ -158,6 +174,22 @@ const struct command commands[] = {
 			     { "backups", 'b', "DIR",
 			       "where the old files go (default /var/backups/phoenix-apparmor)" } },
 		.run = command_apparmor_repair,
+	},
+	{
+		.name = "apparmor render",
+		.summary = "print the profile that containers of this host run under",
+		.description =
+			"Made as phoenix-host makes it, for review: nothing is loaded and phoenixd is not\n"
+			"asked. Rules that only some parsers or kernels know are in it when this host's\n"
+			"do; --features names another kernel's features, as it shows them below\n"
+			"/sys/kernel/security/apparmor/features.",
+		.example = "phoenixctl apparmor render --data-root /srv/docker",
+		.options = { { "data-root", 'r', "DIR",
+			       "Docker's, as the container sees it (default /var/lib/docker)" },
+			     { "mode", 'M', "MODE", "named or stacked (default named)" },
+			     { "features", 'K', "DIR", "the kernel's features (default this one's)" },
+			     { "profiles", 'P', "DIR", "the profile's source (default what is installed)" } },
+		.run = command_apparmor_render,
 	},
 	{
 		.name = "apparmor denials",

@@ -15,6 +15,7 @@ enum {
 	EXIT_OK = 0,
 	EXIT_OPERATION = 1,
 	EXIT_USAGE = 2,
+	EXIT_FINDINGS = 2, /* of preflight; nothing was changed here either */
 	EXIT_UNHEALTHY = 3,
 	EXIT_NOT_FOUND = 4,
 	EXIT_UNREACHABLE = 75,
@@ -115,10 +116,12 @@ int command_list(struct invocation *invocation, struct ph_error *error);
 int command_show(struct invocation *invocation, struct ph_error *error);
 int command_health(struct invocation *invocation, struct ph_error *error);
 int command_verify(struct invocation *invocation, struct ph_error *error);
+int command_preflight(struct invocation *invocation, struct ph_error *error);
 int command_storage(struct invocation *invocation, struct ph_error *error);
 int command_events(struct invocation *invocation, struct ph_error *error);
 int command_apparmor_check(struct invocation *invocation, struct ph_error *error);
 int command_apparmor_repair(struct invocation *invocation, struct ph_error *error);
+int command_apparmor_render(struct invocation *invocation, struct ph_error *error);
 int command_apparmor_status(struct invocation *invocation, struct ph_error *error);
 int command_apparmor_denials(struct invocation *invocation, struct ph_error *error);
 int command_remove(struct invocation *invocation, struct ph_error *error);

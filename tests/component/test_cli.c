@@ -230,6 +230,19 @@ static const struct expectation everything[] = {
 	    "WARNING: 1 of 2" },
 	  { 0 } },
 	{ "health web9", 4, { 0 }, { "web9" } },
+	{ "preflight", 0, { "Kernel 6.1.0: nothing stands in Docker's way." }, { 0 } },
+	{ "preflight web1",
+	  0,
+	  { "WARN  preflight.keyring-quota  host\n  150 of 200 keys\n  -> raise kernel.keys.maxkeys",
+	    "0 FAIL, 1 WARN, 0 INFO" },
+	  { 0 } },
+	{ "preflight web2",
+	  2,
+	  { "FAIL  preflight.runc-clash  web2  [claimed by the agent]\n  reopen fd",
+	    "1 FAIL, 1 WARN, 0 INFO" },
+	  { 0 } },
+	{ "preflight web1 --error lchown", 2, { "web1  [claimed by the agent]\n  lchown" }, { 0 } },
+	{ "preflight web9", 4, { 0 }, { "web9" } },
 	{ "storage web1",
 	  0,
 	  { "Wanted auto, in use none yet, chosen by probing now: overlay2", "storage.on-tmpfs",
@@ -399,6 +412,8 @@ static void json_is_json(void **state)
 		{ "health -j", 3, false, 1 },
 		{ "image list -j", 0, false, 1 },
 		{ "storage web1 -j", 0, false, 1 },
+		{ "preflight -j", 0, false, 1 },
+		{ "preflight web2 -j", 2, false, 1 },
 		{ "verify web2 -j", 3, true, 3 },
 		{ "remove web1 -j", 0, true, 2 },
 		{ "events -j --since 1", 0, true, 3 },
@@ -454,6 +469,7 @@ static void hostile_texts_are_harmless(void **state)
 		"list --names",
 		"show web2",
 		"health",
+		"preflight web2",
 		"storage web1",
 		"storage web2",
 		"verify",
@@ -809,6 +825,42 @@ static void bash_completes(void **state)
 	}
 }
 
+/* ---- the profile, without a controller ---- */
+
+#define PROFILES " --profiles " PH_SOURCE_DIR "/profiles"
+
+static const struct expectation renderings[] = {
+	{ "apparmor render" PROFILES " --features .",
+	  0,
+	  { "\n@{PHOENIX_DATA_ROOT}=/var/lib/docker\n", "\nprofile lxc-phoenix-v2 flags=", "  #?userns userns,",
+	    "\n}\n" } },
+	{ "apparmor render" PROFILES " --features . --data-root /srv/d",
+	  0,
+	  { "\n@{PHOENIX_DATA_ROOT}=/srv/d\n", "/srv/d[^/]**}" } },
+	{ "apparmor render" PROFILES " --features . --mode stacked",
+	  0,
+	  { "\nprofile lxc-phoenix-v2-stacked flags=", "capability mac_admin," } },
+	{ "apparmor render" PROFILES " --features . --json",
+	  0,
+	  { "\"profile\": \"lxc-phoenix-v2\"", "\"hash\": \"", "\"features\": [" } },
+	{ "apparmor render" PROFILES " --data-root srv", 2, { 0 }, { "data-root", "absolute path" } },
+	{ "apparmor render" PROFILES " --mode loose", 2, { 0 }, { "no mode 'loose'", "named or stacked" } },
+	{ "apparmor render" PROFILES " --features absent", 2, { 0 }, { "absent", "to do:" } },
+	{ "apparmor render --profiles absent", 2, { 0 }, { "absent/lxc-phoenix-v2", "to do:" } },
+	{ "apparmor render what", 2, { 0 }, { "what" } },
+};
+
+static void profile_is_rendered_without_a_controller(void **state)
+{
+	struct bench *bench = *state;
+
+	if (system("command -v apparmor_parser >/dev/null")) {
+		print_message("SKIP: apparmor_parser is missing\n");
+		skip();
+	}
+	check_all(bench, renderings, ARRAY_LENGTH(renderings));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_make, bench_free)
 
 int main(void)
@@ -836,6 +888,7 @@ int main(void)
 		TEST(a_refused_import_leaves_no_file),
 		TEST(a_signal_leaves_no_file),
 		TEST(bash_completes),
+		TEST(profile_is_rendered_without_a_controller),
 	};
 
 	return cmocka_run_group_tests_name("cli", tests, NULL, NULL);

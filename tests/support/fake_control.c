@@ -309,6 +309,38 @@ METHOD(storage, NameRequest, StorageReport)
 	reply(&report, request);
 }
 
+/* Nothing of weight stands in web1's way; web2 cannot have Docker. */
+METHOD(preflight, PreflightRequest, PreflightReply)
+{
+	struct server *server = server_of(service);
+	Phoenix__PreflightReply answer = PHOENIX__PREFLIGHT_REPLY__INIT;
+	Phoenix__PreflightFinding quota = PHOENIX__PREFLIGHT_FINDING__INIT, clash = quota;
+	Phoenix__PreflightFinding *findings[] = { &clash, &quota };
+	bool is_bad = text_equal(input->name, "web2") || input->error_text[0];
+
+	if (is_dealt_with(server, request))
+		return;
+	if (input->name[0] && !is_known(input->name)) {
+		fail_request(request, -ENOENT, NULL, input->name);
+		return;
+	}
+	clash.id = (char *)"preflight.runc-clash";
+	clash.severity = PHOENIX__PREFLIGHT_FINDING__SEVERITY__FAIL;
+	clash.container = input->name;
+	clash.evidence = text_of(server, input->error_text[0] ? input->error_text :
+								"reopen fd: permission denied");
+	clash.remedy = text_of(server, "run it under our profile");
+	quota.id = (char *)"preflight.keyring-quota";
+	quota.severity = PHOENIX__PREFLIGHT_FINDING__SEVERITY__WARN;
+	quota.evidence = text_of(server, "150 of 200 keys");
+	quota.remedy = text_of(server, "raise kernel.keys.maxkeys");
+	quota.observed = true;
+	answer.kernel = text_of(server, "6.1.0");
+	answer.findings = is_bad ? findings : findings + 1;
+	answer.n_findings = is_bad ? 2 : input->name[0] ? 1 : 0;
+	reply(&answer, request);
+}
+
 METHOD(version, VersionRequest, VersionReply)
 {
 	struct server *server = server_of(service);
