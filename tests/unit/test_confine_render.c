@@ -19,6 +19,7 @@
 #include "common/cleanup.h"
 #include "common/memory.h"
 #include "common/str.h"
+#include "controller/host/confine/abilities.h"
 #include "controller/host/confine/compile.h"
 #include "controller/host/confine/pattern.h"
 #include "controller/host/confine/render.h"
@@ -180,6 +181,7 @@ static void test_missing_template(void **state)
 	char *text = NULL;
 
 	assert_int_equal(confine_render("/nonexistent", &render, &text, &error), -ENOENT);
+	assert_int_equal(confine_render("/nonexistent", &render, &text, NULL), -ENOENT);
 	assert_non_null(strstr(error.where, "/nonexistent/lxc-phoenix-v2"));
 	assert_null(text);
 }
@@ -242,8 +244,6 @@ static void test_shipped_profile_avoids_known_mistakes(void **state)
 	assert_true(rules > 50);
 }
 
-/* --- compiling -------------------------------------------------------------------------------- */
-
 static void skip_without_parser(void)
 {
 	if (exec_is_installed("apparmor_parser") && !access(FEATURES_FILE, R_OK))
@@ -251,6 +251,100 @@ static void skip_without_parser(void)
 	print_message("SKIP: apparmor_parser or " FEATURES_FILE " is missing\n");
 	skip();
 }
+
+/* --- what a text may say ---------------------------------------------------------------------- */
+
+#define ALL_WORDS                                                                                  \
+	(CONFINE_FEATURE_IO_URING | CONFINE_FEATURE_MQUEUE | CONFINE_FEATURE_NOSYMFOLLOW |         \
+	 CONFINE_FEATURE_USERNS)
+
+/* A parser that takes what does not match; a host made of files. */
+static const struct {
+	const char *name;
+	const char *refuses; /* pattern of grep -E; NULL: there is no parser */
+	const char *files;
+	const char *names; /* what the text may use */
+} ABLE[] = {
+	{ "everything", "nothing",
+	  "policy/abi/3.0 features/io_uring/x features/ipc/posix_mqueue/x "
+	  "features/namespaces/userns_create/x cgroup/memory/x",
+	  "abi cgroup1 io_uring mqueue nosymfollow userns " },
+	{ "a kernel that mediates nothing new", "nothing", "policy/abi/3.0", "abi nosymfollow " },
+	{ "a parser that knows nothing new", "userns|mqueue|io_uring|nosymfollow",
+	  "policy/abi/3.0 features/io_uring/x features/ipc/posix_mqueue/x "
+	  "features/namespaces/userns_create/x",
+	  "abi " },
+	{ "a parser that lacks one word", "nosymfollow", "features/namespaces/userns_create/x",
+	  "userns " },
+	{ "no parser", NULL, "features/namespaces/userns_create/x cgroup/devices/x", "cgroup1 " },
+};
+
+static void make_host(const char *root, size_t at)
+{
+	PH_AUTO_FREE char *files = ph_format("cd %s && for f in %s; do mkdir -p $f; done", root,
+					     ABLE[at].files);
+	PH_AUTO_FREE char *parser = ph_format("cd %s && printf '#!/bin/sh\\n! grep -qE \"%s\"\\n' "
+					      ">parser && chmod 755 parser", root,
+					      ABLE[at].refuses);
+
+	assert_int_equal(system(files), 0);
+	if (ABLE[at].refuses)
+		assert_int_equal(system(parser), 0);
+}
+
+static void test_abilities(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(ABLE); i++) {
+		char root[] = "/tmp/ph-test-able-XXXXXX";
+		const char *names[CONFINE_FEATURES_MAXIMUM];
+		struct confine_abilities places;
+		char parser[64], policy[64], features[64], cgroup[64], clean[64];
+		PH_AUTO_STR struct str found = STR_INIT;
+		size_t count;
+
+		assert_non_null(mkdtemp(root));
+		make_host(root, i);
+		snprintf(parser, sizeof(parser), "%s/parser", root);
+		snprintf(policy, sizeof(policy), "%s/policy", root);
+		snprintf(features, sizeof(features), "%s/features", root);
+		snprintf(cgroup, sizeof(cgroup), "%s/cgroup", root);
+		snprintf(clean, sizeof(clean), "rm -r -- %s", root);
+		places = (struct confine_abilities){ policy, features, cgroup };
+		count = confine_feature_names(
+			confine_abilities_choose(&places, confine_abilities_words(parser)), names);
+		for (size_t j = 0; j < count; j++)
+			str_appendf(&found, "%s ", names[j]);
+		assert_int_equal(system(clean), 0);
+		if (!text_equal(str_text(&found), ABLE[i].names))
+			fail_msg("%s: %s", ABLE[i].name, str_text(&found));
+	}
+}
+
+/* The parser that is installed: what it says it takes compiles in our profile, and the rest does not. */
+static void test_words_of_the_installed_parser(void **state)
+{
+	const uint32_t words = confine_abilities_words(NULL);
+
+	skip_without_parser();
+	for (uint32_t word = 1; word <= ALL_WORDS; word <<= 1) {
+		struct confine_render render = { NULL, word };
+		struct confine_compile compile = { .features_file = FEATURES_FILE };
+		PH_AUTO_FREE char *text = NULL;
+		struct str binary = STR_INIT;
+		int code;
+
+		if (!(word & ALL_WORDS))
+			continue;
+		assert_int_equal(confine_render(PROFILES_DIR, &render, &text, NULL), 0);
+		compile.text = text;
+		code = confine_compile(&compile, &binary, NULL, NULL);
+		str_fini(&binary);
+		if (code != (words & word ? 0 : -EINVAL))
+			fail_msg("%#x of %#x: %d", word, words, code);
+	}
+}
+
+/* --- compiling -------------------------------------------------------------------------------- */
 
 static void test_shipped_profile_compiles(void **state)
 {
@@ -284,6 +378,7 @@ static void test_bad_text_is_named(void **state)
 
 	skip_without_parser();
 	assert_int_equal(confine_compile(&compile, &binary, NULL, &error), -EINVAL);
+	assert_int_equal(confine_compile(&compile, &binary, NULL, NULL), -EINVAL);
 	assert_non_null(strstr(error.why, "line 3"));
 	assert_true(error.remedy[0]);
 	assert_null(binary.data);
@@ -359,6 +454,8 @@ int main(void)
 		cmocka_unit_test(test_missing_template),
 		cmocka_unit_test(test_shipped_profile_is_rendered),
 		cmocka_unit_test(test_shipped_profile_avoids_known_mistakes),
+		cmocka_unit_test(test_abilities),
+		cmocka_unit_test(test_words_of_the_installed_parser),
 		cmocka_unit_test(test_shipped_profile_compiles),
 		cmocka_unit_test(test_bad_text_is_named),
 		cmocka_unit_test(test_cache),

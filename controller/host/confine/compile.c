@@ -126,8 +126,10 @@ int confine_compile(const struct confine_compile *compile, struct str *ret_binar
 	cached = directory >= 0 && read_cache(directory, name, &binary);
 	if (!cached)
 		code = run_parser(compile, &binary, error);
-	if (code < 0)
-		return error_prefix(error, "compile profile");
+	if (code < 0) {
+		error_prefix(error, "compile profile");
+		return code;
+	}
 	if (!cached && directory >= 0)
 		write_cache(directory, name, &binary);
 	if (ret_cached)

@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +18,12 @@
 #include "common/cleanup.h"
 #include "common/memory.h"
 #include "common/str.h"
+#include "controller/host/confine/abilities.h"
 #include "controller/host/confine/remembered.h"
 #include "controller/host/confine/render.h"
 #include "controller/host/exec/exec.h"
 
+#define PARSER_MAJOR_MINIMUM 3
 #define BEST_EFFORT                                                                                \
 	"; or write \"confinement: best-effort\" in the fleet file, which leaves containers unconfined"
 
@@ -129,57 +132,71 @@ int confine_parser_version(const char *output, char version[32], unsigned int *r
 	return 0;
 }
 
+/* What the parser has told of itself. */
+struct parser {
+	char version[32];
+	unsigned int major;
+	uint32_t words; /* enum confine_feature */
+};
+
+/* "3.0.8 5": version and words, as they are remembered. */
+static int parse_remembered(const char *value, struct parser *ret_parser)
+{
+	struct parser parser = { 0 };
+
+	if (sscanf(value, "%31s %" SCNx32, parser.version, &parser.words) != 2 ||
+	    sscanf(parser.version, "%3u", &parser.major) != 1)
+		return -EINVAL;
+	*ret_parser = parser;
+	return 0;
+}
+
 /* Ask the program itself, and remember: the file is named before, so that one replaced meanwhile is asked. */
-static int ask_parser(const struct confine_places *places, const char *path, char version[32],
-		      unsigned int *ret_major)
+static int ask_parser(const struct confine_places *places, const char *path,
+		      struct parser *ret_parser)
 {
 	const char *const argv[] = { path, "--version", NULL };
 	PH_AUTO_FREE char *key = confine_remembered_key(path);
 	PH_AUTO_FREE char *output = NULL;
+	struct parser parser = { 0 };
 	unsigned int minor;
 
-	version[0] = '\0';
 	if (exec_check(argv, NULL, &output, NULL) < 0 ||
-	    confine_parser_version(output, version, ret_major, &minor) < 0)
+	    confine_parser_version(output, parser.version, &parser.major, &minor) < 0)
 		return -EINVAL;
-	if (key && places->memory)
-		confine_remembered_write(places->memory, key, version);
+	if (parser.major >= PARSER_MAJOR_MINIMUM)
+		parser.words = confine_abilities_words(path);
+	if (key && places->memory) {
+		PH_AUTO_FREE char *value = ph_format("%s %" PRIx32, parser.version, parser.words);
+
+		confine_remembered_write(places->memory, key, value);
+	}
+	*ret_parser = parser;
 	return 0;
 }
 
 static enum confine_obstacle judge_parser(const struct confine_places *places,
-					  struct confine_facts *facts, unsigned int *ret_major)
+					  struct parser *ret_parser)
 {
-	char path[EXEC_PATH_SIZE];
+	char path[EXEC_PATH_SIZE], value[CONFINE_REMEMBERED_SIZE];
 
 	if (exec_find(places->parser, path) < 0)
 		return CONFINE_NO_PARSER;
-	if (!places->memory ||
-	    confine_remembered_read(places->memory, path, facts->parser_version) < 0 ||
-	    sscanf(facts->parser_version, "%3u", ret_major) != 1) {
-		if (ask_parser(places, path, facts->parser_version, ret_major) < 0)
+	if (!places->memory || confine_remembered_read(places->memory, path, value) < 0 ||
+	    parse_remembered(value, ret_parser) < 0) {
+		if (ask_parser(places, path, ret_parser) < 0)
 			return CONFINE_NO_PARSER;
 	}
-	return *ret_major < 3 ? CONFINE_OLD_PARSER : CONFINE_ABLE;
+	return ret_parser->major < PARSER_MAJOR_MINIMUM ? CONFINE_OLD_PARSER : CONFINE_ABLE;
 }
 
-static uint32_t find_features(const struct confine_places *places, unsigned int parser_major)
+static uint32_t find_features(const struct confine_places *places, uint32_t words)
 {
-	uint32_t features = 0;
+	PH_AUTO_FREE char *features = ph_format("%s/features", places->securityfs);
+	const struct confine_abilities abilities = { .policy = places->policy, .features = features,
+						     .cgroup = places->cgroup };
 
-	if (exists(places->policy, "abi/3.0"))
-		features |= CONFINE_FEATURE_ABI;
-	if (exists(places->cgroup, "memory") || exists(places->cgroup, "devices"))
-		features |= CONFINE_FEATURE_CGROUP1;
-	if (parser_major < 4)
-		return features;
-	/* The parser knows these words from 4.0 on; the rules mean something where the kernel does. */
-	features |= CONFINE_FEATURE_NOSYMFOLLOW;
-	if (exists(places->securityfs, "features/namespaces/userns_create"))
-		features |= CONFINE_FEATURE_USERNS;
-	if (exists(places->securityfs, "features/ipc/posix_mqueue"))
-		features |= CONFINE_FEATURE_MQUEUE;
-	return features;
+	return confine_abilities_choose(&abilities, words);
 }
 
 /* libapparmor's name for the running kernel's feature set; part of the cache's key. */
@@ -199,8 +216,8 @@ static void read_features_id(char *id, size_t size)
 void confine_facts_detect(const struct confine_places *places, struct confine_facts *ret_facts)
 {
 	struct confine_places at = places ? *places : (struct confine_places){ 0 };
-	enum confine_obstacle parser;
-	unsigned int major = 0;
+	enum confine_obstacle obstacle;
+	struct parser parser = { 0 };
 
 	at.module = at.module ?: "/sys/module/apparmor/parameters";
 	at.securityfs = at.securityfs ?: "/sys/kernel/security/apparmor";
@@ -209,12 +226,13 @@ void confine_facts_detect(const struct confine_places *places, struct confine_fa
 	at.parser = at.parser ?: "apparmor_parser";
 	*ret_facts = (struct confine_facts){ 0 };
 	ret_facts->obstacle = judge_kernel(&at, ret_facts->detail, sizeof(ret_facts->detail));
-	parser = judge_parser(&at, ret_facts, &major);
-	if (ret_facts->obstacle == CONFINE_ABLE && parser != CONFINE_ABLE) {
-		ret_facts->obstacle = parser;
+	obstacle = judge_parser(&at, &parser);
+	text_copy(ret_facts->parser_version, sizeof(ret_facts->parser_version), parser.version);
+	if (ret_facts->obstacle == CONFINE_ABLE && obstacle != CONFINE_ABLE) {
+		ret_facts->obstacle = obstacle;
 		text_copy(ret_facts->detail, sizeof(ret_facts->detail), ret_facts->parser_version);
 	}
-	ret_facts->features = find_features(&at, major);
+	ret_facts->features = find_features(&at, parser.words);
 	if (ret_facts->obstacle == CONFINE_ABLE)
 		read_features_id(ret_facts->features_id, sizeof(ret_facts->features_id));
 }

@@ -37,7 +37,7 @@ struct confine_places {
 	const char *policy;     /* /etc/apparmor.d */
 	const char *cgroup;     /* /sys/fs/cgroup */
 	const char *parser;     /* "apparmor_parser", looked up in the system's directories */
-	const char *memory;     /* where the parser's version is remembered; NULL: it is asked every time */
+	const char *memory;     /* where the parser's answers are remembered; NULL: it is asked every time */
 };
 
 /* Look at the host. Never fails: what cannot be found out is an obstacle. places may be NULL. */

@@ -155,15 +155,19 @@ int confine_policy_load(const struct confine_policy *policy, const struct confin
 		code = confine_compile(&compile, &binary, NULL, error);
 	if (code == 0)
 		code = confine_policy_state(policy->name, error);
-	if (code < 0)
-		return error_prefix(error, "load profile %s", policy->name);
+	if (code < 0) {
+		error_prefix(error, "load profile %s", policy->name);
+		return code;
+	}
 	if (code == CONFINE_POLICY_ENFORCED && is_same_loaded(policy->name, &binary))
 		return CONFINE_POLICY_UNCHANGED;
 	code = replace(policy->name, &binary, error);
 	if (code == 0)
 		code = confine_policy_state(policy->name, error);
-	if (code < 0)
-		return error_prefix(error, "load profile %s", policy->name);
+	if (code < 0) {
+		error_prefix(error, "load profile %s", policy->name);
+		return code;
+	}
 	if (code != CONFINE_POLICY_ENFORCED)
 		return error_set(error, -EIO, policy->name, "check that the profile's text defines it",
 				 "load profile %s: the kernel does not enforce it afterwards",
@@ -176,15 +180,19 @@ int confine_policy_unload(const char *name, struct ph_error *error)
 	PH_CLEANUP(aa_kernel_interface_unref_cleanup) aa_kernel_interface *kernel = NULL;
 	int state = confine_policy_state(name, error);
 
-	if (state < 0)
-		return error_prefix(error, "unload profile %s", name);
+	if (state < 0) {
+		error_prefix(error, "unload profile %s", name);
+		return state;
+	}
 	if (state == CONFINE_POLICY_ABSENT)
 		return CONFINE_POLICY_UNCHANGED;
 	if (aa_kernel_interface_new(&kernel, NULL, NULL) ||
 	    aa_kernel_interface_remove_policy(kernel, name)) {
-		error_errno(error, errno ? -errno : -EIO, name, "is phoenix-host root of the host?",
-			    "the kernel refused");
-		return error_prefix(error, "unload profile %s", name);
+		int code = error_errno(error, errno ? -errno : -EIO, name,
+				       "is phoenix-host root of the host?", "the kernel refused");
+
+		error_prefix(error, "unload profile %s", name);
+		return code;
 	}
 	return 0;
 }

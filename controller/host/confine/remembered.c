@@ -1,5 +1,5 @@
 /*
- * One line, key and version, replaced as a whole: a reader sees the old one or the new one. The time of the
+ * One line, key and value, replaced as a whole: a reader sees the old one or the new one. The time of the
  * inode's change is in the key because nobody can set it back, as one can the time of modification.
  */
 #include "controller/host/confine/remembered.h"
@@ -31,7 +31,8 @@ char *confine_remembered_key(const char *program)
 			 (intmax_t)about.st_ctim.tv_sec, about.st_ctim.tv_nsec);
 }
 
-int confine_remembered_read(const char *directory, const char *program, char version[32])
+int confine_remembered_read(const char *directory, const char *program,
+			    char value[CONFINE_REMEMBERED_SIZE])
 {
 	PH_AUTO_FREE char *key = confine_remembered_key(program);
 	PH_AUTO_FREE char *path = ph_format("%s/" FILE_NAME, directory);
@@ -47,18 +48,18 @@ int confine_remembered_read(const char *directory, const char *program, char ver
 	if (strncmp(line, key, start) != 0 || line[start] != '=' || line[length - 1] != '\n')
 		return -ENOENT;
 	rest = strcspn(line + start + 1, "\n");
-	if (!rest || rest >= 32 || start + rest + 2 != (size_t)length)
+	if (!rest || rest >= CONFINE_REMEMBERED_SIZE || start + rest + 2 != (size_t)length)
 		return -ENOENT;
-	memcpy(version, line + start + 1, rest);
-	version[rest] = '\0';
+	memcpy(value, line + start + 1, rest);
+	value[rest] = '\0';
 	return 0;
 }
 
-void confine_remembered_write(const char *directory, const char *key, const char *version)
+void confine_remembered_write(const char *directory, const char *key, const char *value)
 {
 	PH_AUTO_FREE char *path = ph_format("%s/" FILE_NAME, directory);
 	PH_AUTO_FREE char *beside = ph_format("%s/." FILE_NAME "-XXXXXX", directory);
-	PH_AUTO_FREE char *line = ph_format("%s=%s\n", key, version);
+	PH_AUTO_FREE char *line = ph_format("%s=%s\n", key, value);
 	PH_AUTO_CLOSE int fd = mkostemp(beside, O_CLOEXEC);
 	size_t length = strlen(line);
 

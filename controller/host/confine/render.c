@@ -29,10 +29,15 @@ static const struct {
 	const char *name;
 	uint32_t feature;
 } FEATURES[] = {
-	{ "abi", CONFINE_FEATURE_ABI },       { "cgroup1", CONFINE_FEATURE_CGROUP1 },
-	{ "mqueue", CONFINE_FEATURE_MQUEUE }, { "nosymfollow", CONFINE_FEATURE_NOSYMFOLLOW },
+	{ "abi", CONFINE_FEATURE_ABI },
+	{ "cgroup1", CONFINE_FEATURE_CGROUP1 },
+	{ "io_uring", CONFINE_FEATURE_IO_URING },
+	{ "mqueue", CONFINE_FEATURE_MQUEUE },
+	{ "nosymfollow", CONFINE_FEATURE_NOSYMFOLLOW },
 	{ "userns", CONFINE_FEATURE_USERNS },
 };
+
+_Static_assert(ARRAY_LENGTH(FEATURES) <= CONFINE_FEATURES_MAXIMUM, "names would not fit");
 
 /* Every type that a mount rule of the template names: the complement is denied. */
 static const char *const FSTYPES[] = {
@@ -75,6 +80,17 @@ uint32_t confine_feature_by_name(const char *name)
 			return FEATURES[i].feature;
 	}
 	return 0;
+}
+
+size_t confine_feature_names(uint32_t features, const char *names[CONFINE_FEATURES_MAXIMUM])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(FEATURES); i++) {
+		if (features & FEATURES[i].feature)
+			names[count++] = FEATURES[i].name;
+	}
+	return count;
 }
 
 static int check_data_root(const char *path, struct ph_error *error)
@@ -227,8 +243,10 @@ int confine_render_text(const char *source, const struct confine_render *render,
 	/* Lines are rendered one for one: the number is right for the template, too. */
 	if (code == 0)
 		code = confine_clash_refuse(CONFINE_PROFILE, str_text(&rendering.text), error);
-	if (code < 0)
-		return error_prefix(error, "render profile");
+	if (code < 0) {
+		error_prefix(error, "render profile");
+		return code;
+	}
 	*ret_text = str_take(&rendering.text);
 	return 0;
 }
@@ -262,8 +280,10 @@ int confine_render(const char *profiles_dir, const struct confine_render *render
 	PH_AUTO_FREE char *source = NULL;
 	int code = read_template(path, &source, error);
 
-	if (code < 0)
-		return error_prefix(error, "render profile");
+	if (code < 0) {
+		error_prefix(error, "render profile");
+		return code;
+	}
 	return confine_render_text(source, render, ret_text, error);
 }
 

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -21,6 +22,7 @@ enum confine_feature {
 	CONFINE_FEATURE_MQUEUE = 1 << 2,      /* mqueue */
 	CONFINE_FEATURE_NOSYMFOLLOW = 1 << 3, /* nosymfollow */
 	CONFINE_FEATURE_USERNS = 1 << 4,      /* userns */
+	CONFINE_FEATURE_IO_URING = 1 << 5,    /* io_uring */
 };
 
 struct confine_render {
@@ -30,6 +32,11 @@ struct confine_render {
 
 /* The feature of that name, 0 when there is none. */
 uint32_t confine_feature_by_name(const char *name);
+
+#define CONFINE_FEATURES_MAXIMUM 8
+
+/* The names of a set of features, constants in the order of the alphabet; returns how many. */
+size_t confine_feature_names(uint32_t features, const char *names[CONFINE_FEATURES_MAXIMUM]);
 
 /*
  * Render a template. -EINVAL with the field or the line named when the data-root has bytes outside

@@ -201,17 +201,6 @@ static void look_at_placements(struct report *report)
 
 /* ---- the host ---- */
 
-static size_t list_features(uint32_t features, char *names[8])
-{
-	static const char *const known[] = { "abi", "cgroup1", "mqueue", "nosymfollow", "userns" };
-	size_t count = 0;
-
-	for (size_t i = 0; i < ARRAY_LENGTH(known); i++)
-		if (features & confine_feature_by_name(known[i]))
-			names[count++] = (char *)known[i];
-	return count;
-}
-
 int verb_confine_status(const struct verb_host *host, const ProtobufCMessage *message,
 			struct ph_error *error)
 {
@@ -223,7 +212,8 @@ int verb_confine_status(const struct verb_host *host, const ProtobufCMessage *me
 	const struct confine_facts *facts;
 	struct stacking_kernel kernel;
 	struct ph_error refusal = { 0 };
-	char *features[8], release[160], version[160];
+	const char *features[CONFINE_FEATURES_MAXIMUM];
+	char release[160], version[160];
 	int code;
 
 	if (proc < 0)
@@ -243,8 +233,8 @@ int verb_confine_status(const struct verb_host *host, const ProtobufCMessage *me
 	reply->reason = (char *)confine_obstacle_reason(facts->obstacle);
 	reply->remedy = (char *)confine_obstacle_remedy(facts->obstacle);
 	reply->parser_version = (char *)facts->parser_version;
-	reply->features = features;
-	reply->n_features = list_features(facts->features, features);
+	reply->features = (char **)features;
+	reply->n_features = confine_feature_names(facts->features, features);
 	reply->stacked = facts->obstacle == CONFINE_ABLE && stacking_judge(&kernel, &refusal) == 0;
 	reply->stacked_reason = facts->obstacle == CONFINE_ABLE ? refusal.why : reply->reason;
 	reply->stacked_remedy = facts->obstacle == CONFINE_ABLE ? refusal.remedy : reply->remedy;
