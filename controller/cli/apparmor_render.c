@@ -16,26 +16,25 @@
 #include "controller/cli/commands.h"
 #include "controller/host/confine/abilities.h"
 #include "controller/host/confine/render.h"
-#include "controller/host/confine/stacked.h"
 #include "controller/host/exec/exec.h"
 
 #define KERNEL_FEATURES "/sys/kernel/security/apparmor/features"
 
-/* Whether the stacked text is asked for: 1, 0 for the named one, or -EINVAL. */
-static int wants_stacked(const struct invocation *invocation, struct ph_error *error)
+static int read_mode(const struct invocation *invocation, struct confine_render *render,
+		     struct ph_error *error)
 {
 	const char *mode = invocation_value(invocation, "mode");
 
-	if (!mode || text_equal(mode, "named"))
-		return 0;
-	if (text_equal(mode, "stacked"))
-		return 1;
-	return error_set(error, -EINVAL, "--mode", "write named or stacked", "there is no mode '%s'",
-			 mode);
+	if (text_equal(mode ?: "named", "stacked"))
+		render->kind = CONFINE_STACKED;
+	else if (mode && !text_equal(mode, "named"))
+		return error_set(error, -EINVAL, "--mode", "write named or stacked",
+				 "there is no mode '%s'", mode);
+	return 0;
 }
 
 /* A directory that was named has to be there; the kernel's own need not. */
-static int find_features(const struct invocation *invocation, uint32_t *ret_features,
+static int find_features(const struct invocation *invocation, struct confine_render *render,
 			 struct ph_error *error)
 {
 	const struct confine_abilities places = {
@@ -47,7 +46,7 @@ static int find_features(const struct invocation *invocation, uint32_t *ret_feat
 		return error_set(error, -EINVAL, places.features,
 				 "name " KERNEL_FEATURES " or a copy of another host's",
 				 "it is no directory of features");
-	*ret_features = confine_abilities_choose(&places, confine_abilities_words(NULL));
+	render->features = confine_abilities_choose(&places, confine_abilities_words(NULL));
 	return 0;
 }
 
@@ -62,39 +61,19 @@ static void note_what_is_missing(const struct invocation *invocation)
 		      "parsers know\n", stderr);
 }
 
-static int render(const struct invocation *invocation, uint32_t features, bool stacked,
-		  char **ret_text, struct ph_error *error)
-{
-	const struct confine_render wanted = { .data_root = invocation_value(invocation, "data-root"),
-					       .features = features };
-	const char *directory = invocation_value(invocation, "profiles");
-	PH_AUTO_FREE char *named = NULL;
-	struct config config;
-	int code;
-
-	config_init(&config);
-	code = confine_render(directory ?: config.profiles_dir, &wanted, &named, error);
-	if (code == 0 && stacked)
-		return confine_stacked_text(named, ret_text, error);
-	if (code == 0)
-		*ret_text = take_pointer(named);
-	/* Of our files, not of containers or images, which exit with a code of their own. */
-	return code == -ENOENT ? -EINVAL : code;
-}
-
-static void print_as_json(const char *text, uint32_t features, bool stacked)
+static void print_as_json(const char *text, const struct confine_render *render)
 {
 	const char *names[CONFINE_FEATURES_MAXIMUM];
-	size_t count = confine_feature_names(features, names);
+	size_t count = confine_feature_names(render->features, names);
+	char name[CONFINE_NAME_SIZE], hash[65];
 	json_t *list = json_array(), *root;
-	char hash[65];
 
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(list, json_string(names[i]));
+	confine_render_name(render, name);
 	confine_text_hash(text, hash);
-	root = json_pack("{s:s, s:s, s:o, s:s}", "profile",
-			 stacked ? CONFINE_PROFILE_STACKED : CONFINE_PROFILE, "hash", hash,
-			 "features", list, "text", text);
+	root = json_pack("{s:s, s:s, s:o, s:s}", "profile", name, "hash", hash, "features", list,
+			 "text", text);
 	json_dumpf(root, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(root);
@@ -102,20 +81,24 @@ static void print_as_json(const char *text, uint32_t features, bool stacked)
 
 int command_apparmor_render(struct invocation *invocation, struct ph_error *error)
 {
+	struct confine_render render = { .data_root = invocation_value(invocation, "data-root"),
+					 .driver = invocation_value(invocation, "driver") };
+	const char *directory = invocation_value(invocation, "profiles");
 	PH_AUTO_FREE char *text = NULL;
-	uint32_t features;
-	int stacked = wants_stacked(invocation, error);
-	int code = stacked;
+	struct config config;
+	int code = read_mode(invocation, &render, error);
 
-	if (code >= 0)
-		code = find_features(invocation, &features, error);
-	if (code >= 0)
-		code = render(invocation, features, stacked, &text, error);
+	config_init(&config);
+	if (code == 0)
+		code = find_features(invocation, &render, error);
+	if (code == 0)
+		code = confine_render(directory ?: config.profiles_dir, &render, &text, error);
+	/* A file of ours is missing: no container or image, which have an exit code of their own. */
 	if (code < 0)
-		return code;
+		return code == -ENOENT ? -EINVAL : code;
 	note_what_is_missing(invocation);
 	if (invocation->json)
-		print_as_json(text, features, stacked);
+		print_as_json(text, &render);
 	else
 		fputs(text, stdout);
 	return EXIT_OK;

@@ -186,6 +186,8 @@ const struct command commands[] = {
 		.example = "phoenixctl apparmor render --data-root /srv/docker",
 		.options = { { "data-root", 'r', "DIR",
 			       "Docker's, as the container sees it (default /var/lib/docker)" },
+			     { "driver", 'R', "NAME",
+			       "only this storage driver: fuse-overlayfs, overlay2 or vfs (default any)" },
 			     { "mode", 'M', "MODE", "named or stacked (default named)" },
 			     { "features", 'K', "DIR", "the kernel's features (default this one's)" },
 			     { "profiles", 'P', "DIR", "the profile's source (default what is installed)" } },

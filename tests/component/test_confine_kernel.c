@@ -163,7 +163,7 @@ static void test_processes_are_judged(void **state)
 static void test_shipped_profile(void **state)
 {
 	struct confine_facts facts = facts_or_skip();
-	struct confine_render render = { NULL, facts.features };
+	struct confine_render render = { .features = facts.features };
 	char directory[] = "/tmp/ph-test-policy-XXXXXX";
 	PH_AUTO_FREE char *text = NULL;
 	PH_AUTO_FREE char *clean = NULL;

@@ -18,8 +18,7 @@ LAYERS = (
     ('controller/doctor/*', ('controller/doctor/', 'controller/host/exec/', 'common/')),
     ('controller/cli/*', ('controller/cli/', 'controller/host/exec/', 'controller/doctor/', 'controller/fleet/', 'common/', 'proto/',
                           # The profile's text, shown without a daemon: ph_confine_render, no libapparmor.
-                          'controller/host/confine/abilities.h', 'controller/host/confine/render.h',
-                          'controller/host/confine/stacked.h')),
+                          'controller/host/confine/abilities.h', 'controller/host/confine/render.h')),
     ('controller/*', ('controller/link/', 'controller/denials/', 'controller/doctor/', 'controller/preflight/', 'controller/api/', 'controller/fleet/',
                       'controller/container/', 'controller/events/', 'controller/store/',
                       'common/', 'proto/')),

@@ -15,7 +15,8 @@ ESCAPE_TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 ESCAPE=${PH_ESCAPE:-$ESCAPE_TREE/build/${PH_PRESET:-release}/tests/escape/escape}
 ESCAPE_BASE=/var/lib/escape-test
 ESCAPE_PROFILE=${PH_ESCAPE_PROFILE:-lxc-phoenix-v2}
-ESCAPE_PROFILE_TEXT=${PH_ESCAPE_PROFILE_TEXT:-$ESCAPE_TREE/profiles/lxc-phoenix-v2}
+ESCAPE_PROFILE_TEXT=${PH_ESCAPE_PROFILE_TEXT:-$ESCAPE_BASE/profile.text}
+ESCAPE_CTL=$ESCAPE_TREE/build/${PH_PRESET:-release}/bin/phoenixctl
 escape_server=''
 
 # IDMAP APPARMOR SECCOMP DEVICES of a condition; "-" is without.
@@ -73,8 +74,11 @@ escape_prepare() {
 	chmod 666 /run/escape/exhibits/leak.sock
 }
 
-# The profile, and one that an attempt may try to remove.
+# The profile as the product renders it on this bed, and one that an attempt may try to remove.
 escape_load() {
+	mkdir -p "$ESCAPE_BASE"
+	[[ -s $ESCAPE_PROFILE_TEXT ]] ||
+		"$ESCAPE_CTL" apparmor render --profiles "$ESCAPE_TREE/profiles" >"$ESCAPE_PROFILE_TEXT" || return
 	apparmor_parser -r -K "$ESCAPE_PROFILE_TEXT" &&
 		apparmor_parser -r -K <<<'profile escape-victim { }'
 }

@@ -144,7 +144,7 @@ test_bad_text() {
 	local hash
 	hash=$(hash_of $PROFILE)
 	cp "$PH_WORK/profiles/$PROFILE" "$PH_WORK/good"
-	sed -i 's|^  file,$|  file, this is no rule,|' "$PH_WORK/profiles/$PROFILE"
+	sed -i 's|^}$|  file, this is no rule,\n}|' "$PH_WORK/profiles/$PROFILE"
 	tap_exits 'a text that does not compile is refused' 1 ctl apply -f "$PH_WORK/web1.yaml"
 	tap_like 'with the reason of the parser' "$tap_output" 'syntax error|parser error'
 	tap_is 'and what is in force stays' "$(hash_of $PROFILE) $(condition web1 Confined)" "$hash TRUE AllProcessesLabelled"

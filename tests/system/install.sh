@@ -18,6 +18,7 @@ tap_run 'cmake --install' env DESTDIR="$STAGE" cmake --install "$PH_ROOT/build/$
 # test_config holds the example against the built-in defaults.
 tap_run 'the agent is at its default path' test -x "$STAGE$(default_of agent)"
 tap_run 'the profile is at its default path' test -f "$STAGE$(default_of profiles_dir)/lxc-phoenix-v2"
+tap_run 'it can be rendered from there' "$STAGE/usr/bin/phoenixctl" apparmor render --profiles "$STAGE$(default_of profiles_dir)"
 tap_run 'the seccomp policy is beside it' test -f "$STAGE$(default_of profiles_dir)/seccomp"
 for unit in phoenixd phoenix-host; do
 	program=$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$STAGE/usr/lib/systemd/system/$unit.service")

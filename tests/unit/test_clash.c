@@ -81,12 +81,19 @@ static void test_cases(void **state)
 	}
 }
 
+static int refuse(const char *text, struct ph_error *error)
+{
+	struct confine_clash clash;
+
+	return confine_clash_find(text, &clash) ? confine_clash_refuse("p:3", &clash, error) : 0;
+}
+
 static void test_refusal(void **state)
 {
 	struct ph_error error = { 0 };
 
-	assert_int_equal(confine_clash_refuse("p", BODY("deny /sys/block/** w,"), &error), 0);
-	assert_int_equal(confine_clash_refuse("p", BODY("deny /sys/net/** w,"), &error), -EINVAL);
+	assert_int_equal(refuse(BODY("deny /sys/block/** w,"), &error), 0);
+	assert_int_equal(refuse(BODY("deny /sys/net/** w,"), &error), -EINVAL);
 	assert_string_equal(error.where, "p:3");
 	assert_non_null(strstr(error.why, "deny /sys/net/** w"));
 	assert_true(error.remedy[0]);
@@ -97,12 +104,10 @@ static void test_involved(void **state)
 {
 	struct ph_error error = { 0 };
 
-	assert_int_equal(confine_clash_refuse(
-				 "p", BODY("deny /sys/**a**e**i**n**e**t**o**n**a**m**e**x** w,"),
-				 &error), 0);
-	assert_int_equal(confine_clash_refuse(
-				 "p", BODY("deny /{**,**}{**,**}{**,**}{**,**}{**,**}{**,**}{**,**}Q w,"),
-				 &error), -EINVAL);
+	assert_int_equal(refuse(BODY("deny /sys/**a**e**i**n**e**t**o**n**a**m**e**x** w,"),
+				&error), 0);
+	assert_int_equal(refuse(BODY("deny /{**,**}{**,**}{**,**}{**,**}{**,**}{**,**}{**,**}Q w,"),
+				&error), -EINVAL);
 	assert_non_null(strstr(error.why, "too involved"));
 }
 

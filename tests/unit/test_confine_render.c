@@ -1,9 +1,8 @@
 /*
- * Complements and rendering, and the shipped profile itself: it is what the renderer writes, avoids
- * known mistakes and compiles. The parser is needed, AppArmor in the kernel is not.
+ * Complements and rendering, and the shipped profile itself: it avoids known mistakes and compiles. The parser is needed, AppArmor in the kernel is not.
  */
+#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <fnmatch.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -24,6 +24,7 @@
 #include "controller/host/confine/pattern.h"
 #include "controller/host/confine/render.h"
 #include "controller/host/exec/exec.h"
+#include "tests/support/scratch.h"
 
 #define PROFILES_DIR PH_SOURCE_DIR "/profiles"
 #define FEATURES_FILE "/etc/apparmor.d/abi/3.0"
@@ -112,69 +113,120 @@ static void test_complement_refuses(void **state)
 /* --- rendering -------------------------------------------------------------------------------- */
 
 #define VARIABLES                                                                                  \
-	"@{PHOENIX_DATA_ROOT}=/x\n@{PHOENIX_OUTSIDE_DATA_ROOT}=/x\n@{PHOENIX_OTHER_FSTYPES}=x\n"
+	"@{PHOENIX_DATA_ROOT}=\n@{PHOENIX_OUTSIDE_DATA_ROOT}=old\n@{PHOENIX_OTHER_FSTYPES}=\n"
+#define FRAGMENTS "lxc-phoenix-v2.d"
 
+/* A frame and one fragment, "part"; NULL: there is none. */
 static const struct {
 	const char *name;
-	const char *source;
-	const char *data_root;
-	uint32_t features;
+	const char *frame;
+	const char *part;
+	struct confine_render render;
 	const char *holds;   /* in the rendered text */
 	const char *failure; /* in the error's place or reason; NULL: it renders */
 } RENDERINGS[] = {
-	{ "data-root", VARIABLES, "/srv/docker", 0, "@{PHOENIX_DATA_ROOT}=/srv/docker\n" },
-	{ "default data-root", VARIABLES, NULL, 0, "@{PHOENIX_DATA_ROOT}=/var/lib/docker\n" },
-	{ "complement", VARIABLES, "/d", 0,
+	{ "data-root", VARIABLES, NULL, { .data_root = "/srv/docker" },
+	  "@{PHOENIX_DATA_ROOT}=/srv/docker\n" },
+	{ "default data-root", VARIABLES, NULL, { 0 }, "@{PHOENIX_DATA_ROOT}=/var/lib/docker\n" },
+	{ "complement", VARIABLES, NULL, { .data_root = "/d" },
 	  "@{PHOENIX_OUTSIDE_DATA_ROOT}={[^/]**,/,/[^d]**,/d,/d[^/]**}\n" },
-	{ "dash in the path", VARIABLES, "/a-b", 0, "/a[^-]**" },
-	{ "feature off", VARIABLES "  #?userns userns,\n", NULL, 0, "\n  #?userns userns,\n" },
-	{ "feature on", VARIABLES "  #?userns userns,\n", NULL, CONFINE_FEATURE_USERNS,
-	  "\n  userns,\n" },
-	{ "other feature on", VARIABLES "  #?userns userns,\n", NULL, CONFINE_FEATURE_ABI,
-	  "#?userns" },
-	{ "last line without newline", VARIABLES "x", NULL, 0, "\nx\n" },
-	{ "unknown feature", VARIABLES "#?nothing x,\n", NULL, 0, NULL, "lxc-phoenix-v2:4" },
-	{ "feature without rule", VARIABLES "#?abi\n", NULL, 0, NULL, "lxc-phoenix-v2:4" },
-	{ "unknown variable", VARIABLES "@{PHOENIX_X}=1\n", NULL, 0, NULL, "nobody knows" },
-	{ "variable twice", VARIABLES VARIABLES, NULL, 0, NULL, "set twice" },
-	{ "variable without value", "@{PHOENIX_DATA_ROOT}", NULL, 0, NULL, "not set" },
-	{ "variable missing", "profile x { }\n", NULL, 0, NULL, "DATA_ROOT" },
-	{ "a rule that breaks docker run", VARIABLES "deny /sys/[^f]*/** w,\n", NULL, 0, NULL,
+	{ "dash in the path", VARIABLES, NULL, { .data_root = "/a-b" }, "/a[^-]**" },
+	{ "feature off", VARIABLES "  #?userns userns,\n", NULL, { 0 }, "\n  #?userns userns,\n" },
+	{ "feature on", VARIABLES "  #?userns userns,\n", NULL,
+	  { .features = CONFINE_FEATURE_USERNS }, "\n  userns,\n" },
+	{ "other feature on", VARIABLES "  #?userns userns,\n", NULL,
+	  { .features = CONFINE_FEATURE_ABI }, "#?userns" },
+	{ "named", VARIABLES "#?named x,\n#?stacked y,\n", NULL, { 0 }, "\nx,\n#?stacked y,\n" },
+	{ "stacked", VARIABLES "#?named x,\n#?stacked y,\n", NULL, { .kind = CONFINE_STACKED },
+	  "\n#?named x,\ny,\n" },
+	{ "any driver", VARIABLES "#?fuse x,\n#?overlay y,\n", NULL, { 0 }, "\nx,\ny,\n" },
+	{ "the driver auto", VARIABLES "#?fuse x,\n#?overlay y,\n", NULL, { .driver = "auto" },
+	  "\nx,\ny,\n" },
+	{ "fuse-overlayfs", VARIABLES "#?fuse x,\n#?overlay y,\n", NULL,
+	  { .driver = "fuse-overlayfs" }, "\nx,\n#?overlay y,\n" },
+	{ "overlay2", VARIABLES "#?fuse x,\n#?overlay y,\n", NULL, { .driver = "overlay2" },
+	  "\n#?fuse x,\ny,\n" },
+	{ "vfs", VARIABLES "#?fuse x,\n#?overlay y,\n", NULL, { .driver = "vfs" },
+	  "\n#?fuse x,\n#?overlay y,\n" },
+	{ "what a driver does not mount is another type", VARIABLES, NULL, { .driver = "vfs" },
+	  "{[^cdmprst]**," },
+	{ "name", VARIABLES "profile @PROFILE@ @PROFILE@\n", NULL, { 0 },
+	  "\nprofile lxc-phoenix-v2 lxc-phoenix-v2\n" },
+	{ "name of the stacked", VARIABLES "profile @PROFILE@\n", NULL, { .kind = CONFINE_STACKED },
+	  "\nprofile lxc-phoenix-v2-stacked\n" },
+	{ "name of other facts", VARIABLES "profile @PROFILE@\n", NULL, { .data_root = "/srv" },
+	  "\nprofile lxc-phoenix-v2-" },
+	{ "last line without newline", VARIABLES "x", NULL, { 0 }, "\nx\n" },
+	{ "fragment", VARIABLES "a\n  #+ part\nb\n", "  one,\n  two,\n", { 0 },
+	  "\na\n  one,\n  two,\nb\n" },
+	{ "empty fragment", VARIABLES "a\n#+ part\nb\n", "", { 0 }, "\na\nb\n" },
+	{ "facts and names in a fragment", VARIABLES "#+ part\n", "#?named x,\n@PROFILE@", { 0 },
+	  "\nx,\nlxc-phoenix-v2\n" },
+	{ "fragment whose fact holds", VARIABLES "#?named #+ part\n", "x,\n", { 0 }, "\nx,\n" },
+	{ "fragment whose fact does not", VARIABLES "#?stacked #+ part\n", NULL, { 0 },
+	  "\n#?stacked #+ part\n" },
+	{ "unknown fact", VARIABLES "#?nothing x,\n", NULL, { 0 }, NULL, "lxc-phoenix-v2:4" },
+	{ "fact without text", VARIABLES "#?abi\n", NULL, { 0 }, NULL, "lxc-phoenix-v2:4" },
+	{ "unknown fact in a fragment", VARIABLES "#+ part\n", "x,\n#?nothing x,\n", { 0 }, NULL,
+	  FRAGMENTS "/part:2" },
+	{ "unknown fact behind a fragment", VARIABLES "#+ part\ny\n#?nothing x,\n", "1\n2\n3\n",
+	  { 0 }, NULL, "lxc-phoenix-v2:6" },
+	{ "fragment that is missing", VARIABLES "#+ part\n", NULL, { 0 }, NULL, FRAGMENTS "/part" },
+	{ "fragment outside", VARIABLES "#+ ../part\n", "x", { 0 }, NULL, "lxc-phoenix-v2:4" },
+	{ "fragment in itself", VARIABLES "#+ part\n", "#+ part\n", { 0 }, NULL, FRAGMENTS "/part:1" },
+	{ "unknown variable", VARIABLES "@{PHOENIX_X}=1\n", NULL, { 0 }, NULL, "nobody knows" },
+	{ "variable twice", VARIABLES VARIABLES, NULL, { 0 }, NULL, "set twice" },
+	{ "variable without value", "@{PHOENIX_DATA_ROOT}", NULL, { 0 }, NULL, "not set" },
+	{ "variable missing", "profile x { }\n", NULL, { 0 }, NULL, "DATA_ROOT" },
+	{ "a rule that breaks docker run", VARIABLES "deny /sys/[^f]*/** w,\n", NULL, { 0 }, NULL,
 	  "lxc-phoenix-v2:4" },
-	{ "relative data-root", VARIABLES, "var/lib", 0, NULL, "data-root" },
-	{ "root as data-root", VARIABLES, "/", 0, NULL, "data-root" },
-	{ "empty data-root", VARIABLES, "", 0, NULL, "data-root" },
-	{ "trailing slash", VARIABLES, "/a/", 0, NULL, "data-root" },
-	{ "dots", VARIABLES, "/a/../b", 0, NULL, "data-root" },
-	{ "dots last", VARIABLES, "/a/..", 0, NULL, "data-root" },
-	{ "double slash", VARIABLES, "/a//b", 0, NULL, "data-root" },
-	{ "a rule in the path", VARIABLES, "/a/** rw,\n  mount", 0, NULL, "characters" },
-	{ "newline", VARIABLES, "/a\nb", 0, NULL, "characters" },
-	{ "glob", VARIABLES, "/a*", 0, NULL, "characters" },
-	{ "variable in the path", VARIABLES, "/@{HOME}", 0, NULL, "characters" },
+	{ "the same in a fragment", VARIABLES "file,\n#+ part\nx,\n",
+	  "file,\nfile,\ndeny /sys/[^f]*/** w,\n", { 0 }, NULL, FRAGMENTS "/part:3" },
+	{ "unknown driver", VARIABLES, NULL, { .driver = "btrfs" }, NULL, "driver" },
+	{ "relative data-root", VARIABLES, NULL, { .data_root = "var/lib" }, NULL, "data-root" },
+	{ "root as data-root", VARIABLES, NULL, { .data_root = "/" }, NULL, "data-root" },
+	{ "empty data-root", VARIABLES, NULL, { .data_root = "" }, NULL, "data-root" },
+	{ "trailing slash", VARIABLES, NULL, { .data_root = "/a/" }, NULL, "data-root" },
+	{ "dots", VARIABLES, NULL, { .data_root = "/a/../b" }, NULL, "data-root" },
+	{ "dots last", VARIABLES, NULL, { .data_root = "/a/.." }, NULL, "data-root" },
+	{ "double slash", VARIABLES, NULL, { .data_root = "/a//b" }, NULL, "data-root" },
+	{ "a rule in the path", VARIABLES, NULL, { .data_root = "/a/** rw,\n  mount" }, NULL,
+	  "characters" },
+	{ "newline", VARIABLES, NULL, { .data_root = "/a\nb" }, NULL, "characters" },
+	{ "glob", VARIABLES, NULL, { .data_root = "/a*" }, NULL, "characters" },
+	{ "variable in the path", VARIABLES, NULL, { .data_root = "/@{HOME}" }, NULL, "characters" },
 };
 
 static void test_rendering(void **state)
 {
 	for (size_t i = 0; i < ARRAY_LENGTH(RENDERINGS); i++) {
-		struct confine_render render = { RENDERINGS[i].data_root, RENDERINGS[i].features };
+		const char *failure = RENDERINGS[i].failure, *part = RENDERINGS[i].part;
+		struct scratch scratch;
 		PH_AUTO_FREE char *text = NULL;
 		struct ph_error error = { 0 };
-		int code = confine_render_text(RENDERINGS[i].source, &render, &text, &error);
+		int code;
 
-		if (!RENDERINGS[i].failure) {
+		scratch_init(&scratch);
+		scratch_write(&scratch, CONFINE_PROFILE, RENDERINGS[i].frame,
+			      strlen(RENDERINGS[i].frame));
+		assert_int_equal(mkdir(scratch_file(&scratch, FRAGMENTS), 0700), 0);
+		if (part)
+			scratch_write(&scratch, FRAGMENTS "/part", part, strlen(part));
+		code = confine_render(scratch.path, &RENDERINGS[i].render, &text, &error);
+		scratch_fini(&scratch);
+		if (!failure) {
 			if (code || !strstr(text, RENDERINGS[i].holds))
 				fail_msg("%s: %d %s%s", RENDERINGS[i].name, code, error.why, text);
 			continue;
 		}
-		if (code != -EINVAL || text || (!strstr(error.where, RENDERINGS[i].failure) &&
-						!strstr(error.why, RENDERINGS[i].failure)))
+		if (code >= 0 || text ||
+		    (!strstr(error.where, failure) && !strstr(error.why, failure)))
 			fail_msg("%s: %d %s: %s", RENDERINGS[i].name, code, error.where, error.why);
 		assert_true(error.remedy[0]);
 	}
 }
 
-static void test_missing_template(void **state)
+static void test_missing_frame(void **state)
 {
 	struct confine_render render = { 0 };
 	struct ph_error error = { 0 };
@@ -186,22 +238,65 @@ static void test_missing_template(void **state)
 	assert_null(text);
 }
 
-/* What is in the tree is what the renderer writes for the defaults: reviewers read the real thing. */
-static void test_shipped_profile_is_rendered(void **state)
+/* Texts that differ because of the container have names that differ; the host's features are one text's. */
+static void test_names(void **state)
 {
-	struct confine_render render = { 0 };
-	PH_AUTO_FREE char *text = NULL;
-	PH_AUTO_FREE char *again = NULL;
-	char source[CONFINE_TEMPLATE_MAXIMUM];
-	PH_AUTO_CLOSE int fd = open(PROFILES_DIR "/" CONFINE_PROFILE, O_RDONLY);
-	ssize_t length = read(fd, source, sizeof(source) - 1);
+	static const struct confine_render others[] = {
+		{ .kind = CONFINE_STACKED },
+		{ .data_root = "/srv" },
+		{ .driver = "overlay2" },
+		{ .driver = "vfs" },
+		{ .data_root = "/srv", .driver = "vfs" },
+		{ .kind = CONFINE_STACKED, .driver = "vfs" },
+	};
+	static const struct confine_render same[] = {
+		{ 0 },
+		{ .features = CONFINE_FEATURE_USERNS },
+		{ .data_root = CONFINE_DATA_ROOT },
+		{ .driver = "auto" },
+	};
+	char names[ARRAY_LENGTH(others)][CONFINE_NAME_SIZE], name[CONFINE_NAME_SIZE];
 
-	assert_true(length > 0);
-	source[length] = '\0';
+	for (size_t i = 0; i < ARRAY_LENGTH(same); i++) {
+		confine_render_name(&same[i], name);
+		assert_string_equal(name, CONFINE_PROFILE);
+	}
+	for (size_t i = 0; i < ARRAY_LENGTH(others); i++) {
+		confine_render_name(&others[i], names[i]);
+		assert_true(text_has_prefix(names[i], CONFINE_PROFILE "-"));
+		for (size_t j = 0; j < i; j++)
+			assert_string_not_equal(names[i], names[j]);
+	}
+}
+
+/* Every fragment is in the frame, and what is rendered is whole. */
+static void test_shipped_fragments_are_used(void **state)
+{
+	struct confine_render render = { .kind = CONFINE_STACKED, .features = UINT32_MAX >> 16 };
+	PH_AUTO_DIR DIR *fragments = opendir(PROFILES_DIR "/lxc-phoenix-v2.d");
+	PH_AUTO_FREE char *text = NULL;
+	struct dirent *entry;
+	size_t count = 0;
+
+	assert_non_null(fragments);
 	assert_int_equal(confine_render(PROFILES_DIR, &render, &text, NULL), 0);
-	assert_string_equal(text, source);
-	assert_int_equal(confine_render_text(text, &render, &again, NULL), 0);
-	assert_string_equal(again, text);
+	assert_null(strstr(text, "\n  #+ "));
+	assert_null(strstr(text, "@PROFILE@"));
+	while ((entry = readdir(fragments))) {
+		PH_AUTO_FREE char *path = ph_format(PROFILES_DIR "/lxc-phoenix-v2.d/%s", entry->d_name);
+		char line[200];
+		FILE *file = entry->d_name[0] == '.' ? NULL : fopen(path, "r");
+
+		if (!file)
+			continue;
+		/* Each begins with its title. */
+		assert_non_null(fgets(line, sizeof(line), file));
+		fclose(file);
+		assert_true(text_has_prefix(line, "  # --- "));
+		assert_non_null(strstr(text, line));
+		count++;
+	}
+	assert_true(count > 8);
 }
 
 /* The shapes that leak on parser 3.0, breadth that nobody argued for, and the denies below /sys that
@@ -228,7 +323,8 @@ static void check_line(const char *line)
 
 static void test_shipped_profile_avoids_known_mistakes(void **state)
 {
-	struct confine_render render = { 0 };
+	/* Of the stacked one, change_profile is the point. */
+	struct confine_render render = { .features = UINT32_MAX >> 16 };
 	PH_AUTO_FREE char *text = NULL;
 	char *rest = NULL;
 	size_t rules = 0;
@@ -327,7 +423,7 @@ static void test_words_of_the_installed_parser(void **state)
 
 	skip_without_parser();
 	for (uint32_t word = 1; word <= ALL_WORDS; word <<= 1) {
-		struct confine_render render = { NULL, word };
+		struct confine_render render = { .features = word };
 		struct confine_compile compile = { .features_file = FEATURES_FILE };
 		PH_AUTO_FREE char *text = NULL;
 		struct str binary = STR_INIT;
@@ -348,11 +444,15 @@ static void test_words_of_the_installed_parser(void **state)
 
 static void test_shipped_profile_compiles(void **state)
 {
-	static const char *const roots[] = { NULL, "/srv/docker", "/var/lib/my-docker_1.2/data" };
+	static const char *const roots[] = { NULL, "/srv/docker", "/var/lib/my-docker_1.2/data", NULL };
+	static const char *const drivers[] = { NULL, "overlay2", "vfs", "fuse-overlayfs" };
 
 	skip_without_parser();
 	for (size_t i = 0; i < ARRAY_LENGTH(roots); i++) {
-		struct confine_render render = { roots[i], CONFINE_FEATURE_ABI | CONFINE_FEATURE_CGROUP1 };
+		struct confine_render render = { .data_root = roots[i],
+						 .driver = drivers[i],
+						 .features = CONFINE_FEATURE_ABI |
+							     CONFINE_FEATURE_CGROUP1 };
 		PH_AUTO_FREE char *text = NULL;
 		PH_AUTO_STR struct str binary = STR_INIT;
 		struct ph_error error = { 0 };
@@ -451,8 +551,9 @@ int main(void)
 		cmocka_unit_test(test_dash_is_first_in_class),
 		cmocka_unit_test(test_complement_refuses),
 		cmocka_unit_test(test_rendering),
-		cmocka_unit_test(test_missing_template),
-		cmocka_unit_test(test_shipped_profile_is_rendered),
+		cmocka_unit_test(test_missing_frame),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_shipped_fragments_are_used),
 		cmocka_unit_test(test_shipped_profile_avoids_known_mistakes),
 		cmocka_unit_test(test_abilities),
 		cmocka_unit_test(test_words_of_the_installed_parser),

@@ -7,7 +7,6 @@
 #include "common/str.h"
 #include "controller/host/confine/kept.h"
 #include "controller/host/confine/render.h"
-#include "controller/host/confine/stacked.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/scratch.h"
 
@@ -105,20 +104,16 @@ static void damaged_hashes_are_none(void **state)
 
 static void the_stacked_text_is_the_named_one_and_more(void **state)
 {
-	const struct confine_render render = { .features = 0 };
+	const struct confine_render render = { .kind = CONFINE_STACKED };
 	struct ph_error error;
-	char *named = NULL, *stacked = NULL;
+	PH_AUTO_FREE char *stacked = NULL;
 
-	assert_int_equal(confine_render(PH_SOURCE_DIR "/profiles", &render, &named, &error), 0);
-	assert_int_equal(confine_stacked_text(named, &stacked, &error), 0);
+	assert_int_equal(confine_render(PH_SOURCE_DIR "/profiles", &render, &stacked, &error), 0);
 	assert_non_null(strstr(stacked, "\nprofile " CONFINE_PROFILE_STACKED " "));
 	assert_non_null(strstr(stacked, "signal peer=" CONFINE_PROFILE_STACKED ","));
 	assert_non_null(strstr(stacked, "\n  capability mac_admin,\n"));
-	assert_null(strstr(stacked, "sys/kernel/security/{,**} rwklx,"));
+	assert_null(strstr(stacked, "\n  audit deny /{**/,}sys/kernel/security/{,**} rwklx,"));
 	assert_null(strstr(stacked, "peer=" CONFINE_PROFILE ","));
-	free(stacked);
-	assert_int_equal(confine_stacked_text("profile x {\n}\n", &stacked, &error), -EINVAL);
-	free(named);
 }
 
 int main(void)

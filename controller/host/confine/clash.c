@@ -396,20 +396,14 @@ int confine_clash_find(const char *text, struct confine_clash *ret_clash)
 	return code;
 }
 
-int confine_clash_refuse(const char *name, const char *text, struct ph_error *error)
+int confine_clash_refuse(const char *place, const struct confine_clash *clash,
+			 struct ph_error *error)
 {
-	struct confine_clash clash;
-	PH_AUTO_FREE char *where = NULL;
-	int code = confine_clash_find(text, &clash);
-
-	if (!code)
-		return 0;
-	where = ph_format("%s:%u", name, clash.line);
-	if (code < 0)
-		return error_set(error, -EINVAL, where, "write the rule with fewer alternatives",
-				 "\"%s\" is too involved to be judged", clash.rule);
-	return error_set(error, -EINVAL, where,
+	if (!clash->sysctl)
+		return error_set(error, -EINVAL, place, "write the rule with fewer alternatives",
+				 "\"%s\" is too involved to be judged", clash->rule);
+	return error_set(error, -EINVAL, place,
 			 "name the files that are meant: a glob below /sys also matches /proc/sys",
-			 "\"%s\" would break docker run: runc writes /proc%s as \"%s\"", clash.rule,
-			 clash.sysctl, clash.sysctl);
+			 "\"%s\" would break docker run: runc writes /proc%s as \"%s\"", clash->rule,
+			 clash->sysctl, clash->sysctl);
 }

@@ -21,5 +21,6 @@ struct confine_clash {
  */
 int confine_clash_find(const char *text, struct confine_clash *ret_clash);
 
-/* Refuse a text that clashes: -EINVAL with "name:line", the rule and what it hits; else 0. */
-int confine_clash_refuse(const char *name, const char *text, struct ph_error *error);
+/* Refuse a text with what was found in it, at a place ("file:line"): -EINVAL with the rule and what it hits. */
+int confine_clash_refuse(const char *place, const struct confine_clash *clash,
+			 struct ph_error *error);

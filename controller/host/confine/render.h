@@ -1,7 +1,7 @@
 /*
- * The profile's text for this host: the file from profiles_dir with its variables set and the lines
- * for features that this host has. Text in, text out; loads nothing. The file explains its own two
- * kinds of marks: "@{PHOENIX_NAME}=..." and "#?feature rule".
+ * The profile's text for a container on this host: the frame and the fragments from profiles_dir put together,
+ * with the lines whose facts hold and the values of variables. Text in, text out; loads nothing. The frame
+ * explains the marks: "#+ fragment", "#?fact text", "@{PHOENIX_NAME}=", "@PROFILE@".
  */
 #pragma once
 
@@ -12,10 +12,12 @@
 
 #define CONFINE_PROFILE "lxc-phoenix-v2"
 #define CONFINE_PROFILE_STACKED "lxc-phoenix-v2-stacked"
+#define CONFINE_NAME_SIZE 64
 #define CONFINE_DATA_ROOT "/var/lib/docker"
-#define CONFINE_TEMPLATE_MAXIMUM (256 * 1024)
+/* Of the frame, and of each fragment. */
+#define CONFINE_FRAGMENT_MAXIMUM (64 * 1024)
 
-/* What "#?NAME" may say. */
+/* What the parser, the kernel and the host allow a text to say: "#?abi", "#?cgroup1", ... */
 enum confine_feature {
 	CONFINE_FEATURE_ABI = 1 << 0,         /* abi: the parser's 3.0 feature set is installed */
 	CONFINE_FEATURE_CGROUP1 = 1 << 1,     /* cgroup1: the host has v1 hierarchies */
@@ -25,8 +27,16 @@ enum confine_feature {
 	CONFINE_FEATURE_IO_URING = 1 << 5,    /* io_uring */
 };
 
+enum confine_kind {
+	CONFINE_NAMED = 0, /* "#?named" */
+	CONFINE_STACKED,   /* "#?stacked": a policy namespace of the container's own below it */
+};
+
+/* All that a text depends on; everything zero is the default container on a host that knows nothing new. */
 struct confine_render {
+	enum confine_kind kind;
 	const char *data_root; /* borrowed; Docker's, as the container sees it; NULL: the default */
+	const char *driver;    /* borrowed; what storage.driver says; NULL or "auto": any */
 	uint32_t features;     /* enum confine_feature */
 };
 
@@ -39,14 +49,18 @@ uint32_t confine_feature_by_name(const char *name);
 size_t confine_feature_names(uint32_t features, const char *names[CONFINE_FEATURES_MAXIMUM]);
 
 /*
- * Render a template. -EINVAL with the field or the line named when the data-root has bytes outside
- * [A-Za-z0-9._/-] or is no plain absolute path, when the template has an unknown mark or lacks a
- * variable, and when a rule would break runc's sysctl reopen (clash.h). The caller frees the text.
+ * The name of the profile: one of the two above for what is the default in a container, else with eight hex
+ * digits of a hash of data-root and driver behind it, so that texts that differ in one kernel have two names.
+ * Features are the host's, the same for all. The driver's name is not checked here.
  */
-int confine_render_text(const char *source, const struct confine_render *render, char **ret_text,
-			struct ph_error *error);
+void confine_render_name(const struct confine_render *render, char ret_name[CONFINE_NAME_SIZE]);
 
-/* Read the template from profiles_dir and render it. */
+/*
+ * Render what lies in profiles_dir. -EINVAL with the field, or the file and line, named: a data-root that has
+ * bytes outside [A-Za-z0-9._/-] or is no plain absolute path, a driver that nobody knows, an unknown mark, a
+ * variable that is missing or not ours, a fragment in a fragment, and a rule that would break runc's sysctl
+ * reopen (clash.h). -ENOENT and its kind when a file cannot be read. The caller frees the text.
+ */
 int confine_render(const char *profiles_dir, const struct confine_render *render, char **ret_text,
 		   struct ph_error *error);
 

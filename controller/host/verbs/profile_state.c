@@ -6,7 +6,6 @@
 #include "common/str.h"
 #include "controller/host/confine/policy.h"
 #include "controller/host/confine/render.h"
-#include "controller/host/confine/stacked.h"
 #include "controller/host/tree/paths.h"
 
 const struct confine_facts *profile_states_facts(struct profile_states *states)
@@ -37,16 +36,17 @@ int profile_states_directory(const struct config *config, char *path, size_t siz
 int profile_states_render(struct profile_states *states, const char *profile, char **ret_text,
 			  struct ph_error *error)
 {
-	const struct confine_render render = { .features = profile_states_facts(states)->features };
-	PH_AUTO_FREE char *text = NULL;
-	int code = confine_render(states->config->profiles_dir, &render, &text, error);
+	struct confine_render render = { .features = profile_states_facts(states)->features };
+	char name[CONFINE_NAME_SIZE];
 
-	if (code < 0)
-		return code;
-	if (text_equal(profile, CONFINE_PROFILE_STACKED))
-		return confine_stacked_text(text, ret_text, error);
-	*ret_text = take_pointer(text);
-	return 0;
+	/* The kinds are all that containers of this version differ in. */
+	for (render.kind = CONFINE_NAMED; render.kind <= CONFINE_STACKED; render.kind++) {
+		confine_render_name(&render, name);
+		if (text_equal(name, profile))
+			return confine_render(states->config->profiles_dir, &render, ret_text, error);
+	}
+	return error_set(error, -ENOENT, profile, "apply the container again",
+			 "no text of this version has that name");
 }
 
 static enum confine_currency judge(struct profile_states *states, const char *profile)
