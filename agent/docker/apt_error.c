@@ -112,8 +112,8 @@ static const struct meaning meanings[] = {
 	[APT_HELD] = { "held package", -EPERM,
 		       "release the hold (apt-mark unhold) or install the package by hand" },
 	[APT_DEPENDENCIES] = { "unmet dependencies", -ENOTSUP,
-			       "look for packages of another release or a mixed-in repository: "
-			       "apt-get install docker.io names them" },
+			       "add the source that has what is missing, or take packages of another "
+			       "release or repository away (apt-cache policy PACKAGE shows whose it is)" },
 	[APT_SCRIPT] = { "maintainer script failed", -EIO,
 			 "run dpkg --configure -a in the container, correct what the script complains "
 			 "about, then try again" },
@@ -135,6 +135,29 @@ static void line_copy(const char *text, const char *place, char *buffer, size_t 
 	begin += strspn(begin, " \t");
 	length = strcspn(begin, "\n");
 	snprintf(buffer, size, "%.*s", (int)length, begin);
+}
+
+/*
+ * The indented lines below apt's heading, which say what lacks what; the last error line says only
+ * that something does. One line each, without the columns that apt lines them up in.
+ */
+static void details_copy(const char *text, char *ret_cause, size_t size)
+{
+	static const char heading[] = "unmet dependencies:\n";
+	const char *line = strstr(text, heading);
+	size_t used = 0;
+
+	if (!line)
+		return;
+	line += sizeof(heading) - 1;
+	while (*line == ' ' && used < size) {
+		const char *end = line + strcspn(line, "\n");
+
+		line += strspn(line, " ");
+		used += (size_t)snprintf(ret_cause + used, size - used, "%s%.*s", used ? "; " : "",
+					 (int)(end - line), line);
+		line = end + (*end == '\n');
+	}
 }
 
 static bool search(const char *text, const char *sign, char *ret_cause, size_t size)
@@ -169,8 +192,11 @@ enum apt_failure apt_failure_classify(const char *errors, const char *output, ch
 	ret_cause[0] = '\0';
 	for (size_t i = 0; i < ARRAY_LENGTH(signs); i++)
 		if (search(errors, signs[i].text, ret_cause, size) ||
-		    search(output, signs[i].text, ret_cause, size))
+		    search(output, signs[i].text, ret_cause, size)) {
+			if (signs[i].failure == APT_DEPENDENCIES)
+				details_copy(output, ret_cause, size);
 			return signs[i].failure;
+		}
 	last_words(errors, ret_cause, size);
 	if (!ret_cause[0])
 		last_words(output, ret_cause, size);

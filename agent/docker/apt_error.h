@@ -28,7 +28,8 @@ enum apt_failure {
 
 /*
  * Classify what a failed run wrote. ret_cause (size bytes) gets the telling line, without apt's
- * "E: "; it is "" only when the text was empty.
+ * "E: "; of unmet dependencies all that apt names, as far as they fit. It is "" only when the text was
+ * empty.
  */
 enum apt_failure apt_failure_classify(const char *errors, const char *output, char *ret_cause,
 				      size_t size);

@@ -70,7 +70,18 @@ static const struct failure_case cases[] = {
 	{ "E: Unable to correct problems, you have held broken packages.\n",
 	  "The following packages have unmet dependencies:\n docker.io : Depends: runc but it is not "
 	  "installable\n",
-	  APT_DEPENDENCIES, -ENOTSUP, NULL },
+	  APT_DEPENDENCIES, -ENOTSUP, "docker.io : Depends: runc but it is not installable" },
+	{ "E: Unable to correct problems, you have held broken packages.\n",
+	  "Some packages could not be installed.\nThe following packages have unmet dependencies:\n"
+	  " docker-ce : Depends: containerd.io (>= 1.7.27) but it is not going to be installed\n"
+	  "             Depends: libc6 (>= 2.38) but 2.36-9 is to be installed\n"
+	  " runc : Breaks: containerd.io\nNothing else is indented.\n",
+	  APT_DEPENDENCIES, -ENOTSUP,
+	  "docker-ce : Depends: containerd.io (>= 1.7.27) but it is not going to be installed; "
+	  "Depends: libc6 (>= 2.38) but 2.36-9 is to be installed; runc : Breaks: containerd.io" },
+	{ "E: Unmet dependencies. Try 'apt --fix-broken install' with no packages.\n",
+	  "The following packages have unmet dependencies:", APT_DEPENDENCIES, -ENOTSUP,
+	  "The following packages have unmet dependencies:" },
 	{ "E: Held packages were changed and -y was used without --allow-change-held-packages.\n",
 	  "", APT_HELD, -EPERM, NULL },
 	{ "dpkg: error processing package docker.io (--configure):\n installed docker.io package "
@@ -115,6 +126,9 @@ static void long_causes_are_cut(void **state)
 
 	apt_failure_classify("E: Unable to locate package docker.io\n", "", cause, sizeof(cause));
 	assert_string_equal(cause, "Unable to locat");
+	apt_failure_classify("", "x have unmet dependencies:\n a : Depends: b\n c : Depends: d\n e\n",
+			     cause, sizeof(cause));
+	assert_string_equal(cause, "a : Depends: b;");
 }
 
 static const struct {
