@@ -1,6 +1,7 @@
 #include "agent/docker/dpkg_status.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/str.h"
@@ -9,6 +10,12 @@ bool dpkg_package_is_installed(const struct dpkg_package *package)
 {
 	return package->state[0] && package->state[1] == 'i' &&
 	       (package->state[2] == ' ' || package->state[2] == '\0');
+}
+
+bool dpkg_package_is_unpacked(const struct dpkg_package *package)
+{
+	/* Unpacked, half-configured, triggers awaited or pending, installed. */
+	return package->state[0] && strchr("UFWti", package->state[1]) && package->state[2] == ' ';
 }
 
 /* The second letter is the state: not-installed, config-files and installed are states of rest. */
@@ -29,10 +36,20 @@ static void broken_add(struct dpkg_broken *broken, const char *state, const char
 	broken->reinstall[index] = state[2] == 'R';
 }
 
-static void package_take(struct dpkg_package *packages, size_t count, const char *state,
-			 const char *name, size_t name_length, const char *version,
-			 size_t version_length)
+/* In KiB; more than fits is as good as the most that does. */
+static uint32_t size_parse(const char *text)
 {
+	unsigned long long value = strtoull(text, NULL, 10);
+
+	return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+}
+
+static void package_take(struct dpkg_package *packages, size_t count, const char *state,
+			 const char *name, size_t name_length, const char *version)
+{
+	size_t version_length = strcspn(version, "\t\n");
+	const char *size = version + version_length;
+
 	for (size_t i = 0; i < count; i++) {
 		struct dpkg_package *package = &packages[i];
 
@@ -46,6 +63,10 @@ static void package_take(struct dpkg_package *packages, size_t count, const char
 			memcpy(package->version, version, version_length);
 			package->version[version_length] = '\0';
 		}
+		/* A package without a size has an empty field. */
+		if (dpkg_package_is_unpacked(package) && *size == '\t' && size[1] >= '0' &&
+		    size[1] <= '9')
+			package->size_kib = size_parse(size + 1);
 	}
 }
 
@@ -57,6 +78,7 @@ int dpkg_status_parse(const char *text, struct dpkg_package *packages, size_t co
 	for (size_t i = 0; i < count; i++) {
 		packages[i].state[0] = '\0';
 		packages[i].version[0] = '\0';
+		packages[i].size_kib = 0;
 	}
 	while (*text) {
 		size_t length = strcspn(text, "\n"), state_length = strcspn(text, "\t\n");
@@ -67,8 +89,7 @@ int dpkg_status_parse(const char *text, struct dpkg_package *packages, size_t co
 		version = memchr(name, '\t', length - 4);
 		if (!version || version == name)
 			return -EBADMSG;
-		package_take(packages, count, text, name, (size_t)(version - name), version + 1,
-			     (size_t)(text + length - version - 1));
+		package_take(packages, count, text, name, (size_t)(version - name), version + 1);
 		if (is_broken(text))
 			broken_add(&broken, text, name, (size_t)(version - name));
 		text += length + (text[length] == '\n');

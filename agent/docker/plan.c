@@ -12,6 +12,8 @@
 #include "common/cleanup.h"
 #include "common/str.h"
 
+#define SPACE_LEAST_MIB 100 /* for configuring, and for what dpkg itself writes */
+
 static const char *const kind_names[] = {
 	[PLAN_HEAL] = "heal packages",
 	[PLAN_SOURCE] = "write apt's sources",
@@ -139,6 +141,31 @@ size_t docker_plan_packages(const struct docker_facts *facts, const struct docke
 	return count;
 }
 
+/* Another version of an unpacked package is unpacked beside it, so only the wanted one counts. */
+static bool is_unpacked_as_wanted(const struct docker_facts *facts,
+				  const struct docker_wanted *wanted, size_t index)
+{
+	return dpkg_package_is_unpacked(&facts->packages[index]) &&
+	       is_of_wanted_version(&facts->packages[index], index, wanted);
+}
+
+uint32_t docker_plan_space(const struct docker_facts *facts, const struct docker_wanted *wanted)
+{
+	uint64_t unpacked_kib = 0;
+	bool is_all = true;
+	uint32_t left;
+
+	for (size_t i = 0; i < facts->package_count; i++)
+		if (is_unpacked_as_wanted(facts, wanted, i))
+			unpacked_kib += facts->packages[i].size_kib;
+		else if (i < facts->wanted_count)
+			is_all = false;
+	if (is_all || unpacked_kib / 1024 >= facts->recipe->space_mib)
+		return SPACE_LEAST_MIB;
+	left = facts->recipe->space_mib - (uint32_t)(unpacked_kib / 1024);
+	return left > SPACE_LEAST_MIB ? left : SPACE_LEAST_MIB;
+}
+
 static void install_plan(const struct docker_facts *facts, const struct docker_wanted *wanted,
 			 struct docker_plan *plan)
 {
@@ -213,10 +240,11 @@ int docker_plan(const struct docker_facts *facts, const struct docker_wanted *wa
 	if (facts->users_missing[0])
 		action_add(&plan, PLAN_USERS, "not in the group: %s", facts->users_missing);
 	if (!facts->config_matches)
-		action_add(&plan, PLAN_CONFIGURE,
-			   facts->config_present ?
-				   "daemon.json does not say what is needed (storage driver, features, fragment)" :
-				   "there is no daemon.json");
+		action_add(
+			&plan, PLAN_CONFIGURE,
+			facts->config_present ?
+				"daemon.json does not say what is needed (storage driver, features, fragment)" :
+				"there is no daemon.json");
 	if (!facts->cgroups_mounted)
 		action_add(&plan, PLAN_MOUNT_CGROUPS, "nobody has mounted cgroups");
 	if (facts->guard_present)

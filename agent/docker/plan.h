@@ -95,6 +95,12 @@ int docker_plan(const struct docker_facts *facts, const struct docker_wanted *wa
 size_t docker_plan_packages(const struct docker_facts *facts, const struct docker_wanted *wanted,
 			    const char **list);
 
+/*
+ * Free space in MiB that what is still to be done needs: the recipe's, less what is unpacked already,
+ * and a small amount for dpkg's own work when nothing is left to be unpacked.
+ */
+uint32_t docker_plan_space(const struct docker_facts *facts, const struct docker_wanted *wanted);
+
 /* The action of this kind, NULL when it is not needed. */
 const struct plan_action *docker_plan_find(const struct docker_plan *plan, enum plan_kind kind);
 

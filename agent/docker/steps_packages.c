@@ -20,7 +20,6 @@
 #include "common/str.h"
 
 #define HEAL_ROUNDS 3
-#define HEAL_SPACE_MIB 100
 #define INODES_MINIMUM 8000 /* Docker's packages bring about 2000 files */
 #define CLOCK_TOLERANCE_S (24 * 3600)
 
@@ -29,9 +28,7 @@
 static int space_check(const struct install *install, struct ph_error *error)
 {
 	static const char *const places[] = { "/usr", "/var/lib/dpkg", "/var/cache/apt" };
-	uint64_t wanted_mib = install_needs(install, PLAN_INSTALL) ?
-				      install->facts.recipe->space_mib :
-				      HEAL_SPACE_MIB;
+	uint64_t wanted_mib = docker_plan_space(&install->facts, &install->wanted);
 
 	for (size_t i = 0; i < ARRAY_LENGTH(places); i++) {
 		PH_AUTO_FREE char *path = site_path(&install->wanted, places[i]);
@@ -287,8 +284,8 @@ int step_check(void *subject, struct ph_error *error)
 		return result;
 	if (install_missing(install, list) == 0 && !needs_healing(install))
 		return FLOW_NEXT;
-	package = docker_facts_package(
-		&install->facts, list[0] ? list[0] : install->facts.packages[0].name);
+	package = docker_facts_package(&install->facts,
+				       list[0] ? list[0] : install->facts.packages[0].name);
 	return error_set(error, -EIO, package ? package->name : SITE_DPKG_STATUS,
 			 "try again; if it comes back, run dpkg --audit in the container",
 			 "apt reported success, but dpkg's state of it is \"%s\" and %zu packages are "

@@ -79,10 +79,14 @@ static const char apt_mark[] =
 	"for p; do s=$(cat $W/packages/$p); case $verb in hold) w=h;; *) w=i;; esac;"
 	" package $p \"$w${s#?}\"; done\n";
 
-static const char usermod[] =
-	"fail usermod 6\n"
-	"for word; do user=$word; done\n"
-	"sed -i \"s/^docker:.*/&$user/\" $R/etc/group\n";
+static const char usermod[] = "fail usermod 6\n"
+			      "for word; do user=$word; done\n"
+			      "sed -i \"s/^docker:.*/&$user/\" $R/etc/group\n";
+
+/* Of 23.0 and later; before, it knows no such flag. */
+static const char dockerd[] =
+	"[ -e $W/old-dockerd ] && { echo 'unknown flag: --validate' >&2; exit 125; }\n"
+	"fail validate 1\n[ -s \"$3\" ] && cp \"$3\" $W/validated\n";
 
 static const char journalctl[] =
 	"echo 'Started.'; echo 'failed to start daemon: the reason in the log'; echo 'Stopped.'\n";
@@ -94,6 +98,7 @@ static const struct {
 	{ "apt-get", apt_get },       { "apt-cache", apt_cache }, { "dpkg", dpkg },
 	{ "dpkg-query", dpkg_query }, { "systemctl", systemctl }, { "docker", docker },
 	{ "journalctl", journalctl }, { "apt-mark", apt_mark },   { "usermod", usermod },
+	{ "dockerd", dockerd },
 };
 
 void docker_world_write(struct docker_world *world, const char *name, const char *text, mode_t mode)

@@ -144,6 +144,11 @@ static const struct fault faults[] = {
 	  "fetch packages", "disk full", "apt-get clean" },
 	{ "the query fails", "world/fail-cache", "E: The package cache file is corrupted\n", NULL,
 	  "fetch packages", "corrupted", "" },
+	{ "dockerd refuses daemon.json", "world/fail-validate",
+	  "unable to configure the Docker daemon with file: the following directives don't match any "
+	  "configuration option: debgu\n",
+	  NULL, "configure", "don't match any configuration option: debgu",
+	  "daemon.json was not touched" },
 	{ "/etc/docker is a file", "etc/docker", "", NULL, "observe", "Not a directory",
 	  "not touched" },
 	{ "a maintainer script fails", "world/fail-install",
@@ -536,6 +541,42 @@ static void an_unknown_user_changes_nothing(void **state)
 	docker_world_fini(&world);
 }
 
+/* What dockerd is asked about is what would be written; one that cannot judge stops nothing. */
+static void dockerd_judges_the_merged_file(void **state)
+{
+	static const char *const users = "{\n    \"log-level\": \"warn\"\n}\n";
+	struct docker_world world;
+	struct ph_error error = { 0 };
+
+	docker_world_init(&world);
+	docker_world_write(&world, "etc/docker/daemon.json", users, 0644);
+	docker_world_write(&world, "world/fail-validate", "level=error\nthe directive is wrong\n",
+			   0644);
+	assert_int_equal(run(&world, NULL, NULL, NULL, &error), -EINVAL);
+	assert_string_equal(error.where, "/etc/docker/daemon.json");
+	assert_non_null(strstr(error.why, "the directive is wrong"));
+	{
+		PH_AUTO_FREE char *kept = docker_world_read(&world, "etc/docker/daemon.json");
+
+		assert_string_equal(kept, users);
+	}
+	docker_world_write(&world, "world/old-dockerd", "", 0644);
+	assert_int_equal(run(&world, NULL, NULL, NULL, NULL), 0);
+	assert_false(docker_world_has(&world, "world/validated"));
+	docker_world_remove(&world, "world/old-dockerd");
+	docker_world_remove(&world, "world/fail-validate");
+	docker_world_write(&world, "etc/docker/daemon.json", users, 0644);
+	assert_int_equal(run(&world, NULL, NULL, NULL, NULL), 0);
+	{
+		PH_AUTO_FREE char *judged = docker_world_read(&world, "world/validated");
+		PH_AUTO_FREE char *written = docker_world_read(&world, "etc/docker/daemon.json");
+
+		assert_non_null(judged);
+		assert_string_equal(judged, written);
+	}
+	docker_world_fini(&world);
+}
+
 static void a_flag_of_the_unit_is_refused(void **state)
 {
 	struct docker_world world;
@@ -557,6 +598,7 @@ int main(void)
 		cmocka_unit_test(a_version_that_nobody_has_changes_nothing),
 		cmocka_unit_test(an_unknown_user_changes_nothing),
 		cmocka_unit_test(a_flag_of_the_unit_is_refused),
+		cmocka_unit_test(dockerd_judges_the_merged_file),
 		cmocka_unit_test(every_step_fails_tidily),
 		cmocka_unit_test(every_point_can_be_killed),
 		cmocka_unit_test(locks_are_waited_for),

@@ -151,7 +151,7 @@ struct plan_case {
 	int result;
 	enum plan_kind kinds[8];
 	size_t count;
-	const char *where; /* of an error */
+	const char *where;           /* of an error */
 	struct docker_wanted wanted; /* besides source and driver */
 };
 
@@ -173,7 +173,12 @@ static const struct plan_case cases[] = {
 	{ "no recipe", unknown, -ENOTSUP, { 0 }, 0, "/etc/os-release" },
 	{ "daemon.json refused", refused, -EEXIST, { 0 }, 0, "/etc/docker/daemon.json:3:4" },
 	{ "Docker 29.0.0", bad_version, -ENOTSUP, { 0 }, 0, "docker" },
-	{ "Docker 29.0.0, to be replaced", bad_version, 0, { PLAN_INSTALL }, 1, NULL,
+	{ "Docker 29.0.0, to be replaced",
+	  bad_version,
+	  0,
+	  { PLAN_INSTALL },
+	  1,
+	  NULL,
 	  { .version = "29.1.*" } },
 	{ "of the wanted version", healthy, 0, { 0 }, 0, NULL, { .version = "20.10.*" } },
 	{ "of another version", healthy, 0, { PLAN_INSTALL }, 1, NULL, { .version = "26.1.*" } },
@@ -182,13 +187,22 @@ static const struct plan_case cases[] = {
 	{ "one of the set not held", upgraded, 0, { PLAN_HOLD }, 1, NULL, { .hold = true } },
 	{ "held by us, not wanted any more", held_by_us, 0, { PLAN_HOLD }, 1 },
 	{ "held by somebody else", held, 0, { 0 }, 0 },
-	{ "bare, to be held", bare, 0,
-	  { PLAN_INSTALL, PLAN_HOLD, PLAN_CONFIGURE, PLAN_MOUNT_CGROUPS, PLAN_START }, 5, NULL,
+	{ "bare, to be held",
+	  bare,
+	  0,
+	  { PLAN_INSTALL, PLAN_HOLD, PLAN_CONFIGURE, PLAN_MOUNT_CGROUPS, PLAN_START },
+	  5,
+	  NULL,
 	  { .hold = true } },
 	{ "sources", sourceless, 0, { PLAN_SOURCE }, 1 },
 	{ "users", lonely, 0, { PLAN_USERS }, 1 },
 	{ "unknown users", strangers, -ENOENT, { 0 }, 0, "/etc/passwd" },
-	{ "docker.io beside docker-ce", healthy, -EEXIST, { 0 }, 0, "docker.io",
+	{ "docker.io beside docker-ce",
+	  healthy,
+	  -EEXIST,
+	  { 0 },
+	  0,
+	  "docker.io",
 	  { .source = "docker-ce" } },
 };
 
@@ -293,6 +307,64 @@ static void versions_are_judged(void **state)
 			fail_msg("version \"%s\"", versions[i].version);
 }
 
+struct space_case {
+	const char *name;
+	const char *states[7]; /* in the order of everything[]; NULL: not there */
+	uint32_t size_kib;     /* of each that is unpacked */
+	const char *version;   /* wanted; NULL: any */
+	uint32_t space_mib;
+};
+
+static const struct space_case space_cases[] = {
+	{ "nothing is there", { NULL }, 51200, NULL, 800 },
+	{ "two of the set are unpacked",
+	  { NULL, NULL, NULL, NULL, "iU ", "iU " },
+	  51200,
+	  NULL,
+	  700 },
+	{ "half-installed ones have to be unpacked again",
+	  { NULL, NULL, NULL, NULL, "iHR", "iH " },
+	  51200,
+	  NULL,
+	  800 },
+	{ "all are unpacked, none is configured",
+	  { "iU ", "iU ", "iU ", "iF ", "iU ", "iU " },
+	  1024,
+	  NULL,
+	  100 },
+	{ "one awaits triggers", { "iU ", "iU ", "iW ", "it ", "ii " }, 1024, NULL, 100 },
+	{ "never less than dpkg needs itself",
+	  { NULL, "ii ", "ii ", "ii ", "ii ", "ii " },
+	  204800,
+	  NULL,
+	  100 },
+	{ "another version is unpacked anew", { "ii ", "ii ", "ii ", "ii " }, 51200, "26.1.*", 650 },
+	{ "nobody knows the sizes", { NULL, "iU ", "iU " }, 0, NULL, 800 },
+};
+
+static void space_is_what_is_still_missing(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(space_cases); i++) {
+		const struct space_case *c = &space_cases[i];
+		const struct docker_wanted wanted = { .source = "distribution",
+						      .version = c->version };
+		struct docker_facts facts;
+		uint32_t space_mib;
+
+		facts_fill(&facts);
+		bare(&facts);
+		for (size_t j = 0; j < ARRAY_LENGTH(c->states); j++)
+			if (c->states[j]) {
+				strcpy(facts.packages[j].state, c->states[j]);
+				strcpy(facts.packages[j].version, "20.10.24");
+				facts.packages[j].size_kib = c->size_kib;
+			}
+		space_mib = docker_plan_space(&facts, &wanted);
+		if (space_mib != c->space_mib)
+			fail_msg("%s: %u MiB", c->name, space_mib);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +372,7 @@ int main(void)
 		cmocka_unit_test(distributions_have_recipes),
 		cmocka_unit_test(unsupported_says_what_is),
 		cmocka_unit_test(versions_are_judged),
+		cmocka_unit_test(space_is_what_is_still_missing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,33 @@ static void old_answers_are_forgotten(void **state)
 	assert_string_equal(package.version, "");
 }
 
+static void sizes_are_of_what_is_unpacked(void **state)
+{
+	static const struct {
+		const char *line;
+		uint32_t size_kib;
+	} lines[] = {
+		{ "ii \tdocker.io\t1\t147576\n", 147576 },
+		{ "iU \tdocker.io\t1\t147576\n", 147576 },
+		{ "iHR\tdocker.io\t1\t147576\n", 0 },
+		{ "rc \tdocker.io\t1\t147576\n", 0 },
+		{ "ii \tdocker.io\t1\t\nii \tx\t1\t9\n", 0 },
+		{ "ii \tdocker.io\t1\n", 0 },
+		{ "ii \tdocker.io\t1\t-1\n", 0 },
+		{ "ii \tdocker.io\t1\t99999999999\n", UINT32_MAX },
+	};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(lines); i++) {
+		struct dpkg_package package = { .name = "docker.io", .size_kib = 7 };
+
+		assert_int_equal(dpkg_status_parse(lines[i].line, &package, 1, NULL), 0);
+		if (package.size_kib != lines[i].size_kib)
+			fail_msg("%s: %u KiB", lines[i].line, package.size_kib);
+		if (package.version[0] && strcmp(package.version, "1") != 0)
+			fail_msg("%s: version \"%s\"", lines[i].line, package.version);
+	}
+}
+
 static void many_broken_ones_are_counted(void **state)
 {
 	static char text[100 * 32];
@@ -97,6 +124,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(states_are_told_apart),
 		cmocka_unit_test(old_answers_are_forgotten),
+		cmocka_unit_test(sizes_are_of_what_is_unpacked),
 		cmocka_unit_test(many_broken_ones_are_counted),
 	};
 
