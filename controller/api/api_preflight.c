@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "common/str.h"
 #include "controller/api/api_private.h"
+#include "controller/container/preflight.h"
 #include "controller/preflight/judge.h"
 
 #define HOST_MS 60000
@@ -62,40 +63,6 @@ static void fail(struct preflight *preflight, const struct ph_error *error)
 	else
 		rpc_fail(preflight->request, error);
 	preflight_free(preflight);
-}
-
-/* ---- what is wanted ---- */
-
-static bool needs_fuse(const struct container *container)
-{
-	const char *driver = container_driver(container);
-
-	return !driver[0] || text_equal(driver, "fuse-overlayfs");
-}
-
-static struct judge_wanted wanted_by(const struct container *container)
-{
-	return (struct judge_wanted){
-		.is_best_effort = container->record->spec->confinement ==
-				  PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT,
-		.needs_fuse = needs_fuse(container),
-	};
-}
-
-/* Of the host as a whole: as its most demanding container; as by default while there is none. */
-static struct judge_wanted wanted_by_all(const struct registry *registry)
-{
-	struct judge_wanted wanted = { .is_best_effort = true };
-
-	if (!registry->containers)
-		return (struct judge_wanted){ .needs_fuse = true };
-	for (const struct container *at = registry->containers; at; at = at->next) {
-		struct judge_wanted one = wanted_by(at);
-
-		wanted.is_best_effort &= one.is_best_effort;
-		wanted.needs_fuse |= one.needs_fuse;
-	}
-	return wanted;
 }
 
 /* ---- the container ---- */
@@ -188,7 +155,8 @@ API_HANDLER(preflight, PreflightRequest, PreflightReply)
 	preflight->request = request;
 	preflight->reply = reply;
 	preflight->error_text = ph_strdup(input->error_text);
-	preflight->wanted = container ? wanted_by(container) : wanted_by_all(registry);
+	preflight->wanted = container ? preflight_wanted(container) :
+				       preflight_wanted_by_all(registry);
 	text_copy(preflight->name, sizeof(preflight->name), input->name);
 	question.ids = container ? container->record->ids : NULL;
 	rpc_request_on_cancel(request, client_left, preflight);

@@ -15,6 +15,7 @@
 #include "common/message.h"
 #include "common/str.h"
 #include "controller/container/operation.h"
+#include "controller/container/preflight.h"
 #include "controller/container/verify.h"
 
 #define RESTART_GRACE_MS 20000
@@ -77,7 +78,12 @@ static int reserve_now(struct operation *operation, struct ph_error *error)
 	}
 	MESSAGE_REPLACE(container->record->spec, operation->record->spec);
 	r = container_save(container, error);
-	return r < 0 ? r : FLOW_NEXT;
+	if (r < 0)
+		return r;
+	/* Once per host, as its network: every further container would be told the same. */
+	if (operation->is_made_here && registry_is_last(operation->registry, container))
+		preflight_tell_host(operation);
+	return FLOW_NEXT;
 }
 
 static int probed(struct operation *operation, const ProtobufCMessage *reply,
@@ -364,6 +370,8 @@ static int check_confinement(void *subject, struct ph_error *error)
 static int described(struct operation *operation, const ProtobufCMessage *reply,
 		     struct ph_error *error)
 {
+	if (operation->is_made_here)
+		preflight_tell_inside(operation);
 	return operation->agent_was_connected ? FLOW_UNCHANGED : FLOW_NEXT;
 }
 

@@ -275,6 +275,52 @@ static void test_network_findings_are_told(void **state)
 	world_free(world);
 }
 
+static size_t count_findings(struct world *world, const char *id)
+{
+	EVENTS_AUTO_BATCH struct events_batch batch = { 0 };
+	size_t told = 0;
+
+	journal_flush(world->registry->journal);
+	assert_int_equal(events_read(journal_events(world->registry->journal), 0, NULL, 1000,
+				     &batch, NULL), 0);
+	for (size_t i = 0; i < batch.count; i++)
+		if (text_equal(batch.events[i]->type, "preflight.finding"))
+			told += text_has_prefix(batch.events[i]->message, id);
+	return told;
+}
+
+/* The host's findings once, those of the inside for each new container; none keeps apply from ending. */
+static void test_preflight_findings_are_told(void **state)
+{
+	struct world *world = world_new();
+
+	world->host.no_namespaces = true;
+	world->agent.has_clash = true;
+	apply(world, "web1");
+	assert_int_equal(world->error.code, 0);
+	apply(world, "web1");
+	apply(world, "web2");
+	assert_int_equal(world->error.code, 0);
+	assert_int_equal(count_findings(world, "preflight.user-namespaces: "), 1);
+	assert_int_equal(count_findings(world, "preflight.runc-clash: "), 2);
+	assert_int_equal(count_findings(world, "preflight.cgroup"), 0);
+	world_free(world);
+}
+
+/* A phoenix-host that cannot answer the question does not stand in an apply's way. */
+static void test_preflight_may_fail(void **state)
+{
+	struct world *world = world_new();
+
+	world->host.fail_verb = "Preflight";
+	world->host.fail_count = 1;
+	apply(world, "web1");
+	assert_int_equal(world->error.code, 0);
+	assert_int_equal(world->host.fail_count, 0);
+	assert_int_equal(count_findings(world, "preflight."), 0);
+	world_free(world);
+}
+
 /* Verbs in the order of the flow; each fails before and after its work. */
 static const struct {
 	const char *verb;
@@ -725,6 +771,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_apply_twice),
 		cmocka_unit_test(test_network_findings_are_told),
+		cmocka_unit_test(test_preflight_findings_are_told),
+		cmocka_unit_test(test_preflight_may_fail),
 		cmocka_unit_test(test_failure_walk),
 		cmocka_unit_test(test_unconfined_is_stopped),
 		cmocka_unit_test(test_states_of_policy),
