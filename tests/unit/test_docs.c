@@ -137,6 +137,21 @@ static void every_storage_finding_is_explained(void **state)
 	assert_int_equal(explained.count, ids.count);
 }
 
+/* Both ways: what preflight can find, and what the page on it explains. */
+static void every_preflight_finding_is_explained(void **state)
+{
+	PH_CLEANUP(names_fini) struct names ids = { 0 };
+	PH_CLEANUP(names_fini) struct names explained = { 0 };
+
+	collect_file("controller/preflight/judge_host.c", "\"(preflight\\.[a-z-]+)\"", &ids);
+	collect_file("controller/preflight/judge_container.c", "\"(preflight\\.[a-z-]+)\"", &ids);
+	collect_file("controller/api/api_preflight.c", "\"(preflight\\.[a-z-]+)\"", &ids);
+	collect_file("docs/preflight.md", "\n\\| `(preflight\\.[a-z-]+)` \\|", &explained);
+	assert_true(ids.count >= 20);
+	assert_explained("docs/preflight.md", &ids);
+	assert_int_equal(explained.count, ids.count);
+}
+
 static void every_condition_is_explained(void **state)
 {
 	PH_CLEANUP(names_fini) struct names types = { 0 };
@@ -246,6 +261,7 @@ int main(void)
 		cmocka_unit_test(every_check_is_explained),
 		cmocka_unit_test(every_explained_check_exists),
 		cmocka_unit_test(every_storage_finding_is_explained),
+		cmocka_unit_test(every_preflight_finding_is_explained),
 		cmocka_unit_test(every_condition_is_explained),
 		cmocka_unit_test(every_hint_and_event_of_denials_is_explained),
 		cmocka_unit_test(every_reason_is_explained),
