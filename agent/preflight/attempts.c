@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/cleanup.h"
+#include "common/clock.h"
 
 #define SYSCTL "sys/net/ipv4/ip_unprivileged_port_start"
 
@@ -83,9 +83,14 @@ static struct outcome reopen_sysctl(void)
 	return open(path, O_WRONLY | O_CLOEXEC) < 0 ? failed(STEP_REOPEN) : (struct outcome){ 0 };
 }
 
+/* By a name that nobody has, as runc does: one without a name may go beyond the quota. */
 static struct outcome session_keyring(void)
 {
-	return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 ? failed(STEP_KEYCTL) :
+	char name[64];
+
+	snprintf(name, sizeof(name), "_ses.phoenix-%d-%llu", getpid(),
+		 (unsigned long long)clock_monotonic_ms());
+	return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name) < 0 ? failed(STEP_KEYCTL) :
 									    (struct outcome){ 0 };
 }
 

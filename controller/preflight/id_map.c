@@ -4,6 +4,7 @@
  *	subordinate IDs in /etc/subuid and /etc/subgid): lchown /opt/x: invalid argument
  *	failed to extract layer sha256:..: lchown /opt/x: invalid argument
  *	Container ID 197609 cannot be mapped to a host ID
+ * In dockerd's log quotes stand behind backslashes.
  */
 #include "controller/preflight/id_map.h"
 
@@ -29,7 +30,7 @@ static bool number_after(const char *text, const char *word, uint64_t *ret_numbe
 	return true;
 }
 
-/* The path behind "lchown ", with or without quotes; "" when there is none. */
+/* The path behind "lchown ", with quotes of either kind or without; "" when there is none. */
 static void copy_path(const char *text, char *path, size_t size)
 {
 	const char *at = strcasestr(text, "lchown ");
@@ -39,7 +40,8 @@ static void copy_path(const char *text, char *path, size_t size)
 	if (!at)
 		return;
 	at += strlen("lchown ");
-	length = *at == '"' ? strcspn(++at, "\"") : strcspn(at, ":");
+	at += *at == '\\';
+	length = *at == '"' ? strcspn(++at, "\\\"") : strcspn(at, ":");
 	for (size_t i = 0; i < length && i + 1 < size; i++) {
 		path[i] = at[i];
 		path[i + 1] = '\0';

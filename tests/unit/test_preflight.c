@@ -393,6 +393,8 @@ static const struct {
 	{ "failed to register layer: ApplyLayer exit status 1 stdout:  stderr: failed to Lchown \"/w\" "
 	  "for UID 1000, GID 197121 (try increasing the number of subordinate IDs in /etc/subuid and "
 	  "/etc/subgid): lchown /w: invalid argument", ID_MAP_OUTSIDE, 197121, true, "/w" },
+	{ "level=error msg=\"failed to Lchown \\\"/opt/big\\\" for UID 70000, GID 3 (try\"", ID_MAP_OUTSIDE,
+	  70000, false, "/opt/big" },
 	{ "failed to Lchown \"/last\" for UID 65535, GID 65535 (try increasing", ID_MAP_OTHER, 0, 0, "" },
 	{ "failed to Lchown \"/first\" for UID 65536, GID 0 (try increasing", ID_MAP_OUTSIDE, 65536,
 	  false, "/first" },
