@@ -189,6 +189,15 @@ static void agent_storage(Phoenix__Agent_Service *service, const Phoenix__Storag
 	closure(&reply, closure_data);
 }
 
+static void agent_preflight(Phoenix__Agent_Service *service,
+			    const Phoenix__AgentPreflightRequest *input,
+			    Phoenix__AgentPreflightReply_Closure closure, void *closure_data)
+{
+	Phoenix__AgentPreflightReply reply = PHOENIX__AGENT_PREFLIGHT_REPLY__INIT;
+
+	closure(&reply, closure_data);
+}
+
 static const Phoenix__Agent_Service agent_service = PHOENIX__AGENT__INIT(agent_);
 static const char *const agent_streaming[] = { "Install", "Verify", NULL };
 
