@@ -27,10 +27,12 @@ void frame_reader_fini(struct frame_reader *reader)
 /* The length that the next frame announces; false while its header is incomplete. */
 static bool announced(const struct frame_reader *reader, size_t *ret_length)
 {
-	const uint8_t *header = reader->buffer + reader->consumed;
+	const uint8_t *header;
 
+	/* Before the first bytes there is no buffer to point into. */
 	if (reader->used - reader->consumed < FRAME_HEADER_SIZE)
 		return false;
+	header = reader->buffer + reader->consumed;
 	*ret_length = (size_t)header[0] << 24 | (size_t)header[1] << 16 | (size_t)header[2] << 8 |
 		      header[3];
 	return true;
