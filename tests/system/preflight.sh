@@ -77,14 +77,20 @@ test_container() {
 	tap_run 'keys are to be had' has_not 'FAIL preflight.keyring-quota' web1
 }
 
+# The kernel gives dead keys back when it likes, which leaves room for one more: then it is filled again.
+quota_is_seen_twice() {
+	local status=0 findings
+	fill_quota || return
+	findings=$(ctl --json preflight web1) || status=$?
+	((status == 2)) || return
+	jq -e '[.findings[] | select(.id == "preflight.keyring-quota") | .observed] | sort == [false, true]' <<<"$findings"
+}
+
 # The quota of the container's root, filled by its own keys: host and agent both see it.
 test_quota() {
 	tap_run 'a full quota of keys' fill_quota
 	tap_run 'is found' has 'FAIL preflight.keyring-quota' web1
-	tap_is 'by the host and by trying' \
-		"$({ ctl --json preflight web1 || true; } | jq -c '[.findings[] | select(.id == "preflight.keyring-quota") | .observed] | sort')" \
-		'[false,true]'
-	tap_exits 'with exit status 2' 2 ctl preflight web1
+	tap_run 'by the host and by trying, with exit status 2' wait_until 20 quota_is_seen_twice
 	tap_run 'the keys are given back' free_quota
 	tap_run 'put right, it is no finding' wait_until 20 has_not 'FAIL preflight.keyring-quota' web1
 }
