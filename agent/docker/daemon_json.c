@@ -258,15 +258,31 @@ static json_t *object_load(const char *text)
 	return text_empty(text) ? json_object() : json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 }
 
+/* Whether it has a say in what Phoenix sets itself: the driver, and the snapshotter with what holds it. */
+static bool claims_our_keys(const json_t *fragment)
+{
+	const json_t *features = json_object_get(fragment, FEATURES_KEY);
+
+	if (json_object_get(fragment, DRIVER_KEY))
+		return true;
+	return features &&
+	       (!json_is_object(features) || json_object_get(features, SNAPSHOTTER_KEY));
+}
+
 static int fragments_merge(struct merge *merge)
 {
 	json_t *fragment = object_load(merge->wanted->fragment);
 	json_t *ours = object_load(merge->wanted->ours);
-	const struct level top = { merge->root, fragment, ours, 1 };
+	const struct level top = { merge->root, fragment, claims_our_keys(ours) ? NULL : ours, 1 };
 	int result;
 
-	if (json_is_object(fragment))
+	if (json_is_object(fragment) && !claims_our_keys(fragment))
 		result = fragment_merge(merge, &top);
+	else if (json_is_object(fragment))
+		result = error_set(merge->error, -EINVAL, "docker.daemon",
+				   "leave them out of docker.daemon in the fleet file",
+				   "the fragment for daemon.json sets the driver, the snapshotter, "
+				   "or \"features\" to what is no object");
 	else
 		result = error_set(merge->error, -EINVAL, "docker.daemon",
 				   "write a map of daemon.json's keys in the fleet file",

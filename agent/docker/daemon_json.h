@@ -33,8 +33,9 @@ struct daemon_json_wanted {
  *
  * DAEMON_JSON_CHANGED: ret_text is the new text, for the caller to free. DAEMON_JSON_UNCHANGED:
  * ret_text is untouched. -EINVAL, with path:line:column: not JSON, not an object, a key twice, a key
- * of the wrong type. -EEXIST, with its place: the user has set another driver, the snapshotter, or a
- * key of the fragment to something else.
+ * of the wrong type; at "docker.daemon": the fragment is no object, or sets what Phoenix sets itself.
+ * -EEXIST, with its place: the user has set another driver, the snapshotter, or a key of the
+ * fragment to something else.
  */
 int daemon_json_merge(const char *path, const char *text, size_t length,
 		      const struct daemon_json_wanted *wanted, char **ret_text,

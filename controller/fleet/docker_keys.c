@@ -294,7 +294,7 @@ static int check_daemon(const Phoenix__DockerSpec *docker, struct check_problem 
 		{ "storage-driver", "write 'storage: {driver: ...}' instead" },
 		{ "data-root", "leave it out: the data-root is a place that Phoenix provides" },
 	};
-	json_t *root;
+	json_t *root, *features;
 	int ret = 0;
 
 	if (text_empty(docker->daemon))
@@ -311,7 +311,11 @@ static int check_daemon(const Phoenix__DockerSpec *docker, struct check_problem 
 			ret = problem(ret_problem, "docker.daemon", taken[i][1],
 				      "daemon.json's key '%s' is set by Phoenix itself",
 				      taken[i][0]);
-	if (ret == 0 && json_object_get(json_object_get(root, "features"), "containerd-snapshotter"))
+	features = json_object_get(root, "features");
+	if (ret == 0 && features && !json_is_object(features))
+		ret = problem(ret_problem, "docker.daemon", "write features: {name: true}",
+			      "daemon.json's key 'features' is no map");
+	if (ret == 0 && json_object_get(features, "containerd-snapshotter"))
 		ret = problem(ret_problem, "docker.daemon", "leave it out",
 			      "the feature 'containerd-snapshotter' is set by Phoenix itself");
 	json_decref(root);

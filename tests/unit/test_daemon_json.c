@@ -214,6 +214,43 @@ static void fragments_are_merged_or_refused(void **state)
 	}
 }
 
+/* Found by fuzzing: with the consent to override, a fragment could take our own keys away. */
+static void our_keys_are_in_no_fragment(void **state)
+{
+	static const char *const fragments[] = {
+		"{\"storage-driver\":\"vfs\"}",
+		"{\"features\":[]}",
+		"{\"features\":null}",
+		"{\"features\":{\"containerd-snapshotter\":true}}",
+	};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(fragments); i++) {
+		const struct daemon_json_wanted wanted = {
+			.driver = DRIVER,
+			.fragment = fragments[i],
+			.override = true,
+		};
+		PH_AUTO_FREE char *merged = NULL;
+		struct ph_error error = { 0 };
+
+		if (daemon_json_merge("/d.json", "{}", 2, &wanted, &merged, &error) != -EINVAL ||
+		    merged || !text_equal(error.where, "docker.daemon"))
+			fail_msg("%s was merged to %s", fragments[i], merged);
+	}
+}
+
+/* What is noted as ours from before does not withdraw our own keys either. */
+static void our_keys_are_never_withdrawn(void **state)
+{
+	static const char text[] = "{\"storage-driver\":\"" DRIVER "\"}";
+	const struct daemon_json_wanted wanted = { .driver = DRIVER, .ours = text };
+	PH_AUTO_FREE char *merged = NULL;
+
+	assert_int_equal(daemon_json_merge("/d.json", text, strlen(text), &wanted, &merged, NULL),
+			 DAEMON_JSON_CHANGED);
+	assert_non_null(strstr(merged, DRIVER));
+}
+
 static void deep_nesting_is_refused(void **state)
 {
 	PH_AUTO_STR struct str text = STR_INIT;
@@ -259,6 +296,8 @@ int main(void)
 		cmocka_unit_test(merging_twice_changes_nothing),
 		cmocka_unit_test(a_named_driver_may_be_replaced),
 		cmocka_unit_test(fragments_are_merged_or_refused),
+		cmocka_unit_test(our_keys_are_in_no_fragment),
+		cmocka_unit_test(our_keys_are_never_withdrawn),
 		cmocka_unit_test(deep_nesting_is_refused),
 		cmocka_unit_test(values_are_looked_up),
 	};
