@@ -1,7 +1,7 @@
 /*
  * Merging into a user's daemon.json. The first byte chooses the options; then come the file, the fragment and
- * the fragment of before, each ended by a zero byte. What was merged needs no second merge,
- * and has our driver.
+ * the fragment of before, each ended by a zero byte. What was merged needs no second merge, and
+ * has our driver.
  */
 #include <errno.h>
 #include <string.h>
@@ -42,7 +42,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	wanted.ours = next_text(&rest, copy + size);
 	wanted.override = bytes[0] & 1;
 	wanted.replaces = bytes[0] & 2 ? "fuse-overlayfs" : NULL;
+	/* Whatever the user wrote there: it is cut to the buffer. */
 	daemon_json_value(text, strlen(text), "storage-driver", value, sizeof(value));
+	FUZZ_CHECK(memchr(value, 0, sizeof(value)));
 	result = daemon_json_merge("daemon.json", text, strlen(text), &wanted, &merged, &error);
 	if (result < 0) {
 		FUZZ_CHECK(!merged && error.why[0]);
