@@ -1,7 +1,7 @@
 /*
  * escape: tries the rows of the escape suite from wherever it is started.
  *
- *   escape [--group denied|allowed|policy]... [--theme NAME] [--only TEXT]
+ *   escape [--group denied|allowed|policy]... [--wall NAME]... [--theme NAME] [--only TEXT]
  *          [--tap | --json | --list] [--condition NAME]
  *   escape --init     be the first process of a container without anything else: wait, reap
  *   escape --listen PORT   (in a nested container) answer "hello"
@@ -50,7 +50,7 @@ static void try_one(void *user, const struct theme *theme, const struct attempt 
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: escape [--group denied|allowed|policy] [--theme NAME] [--only TEXT]"
+	fprintf(stderr, "usage: escape [--group denied|allowed|policy] [--wall NAME] [--theme NAME] [--only TEXT]"
 			" [--tap|--json|--list] [--condition NAME]\n"
 			"       escape --init | --serve | --state\n");
 	return 2;
@@ -63,13 +63,14 @@ static const struct option OPTIONS[] = {
 	{ "list", no_argument, NULL, 'L' },	    { "init", no_argument, NULL, 'I' },
 	{ "serve", no_argument, NULL, 'S' },	    { "state", no_argument, NULL, 'H' },
 	{ "beyond", no_argument, NULL, 'B' },	    { "listen", required_argument, NULL, 'P' },
+	{ "wall", required_argument, NULL, 'w' },
 	{ NULL, 0, NULL, 0 },
 };
 
 int main(int argc, char **argv)
 {
 	struct session session = { .condition = "here" };
-	int option, group;
+	int option, group, wall;
 
 	while ((option = getopt_long(argc, argv, "", OPTIONS, NULL)) >= 0) {
 		switch (option) {
@@ -78,6 +79,12 @@ int main(int argc, char **argv)
 			if (group < 0)
 				return usage();
 			session.selection.groups |= 1U << group;
+			break;
+		case 'w':
+			wall = select_wall(optarg);
+			if (wall < 0)
+				return usage();
+			session.selection.walls |= (unsigned)wall;
 			break;
 		case 't': session.selection.theme = optarg; break;
 		case 'o': session.selection.name = optarg; break;

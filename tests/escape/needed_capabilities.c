@@ -255,6 +255,31 @@ static void remove_foreign_memory(const struct attempt *attempt, struct verdict 
 		verdict_refused(verdict, "shmat", WIFEXITED(status) ? WEXITSTATUS(status) : EIO);
 }
 
+/* As runc does to the first process of a container whose ids are mapped to others. */
+static void limit_foreign(const struct attempt *attempt, struct verdict *verdict)
+{
+	struct rlimit limit;
+	int ready[2];
+	char byte;
+	pid_t child;
+
+	if (pipe(ready) || getrlimit(RLIMIT_NOFILE, &limit)) {
+		verdict_broken(verdict, "pipe", errno);
+		return;
+	}
+	child = fork();
+	if (!child) {
+		if (setresuid(1000, 1000, 1000) || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	if (read(ready[0], &byte, 1) != 1)
+		verdict_broken(verdict, "read", errno);
+	verdict_of(verdict, "prlimit", prlimit(child, RLIMIT_NOFILE, &limit, NULL));
+	kill(child, SIGKILL);
+}
+
 /* reboot(2) in a pid namespace ends its init. */
 static void end_namespace(const struct attempt *attempt, struct verdict *verdict)
 {
@@ -301,6 +326,7 @@ static const struct attempt ROWS[] = {
 	{ "kill", signal_foreign, NEEDS },
 	{ "sys_ptrace", inspect_foreign, NEEDS },
 	{ "sys_nice", affinity_of_foreign, NEEDS },
+	{ "sys_resource", limit_foreign, NEEDS, .why = "runc under userns-remap" },
 	{ "ipc_owner", remove_foreign_memory, NEEDS },
 	{ "sys_boot", end_namespace, NEEDS, .why = "poweroff of a nested container" },
 };

@@ -53,15 +53,13 @@ static void print_string(const char *key, const char *text)
 
 static void print_walls(unsigned walls)
 {
-	static const char *const names[] = { "userns", "apparmor", "seccomp", "devices",
-					     "namespace" };
 	const char *separator = "";
 
 	printf(",\"walls\":[");
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	for (unsigned i = 0; select_wall_name(i); i++) {
 		if (!(walls & (1U << i)))
 			continue;
-		printf("%s\"%s\"", separator, names[i]);
+		printf("%s\"%s\"", separator, select_wall_name(i));
 		separator = ",";
 	}
 	putchar(']');

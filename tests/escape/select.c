@@ -11,6 +11,7 @@ static const struct theme *const THEMES[] = {
 };
 
 static const char *const GROUPS[] = { "denied", "allowed", "policy" };
+static const char *const WALLS[] = { "userns", "apparmor", "seccomp", "devices", "namespace" };
 
 int select_group(const char *name)
 {
@@ -23,6 +24,19 @@ int select_group(const char *name)
 const char *select_group_name(enum row_group group)
 {
 	return GROUPS[group];
+}
+
+const char *select_wall_name(unsigned number)
+{
+	return number < sizeof(WALLS) / sizeof(WALLS[0]) ? WALLS[number] : NULL;
+}
+
+int select_wall(const char *name)
+{
+	for (unsigned i = 0; select_wall_name(i); i++)
+		if (!strcmp(WALLS[i], name))
+			return 1 << i;
+	return -1;
 }
 
 unsigned select_walls(const struct attempt *attempt, enum access access)
@@ -40,6 +54,8 @@ static bool is_selected(const struct selection *selection, const struct theme *t
 	char name[256];
 
 	if (selection->groups && !(selection->groups & (1U << attempt->group)))
+		return false;
+	if (selection->walls && !(selection->walls & select_walls(attempt, access)))
 		return false;
 	if (selection->theme && strcmp(selection->theme, theme->name))
 		return false;

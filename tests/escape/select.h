@@ -9,6 +9,7 @@
 /* What the command line chose; zero and NULL choose everything. */
 struct selection {
 	unsigned groups;   /* a bit 1 << enum row_group per group; 0: all */
+	unsigned walls;	   /* any of these is claimed to stop it; 0: whatever is */
 	const char *theme; /* borrowed */
 	const char *name;  /* borrowed: part of "theme/name access" */
 };
@@ -25,6 +26,12 @@ int select_group(const char *name);
 
 /* The name of a group. */
 const char *select_group_name(enum row_group group);
+
+/* The wall of this name ("userns", "apparmor", ...) as a bit, or -1. */
+int select_wall(const char *name);
+
+/* The name of the wall 1 << `number`; NULL behind the last one. */
+const char *select_wall_name(unsigned number);
 
 /* The layers that must stop an attempt by this access; a detached mount needs the new mount API. */
 unsigned select_walls(const struct attempt *attempt, enum access access);
