@@ -29,6 +29,7 @@ escape_layers() {
 	only-devices) echo '- - - ours' ;;
 	unconfined) echo 'idmap - stock ours' ;;
 	named) echo 'idmap ours ours ours' ;;
+	mount-api) echo 'idmap ours mount-api ours' ;;
 	stacked) echo 'idmap stacked ours ours' ;;
 	*) return 1 ;;
 	esac
@@ -123,6 +124,7 @@ escape_config() { # NAME CONDITION ROOTFS
 	esac
 	case $seccomp in
 	ours) echo "lxc.seccomp.profile = $ESCAPE_TREE/profiles/seccomp" ;;
+	mount-api) echo "lxc.seccomp.profile = $ESCAPE_TREE/profiles/seccomp-mount-api" ;;
 	stock) echo 'lxc.seccomp.profile = /usr/share/lxc/config/common.seccomp' ;;
 	esac
 	case $devices in

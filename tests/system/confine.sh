@@ -84,6 +84,11 @@ wait_for_systemd() {
 	echo "systemd: $state"
 	return 1
 }
+no_unit_failed() {
+	local units
+	units=$(inside systemctl --failed --plain --no-legend)
+	[[ -z $units ]] || { echo "$units" && return 1; }
+}
 
 exec 3>&1
 mkdir -p "$root" "$base/agent" "$base/data"
@@ -95,11 +100,15 @@ expect "policy is loaded, replaced, judged and removed by the confine room" "$bu
 grep -q "^$profile (enforce)$" /sys/kernel/security/apparmor/profiles && ok "kernel enforces the profile" ||
 	{ not_ok "kernel enforces the profile"; summary; }
 
-make_container "$profile" "$here/profiles/seccomp"
+# As phoenix-host chooses (controller/host/lxc/systemd_version.h).
+seccomp=$here/profiles/seccomp
+systemd=$(find "$root/usr/lib" -name 'libsystemd-core-[0-9]*.so' | grep -o '[0-9]*\.so$')
+((${systemd%.so} < 259)) || seccomp+=-mount-api
+make_container "$profile" "$seccomp"
 dmesg -C
 expect "container starts under profile and seccomp policy" lxc-start -P "$base" -n "$name" -o /tmp/confine.log -l INFO
 expect "systemd comes up" wait_for_systemd
-inside systemctl --failed --plain --no-legend | sed 's/^/# failed unit: /'
+expect "no unit has failed under ${seccomp##*/}" no_unit_failed
 dmesg | grep -o 'apparmor="DENIED".*' | sed 's/^/# denied while starting: /' | cut -c1-200 | head -n 20
 # Debian 13 and later have the client in a package of its own.
 expect "apt installs Docker under the profile" inside sh -c 'apt-get update && client=$(apt-cache pkgnames docker-cli) &&
@@ -136,7 +145,18 @@ attempts_went_well() {
 	[[ -n $plan && $(grep -c '^ok ' <<<"$output") == "$plan" ]]
 }
 expect "what has to be allowed is allowed" attempts_went_well --group allowed
-expect "mounts that have to be refused are refused" attempts_went_well --group denied --theme mount-api
+# Under the policy for newer systemds what may be mounted is up to the user namespace.
+only_own_mounts() {
+	local output
+	output=$(inside /root/escape --group denied --theme mount-api)
+	grep -q '^1\.\.' <<<"$output" &&
+		! grep '^not ok' <<<"$output" | grep -vE '(ramfs|proc|sysfs) .*by move_mount|fsopen by the 32-bit gate'
+}
+if [[ $seccomp == */seccomp ]]; then
+	expect "mounts that have to be refused are refused" attempts_went_well --group denied --theme mount-api
+else
+	expect "of the new mount API only mounts of one's own go through" only_own_mounts
+fi
 dmesg | grep -c 'apparmor="DENIED"' | sed 's/^/# denials logged during the attempts: /'
 lxc-stop -P "$base" -n "$name" -k
 

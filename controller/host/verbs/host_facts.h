@@ -14,8 +14,11 @@
 /* Read /etc/subuid and /etc/subgid; a missing file gives no ranges. */
 void host_facts_subids(struct subids *ret_subids);
 
-/* Write the path of the seccomp policy in profiles_dir, "" when it is not installed. */
-void host_facts_seccomp(const struct config *config, char *path, size_t size);
+/*
+ * Write the path of the seccomp policy in profiles_dir, "" when it is not installed: the one with the new mount API
+ * let through, as far as systemd needs it, or without.
+ */
+void host_facts_seccomp(const struct config *config, bool mount_api, char *path, size_t size);
 
 enum host_facts_fuse {
 	HOST_FACTS_FUSE_OPEN,    /* everybody may use /dev/fuse */

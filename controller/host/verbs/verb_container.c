@@ -22,6 +22,7 @@
 #include "controller/host/lxc/instance.h"
 #include "controller/host/lxc/process.h"
 #include "controller/host/lxc/rootfs_init.h"
+#include "controller/host/lxc/systemd_version.h"
 #include "controller/host/network/network.h"
 #include "controller/host/tree/paths.h"
 #include "controller/host/tree/tree.h"
@@ -224,7 +225,19 @@ static int format_paths(const struct config *config, const char *name, struct st
 	if (code == 0)
 		code = instance_log_path(config, name, paths->log_file, sizeof(paths->log_file),
 					 error);
-	host_facts_seccomp(config, paths->seccomp, sizeof(paths->seccomp));
+	return code;
+}
+
+/* The strict policy, unless the container's systemd is one that cannot do with it. */
+static int choose_seccomp(const struct config *config, const char *name, struct start_paths *paths,
+			  struct ph_error *error)
+{
+	PH_AUTO_CLOSE int root = -1;
+	int code = clone_open_rootfs(config, name, &root, error);
+
+	if (code == 0)
+		host_facts_seccomp(config, systemd_needs_mount_api(systemd_version(root)),
+				   paths->seccomp, sizeof(paths->seccomp));
 	return code;
 }
 
@@ -262,6 +275,8 @@ static int configure(const struct config *config, const struct placement *placem
 	};
 	int code = format_paths(config, placement->name, &paths, error);
 
+	if (code == 0)
+		code = choose_seccomp(config, placement->name, &paths, error);
 	if (code < 0)
 		return code;
 	if (is_stacked(placement))
