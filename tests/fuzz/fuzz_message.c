@@ -11,6 +11,7 @@
 #include "proto/agent.pb-c.h"
 #include "proto/control.pb-c.h"
 #include "proto/host.pb-c.h"
+#include "proto/rollout.pb-c.h"
 #include "proto/rpc.pb-c.h"
 #include "proto/state.pb-c.h"
 #include "tests/fuzz/fuzz.h"
@@ -28,6 +29,8 @@ static const ProtobufCMessageDescriptor *const others[] = {
 	&phoenix__container_record__descriptor,
 	&phoenix__operation_record__descriptor,
 	&phoenix__event__descriptor,
+	&phoenix__rollout_record__descriptor,
+	&phoenix__lease_record__descriptor,
 };
 
 #define OTHERS (sizeof(others) / sizeof(others[0]))

@@ -19,7 +19,10 @@ LAYERS = (
     ('controller/cli/*', ('controller/cli/', 'controller/host/exec/', 'controller/doctor/', 'controller/fleet/', 'common/', 'proto/',
                           # The profile's text, shown without a daemon: ph_confine_render, no libapparmor.
                           'controller/host/confine/abilities.h', 'controller/host/confine/render.h')),
-    ('controller/*', ('controller/link/', 'controller/denials/', 'controller/doctor/', 'controller/preflight/', 'controller/api/', 'controller/fleet/',
+    # The engine is driven, and knows nothing of who drives it.
+    *((f'controller/rollout/{name}', ('controller/rollout/engine', 'controller/rollout/mutants.h', 'common/', 'proto/'))
+      for name in ('engine*', 'states.c', 'results.c', 'waves.c')),
+    ('controller/*', ('controller/link/', 'controller/rollout/', 'controller/denials/', 'controller/doctor/', 'controller/preflight/', 'controller/api/', 'controller/fleet/',
                       'controller/container/', 'controller/events/', 'controller/store/',
                       'common/', 'proto/')),
 )
