@@ -69,7 +69,8 @@ struct channel {
 	unsigned int state;
 	uint64_t armed_at_ms; /* 0: the timer does not run */
 	uint64_t drain_by_ms;
-	struct rpc *rpc; /* owned */
+	uint64_t paused_until_ms; /* nothing is read until then; 0: it is */
+	struct rpc *rpc;          /* owned */
 	struct frame_reader reader;
 	uint8_t *output; /* owned; NULL while there is nothing to keep it for */
 	size_t output_start;
@@ -214,12 +215,13 @@ static size_t count_unsent(void *user)
 	return unsent_bytes(user);
 }
 
-/* Hand every complete frame to rpc; a handler may end the channel in between. */
-static void receive_frames(struct channel *channel)
+/* Hand every complete frame to rpc; a handler may end the channel in between. Returns how many. */
+static uint32_t receive_frames(struct channel *channel)
 {
 	/* Not cleared: it has a kilobyte, and most frames are good. */
 	__attribute__((uninitialized)) struct ph_error error;
 	const uint8_t *payload;
+	uint32_t count = 0;
 	size_t length;
 	int r = FRAME_MORE;
 
@@ -228,15 +230,38 @@ static void receive_frames(struct channel *channel)
 		r = frame_reader_next(&channel->reader, &payload, &length);
 		if (r != FRAME_READY)
 			break;
+		count++;
 		r = rpc_receive(channel->rpc, payload, length, &error);
 		if (r < 0)
 			break;
 	}
 	if (r == -EMSGSIZE && !error_is_set(&error))
-		error_set(&error, -EPROTO, NULL, NULL, "a frame is larger than %d bytes",
-			  FRAME_LIMIT);
+		error_set(&error, -EPROTO, NULL, NULL, "a frame is larger than %zu bytes",
+			  channel->reader.limit);
 	if (r < 0)
 		channel_break(channel, &error);
+	return count;
+}
+
+/* Account for what was read, and read no more until the peer has kept to its rates. */
+static void charge(struct channel *channel, size_t bytes, uint32_t frames)
+{
+	uint64_t now, wait = 0, other = 0;
+
+	if (!channel->config.byte_rate && !channel->config.frame_rate)
+		return;
+	now = clock_monotonic_ms();
+	if (channel->config.byte_rate)
+		wait = rate_spend(channel->config.byte_rate, (uint32_t)bytes, now);
+	if (channel->config.frame_rate)
+		other = rate_spend(channel->config.frame_rate, frames, now);
+	if (other > wait)
+		wait = other;
+	if (wait == 0 || channel->state != CHANNEL_OPEN)
+		return;
+	channel->paused_until_ms = now + wait;
+	if (channel->config.throttled)
+		channel->config.throttled(channel->config.user);
 }
 
 /* Read once and serve what came; false when there was nothing. */
@@ -253,7 +278,7 @@ static bool channel_read(struct channel *channel)
 		return false;
 	}
 	frame_reader_feed(&channel->reader, bytes, (size_t)length);
-	receive_frames(channel);
+	charge(channel, (size_t)length, receive_frames(channel));
 	return true;
 }
 
@@ -270,8 +295,8 @@ static void read_last_words(struct channel *channel)
 
 static void update_interest(struct channel *channel)
 {
-	int interest = (channel->state == CHANNEL_OPEN ? UV_READABLE : 0) |
-		       (channel->blocked ? UV_WRITABLE : 0);
+	bool reads = channel->state == CHANNEL_OPEN && !channel->paused_until_ms;
+	int interest = (reads ? UV_READABLE : 0) | (channel->blocked ? UV_WRITABLE : 0);
 
 	if (interest == channel->interest)
 		return;
@@ -282,14 +307,25 @@ static void update_interest(struct channel *channel)
 		uv_poll_stop(&channel->poll);
 }
 
+/* When the timer has something to do; 0: never. */
+static uint64_t next_time(const struct channel *channel)
+{
+	uint64_t at = rpc_deadline(channel->rpc);
+
+	if (channel->state == CHANNEL_DRAINING)
+		return channel->drain_by_ms;
+	if (channel->paused_until_ms && (at == 0 || channel->paused_until_ms < at))
+		return channel->paused_until_ms;
+	return at;
+}
+
 /*
  * Arm the timer for what comes first. It is never moved back: most calls end long before their
  * deadline, and one early wake-up is cheaper than a timer per call.
  */
 static void update_timer(struct channel *channel)
 {
-	bool draining = channel->state == CHANNEL_DRAINING;
-	uint64_t at = draining ? channel->drain_by_ms : rpc_deadline(channel->rpc);
+	uint64_t at = next_time(channel);
 	uint64_t now;
 
 	if (at == 0 || (channel->armed_at_ms && channel->armed_at_ms <= at))
@@ -369,10 +405,15 @@ int channel_open(uv_loop_t *loop, int fd, const struct channel_config *config,
 	channel->fd = take_fd(&owned);
 	channel->config = *config;
 	channel->rpc = rpc_new(&rpc);
-	frame_reader_init(&channel->reader, FRAME_LIMIT);
+	frame_reader_init(&channel->reader, config->frame_limit);
 	update_interest(channel);
 	*ret_channel = take_pointer(channel);
 	return 0;
+}
+
+void channel_set_frame_limit(struct channel *channel, size_t limit)
+{
+	channel->reader.limit = limit;
 }
 
 void channel_close(struct channel *channel)
@@ -437,6 +478,8 @@ static void take_time(struct channel *channel)
 	uint64_t now = clock_monotonic_ms();
 
 	channel->armed_at_ms = 0;
+	if (channel->paused_until_ms && now >= channel->paused_until_ms)
+		channel->paused_until_ms = 0;
 	if (channel->state == CHANNEL_DRAINING && now >= channel->drain_by_ms)
 		drop_output(channel);
 	if (channel->state == CHANNEL_OPEN)

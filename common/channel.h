@@ -13,6 +13,7 @@
 
 #include "common/address.h"
 #include "common/error.h"
+#include "common/rate.h"
 #include "common/rpc.h"
 
 #define CHANNEL_UNSENT_MAXIMUM (1024 * 1024) /* bytes the peer has not taken; more closes it */
@@ -26,11 +27,21 @@ struct channel_config {
 	 * hung up). Called exactly once; the channel is gone afterwards. */
 	void (*closed)(void *user, const struct ph_error *error);
 	void *user;
+	/* How fast the peer may send; NULL: as fast as it likes. Borrowed. When one of them is used up
+	 * nothing is read until it has filled again, so that the peer waits and nothing is held for
+	 * it; throttled() is told of each such pause. */
+	struct rate *byte_rate;
+	struct rate *frame_rate;
+	void (*throttled)(void *user);
+	size_t frame_limit; /* payload bytes of one of its frames; 0: FRAME_LIMIT */
 };
 
 /* Take over a connected socket (fd is owned from here on, also on failure). */
 int channel_open(uv_loop_t *loop, int fd, const struct channel_config *config,
 		 struct channel **ret_channel);
+
+/* Change how large the peer's frames may be from now on: a stranger's are small. */
+void channel_set_frame_limit(struct channel *channel, size_t limit);
 
 /* Begin to close: nothing is received any more, what was accepted for sending is sent (for at most
  * 2 s), then outstanding calls fail and closed() is called. Never from within; idempotent; allowed

@@ -42,8 +42,7 @@ void rpc_free(struct rpc *rpc)
 	rpc_leave(rpc);
 }
 
-/* Bodies of a newer protocol have no case here: they are ignored. So is credit: streaming handlers
- * hold back by what the peer has not taken yet (rpc_request_unsent). */
+/* Bodies of a newer protocol have no case here: they are ignored. */
 static int dispatch(struct rpc *rpc, const Phoenix__Envelope *envelope, struct ph_error *error)
 {
 	switch (envelope->body_case) {
@@ -61,6 +60,8 @@ static int dispatch(struct rpc *rpc, const Phoenix__Envelope *envelope, struct p
 	case PHOENIX__ENVELOPE__BODY_CANCEL:
 		rpc_receive_cancel(rpc, envelope);
 		return 0;
+	case PHOENIX__ENVELOPE__BODY_CREDIT:
+		return rpc_receive_credit(rpc, envelope, error);
 	default:
 		return 0;
 	}
@@ -69,13 +70,14 @@ static int dispatch(struct rpc *rpc, const Phoenix__Envelope *envelope, struct p
 int rpc_receive(struct rpc *rpc, const uint8_t *payload, size_t length, struct ph_error *error)
 {
 	struct budget budget;
-	ProtobufCMessage *envelope;
+	ProtobufCMessage *envelope = NULL;
 	int result;
 
 	if (rpc->is_closed)
 		return error_set(error, -ECONNRESET, NULL, NULL, "the connection has ended");
 	budget_init(&budget, BUDGET_BYTES, BUDGET_ALLOCATIONS);
-	envelope = budget_unpack(&budget, &phoenix__envelope__descriptor, payload, length);
+	if (limits_allow(&phoenix__envelope__descriptor, payload, length))
+		envelope = budget_unpack(&budget, &phoenix__envelope__descriptor, payload, length);
 	rpc_enter(rpc);
 	if (envelope)
 		result = dispatch(rpc, (Phoenix__Envelope *)envelope, error);

@@ -4,9 +4,14 @@
  * received envelopes and hands out bytes to send; time is an argument. Knows neither sockets nor
  * what the messages mean.
  *
- * Limits hold before anything is allocated for a peer: frame size (frame.h), decode budget
- * (budget.h), requests in flight. Breaking the protocol is an error of rpc_receive(): the caller
- * closes that connection and nothing else happens.
+ * Limits hold before anything is allocated for a peer: frame size (frame.h), size and shape of each
+ * method's messages (limits.h), decode budget (budget.h), requests in flight. Breaking the protocol is
+ * an error of rpc_receive(): the caller closes that connection and nothing else happens.
+ *
+ * Credit: a streaming method that limits.h gives a window begins with that many items granted; the
+ * caller grants more as it takes them. A peer that sends more has its call failed. The handler sends
+ * while rpc_request_may_send(), so that a reader that stands still grows nobody's memory. The other
+ * streams say little, and are bounded by what their connection holds unsent.
  *
  * Serving: handlers are the generated service's functions. `closure_data` is the struct rpc_request.
  * A unary handler calls the closure with its reply (or rpc_fail()) once, now or later; a streaming
@@ -72,7 +77,8 @@ int rpc_receive(struct rpc *rpc, const uint8_t *payload, size_t length, struct p
  * Call a method of the peer's service. timeout_ms 0: no deadline. The finished handler is never
  * called from within. Returns 0 and the call (valid until finished; ret_call may be NULL), -EAGAIN
  * with too many calls in flight, -EINVAL when the service has no such method, -EMSGSIZE when the
- * request fits no frame, -ECONNRESET from inside rpc_free(), or what send() returned.
+ * request is larger than the method's limit or fits no frame, -ECONNRESET from inside rpc_free(), or
+ * what send() returned.
  */
 int rpc_call(struct rpc *rpc, const ProtobufCServiceDescriptor *service, const char *method,
 	     const ProtobufCMessage *request, uint32_t timeout_ms, uint64_t now_ms,
@@ -110,6 +116,14 @@ bool rpc_request_is_cancelled(const struct rpc_request *request);
 
 /* Bytes waiting to be sent on the request's connection: a streaming handler pauses on it. */
 size_t rpc_request_unsent(const struct rpc_request *request);
+
+/* Whether another item of a streaming request has been granted. An item sent without ends the stream
+ * with -ENOBUFS: its reader does not keep up. */
+bool rpc_request_may_send(const struct rpc_request *request);
+
+/* Be told whenever credit has come after there was none; from inside rpc_receive(). The handler may
+ * finish the request in there. */
+void rpc_request_on_credit(struct rpc_request *request, void (*granted)(void *user), void *user);
 
 /* The milliseconds the peer is willing to wait, 0: for ever. */
 uint32_t rpc_request_timeout(const struct rpc_request *request);

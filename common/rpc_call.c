@@ -52,6 +52,7 @@ int rpc_call(struct rpc *rpc, const ProtobufCServiceDescriptor *service, const c
 	     const struct rpc_handlers *handlers, void *user, struct rpc_call **ret_call)
 {
 	const ProtobufCMethodDescriptor *found;
+	const struct limits_method *limits = limits_of(service, method);
 	struct rpc_call *call;
 	int result;
 
@@ -62,7 +63,7 @@ int rpc_call(struct rpc *rpc, const ProtobufCServiceDescriptor *service, const c
 	found = protobuf_c_service_descriptor_get_method_by_name(service, method);
 	if (!found)
 		return -EINVAL;
-	result = rpc_send_request(rpc, rpc->next_id, method, timeout_ms, request);
+	result = rpc_send_request(rpc, rpc->next_id, method, timeout_ms, limits->input, request);
 	if (result < 0)
 		return result;
 
@@ -75,6 +76,8 @@ int rpc_call(struct rpc *rpc, const ProtobufCServiceDescriptor *service, const c
 		.user = user,
 		.id = rpc->next_id++,
 		.deadline_ms = timeout_ms ? now_ms + timeout_ms : 0,
+		.limits = limits,
+		.credit = limits->window,
 	};
 	rpc->calls = call;
 	rpc->call_count++;
@@ -151,18 +154,30 @@ size_t rpc_calls(const struct rpc *rpc)
 	return rpc->call_count;
 }
 
+/* A call whose answers are not what they may be has ended; the peer need not send more. */
+static void refuse_output(struct rpc_call *call, bool is_item, int code, const char *why)
+{
+	if (is_item)
+		rpc_send_cancel(call->rpc, call->id);
+	fail_call(call, code, why);
+}
+
 /* Decode an output message and hand it over: an item, or the reply that ends the call. */
 static void receive_output(struct rpc_call *call, bool is_item, const ProtobufCBinaryData *payload)
 {
 	struct budget budget;
-	ProtobufCMessage *message;
+	ProtobufCMessage *message = NULL;
 
+	if (payload->len > call->limits->output) {
+		refuse_output(call, is_item, -EMSGSIZE,
+			      "the peer's answer is larger than it may be");
+		return;
+	}
 	budget_init(&budget, BUDGET_BYTES, BUDGET_ALLOCATIONS);
-	message = budget_unpack(&budget, call->method->output, payload->data, payload->len);
-	if (!message && is_item)
-		rpc_send_cancel(call->rpc, call->id);
+	if (limits_allow(call->method->output, payload->data, payload->len))
+		message = budget_unpack(&budget, call->method->output, payload->data, payload->len);
 	if (!message)
-		fail_call(call, -EBADMSG, "the peer's answer cannot be decoded");
+		refuse_output(call, is_item, -EBADMSG, "the peer's answer cannot be decoded");
 	else if (!is_item)
 		finish_call(call, message, NULL);
 	else if (call->handlers.item)
@@ -182,6 +197,18 @@ void rpc_receive_response(struct rpc *rpc, const Phoenix__Envelope *envelope)
 		receive_output(call, false, &envelope->response);
 }
 
+/* What was taken may come again, in halves: a grant for each item would double the messages. The call
+ * may have gone. */
+static void grant_more(struct rpc *rpc, uint64_t id)
+{
+	struct rpc_call *call = rpc->is_closed ? NULL : find_call(rpc, id);
+
+	if (!call || !call->limits->window || call->credit > call->limits->window / 2)
+		return;
+	rpc_send_credit(rpc, id, call->limits->window - call->credit);
+	call->credit = call->limits->window;
+}
+
 void rpc_receive_item(struct rpc *rpc, const Phoenix__Envelope *envelope)
 {
 	struct rpc_call *call = find_call(rpc, envelope->id);
@@ -189,7 +216,18 @@ void rpc_receive_item(struct rpc *rpc, const Phoenix__Envelope *envelope)
 	if (!call)
 		return;
 	call->has_items = true;
+	if (call->limits->window && call->credit == 0) {
+		refuse_output(call, true, -EPROTO, "the peer sent more than it was granted");
+		return;
+	}
+	if (call->limits->items && call->items >= call->limits->items) {
+		refuse_output(call, true, -EOVERFLOW, "the peer does not end its stream");
+		return;
+	}
+	call->items++;
+	call->credit -= call->credit > 0;
 	receive_output(call, true, &envelope->item);
+	grant_more(rpc, envelope->id);
 }
 
 void rpc_receive_end(struct rpc *rpc, const Phoenix__Envelope *envelope)

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "common/limits.h"
 #include "common/rpc.h"
 
 struct rpc_call {
@@ -18,6 +19,9 @@ struct rpc_call {
 	void *user;
 	uint64_t id;
 	uint64_t deadline_ms; /* 0: none */
+	const struct limits_method *limits; /* borrowed */
+	uint32_t items;   /* that have come */
+	uint32_t credit;  /* items that may still come */
 	bool has_items;
 };
 
@@ -27,9 +31,13 @@ struct rpc_request {
 	uint64_t id;
 	uint32_t timeout_ms;
 	bool is_streaming;
+	const struct limits_method *limits; /* borrowed */
 	bool is_cancelled; /* nothing is sent for it any more */
+	uint32_t credit;   /* items that the peer can still take; counts with a window */
 	void (*cancelled)(void *user);
 	void *cancelled_user;
+	void (*granted)(void *user);
+	void *granted_user;
 };
 
 struct rpc {
@@ -49,12 +57,17 @@ void rpc_enter(struct rpc *rpc);
 /* The pair of rpc_enter(); the rpc may be gone afterwards. */
 void rpc_leave(struct rpc *rpc);
 
-/* Send a request; -EMSGSIZE when it fits no frame, or what the connection's send() returned. */
+/* Send a request; -EMSGSIZE when the message is over limit or fits no frame, or what the connection's
+ * send() returned. */
 int rpc_send_request(struct rpc *rpc, uint64_t id, const char *method, uint32_t timeout_ms,
-		     const ProtobufCMessage *message);
+		     size_t limit, const ProtobufCMessage *message);
 
 /* Send a response or an item; errors as above. */
-int rpc_send_output(struct rpc *rpc, uint64_t id, bool is_item, const ProtobufCMessage *message);
+int rpc_send_output(struct rpc *rpc, uint64_t id, bool is_item, size_t limit,
+		    const ProtobufCMessage *message);
+
+/* Grant the peer more items of a streaming call. */
+void rpc_send_credit(struct rpc *rpc, uint64_t id, uint32_t items);
 
 /* Tell the peer that nobody waits for a call any more. */
 void rpc_send_cancel(struct rpc *rpc, uint64_t id);
@@ -77,6 +90,9 @@ void rpc_reset_calls(struct rpc *rpc);
 
 /* Serve a request, or answer why not. -EPROTO when its id is in use. */
 int rpc_receive_request(struct rpc *rpc, const Phoenix__Envelope *envelope, struct ph_error *error);
+
+/* Take credit for a stream; -EPROTO when it overflows. */
+int rpc_receive_credit(struct rpc *rpc, const Phoenix__Envelope *envelope, struct ph_error *error);
 
 /* Take the peer's cancel. */
 void rpc_receive_cancel(struct rpc *rpc, const Phoenix__Envelope *envelope);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "common/budget.h"
-#include "common/frame.h"
 #include "common/memory.h"
 #include "common/rpc_private.h"
 
@@ -43,13 +42,14 @@ static void cancel_request(struct rpc_request *request)
 }
 
 /* What a handler's message could not be sent for reaches the peer as a failure. */
-static void send_output_failure(struct rpc_request *request, int code)
+static void send_output_failure(struct rpc_request *request, int code, const char *why,
+				const char *remedy)
 {
 	struct ph_error error = { 0 };
 
-	error_set(&error, code, NULL, "Ask for less at a time.",
-		  "the answer does not fit a frame of %d bytes", FRAME_LIMIT);
+	error_set(&error, code, NULL, remedy, "%s", why);
 	rpc_send_end(request->rpc, request->id, &error);
+	request->is_cancelled = true;
 }
 
 /* The closure of every method: a unary reply, or one item of a stream. */
@@ -64,12 +64,17 @@ static void request_answered(const ProtobufCMessage *message, void *closure_data
 		rpc_fail(request, &error);
 		return;
 	}
-	if (!request->is_cancelled) {
-		result = rpc_send_output(request->rpc, request->id, request->is_streaming, message);
-		if (result == -EMSGSIZE) {
-			send_output_failure(request, result);
-			request->is_cancelled = true;
-		}
+	if (!request->is_cancelled && !rpc_request_may_send(request)) {
+		send_output_failure(request, -ENOBUFS, "the reader of this stream does not keep up",
+				    "Ask again; what was missed is sent again where it is kept.");
+	} else if (!request->is_cancelled) {
+		result = rpc_send_output(request->rpc, request->id, request->is_streaming,
+					 request->limits->output, message);
+		if (result == -EMSGSIZE)
+			send_output_failure(request, result, "the answer is larger than it may be",
+					    "Ask for less at a time.");
+		else if (request->credit > 0)
+			request->credit--;
 	}
 	if (!request->is_streaming) {
 		unlink_request(request);
@@ -113,6 +118,17 @@ size_t rpc_request_unsent(const struct rpc_request *request)
 	return rpc->config.unsent(rpc->config.user);
 }
 
+bool rpc_request_may_send(const struct rpc_request *request)
+{
+	return !request->is_streaming || !request->limits->window || request->credit > 0;
+}
+
+void rpc_request_on_credit(struct rpc_request *request, void (*granted)(void *user), void *user)
+{
+	request->granted = granted;
+	request->granted_user = user;
+}
+
 uint32_t rpc_request_timeout(const struct rpc_request *request)
 {
 	return request->timeout_ms;
@@ -128,7 +144,8 @@ static bool is_streaming(const struct rpc *rpc, const char *method)
 }
 
 static struct rpc_request *add_request(struct rpc *rpc, uint64_t id,
-				       const Phoenix__Request *received)
+				       const Phoenix__Request *received,
+				       const struct limits_method *limits)
 {
 	struct rpc_request *request = ph_alloc(sizeof(*request));
 
@@ -138,6 +155,8 @@ static struct rpc_request *add_request(struct rpc *rpc, uint64_t id,
 		.id = id,
 		.timeout_ms = received->timeout_ms,
 		.is_streaming = is_streaming(rpc, received->method),
+		.limits = limits,
+		.credit = limits->window,
 	};
 	rpc->requests = request;
 	rpc->request_count++;
@@ -158,7 +177,9 @@ static int serve(struct rpc *rpc, uint64_t id, const Phoenix__Request *received,
 {
 	ProtobufCService *service = rpc->config.service;
 	const ProtobufCMethodDescriptor *method = find_method(rpc, received->method);
-	ProtobufCMessage *input;
+	const ProtobufCBinaryData *payload = &received->payload;
+	const struct limits_method *limits;
+	ProtobufCMessage *input = NULL;
 
 	if (!method)
 		return error_set(error, -ENOSYS, NULL, "Use the same version on both sides.",
@@ -166,12 +187,18 @@ static int serve(struct rpc *rpc, uint64_t id, const Phoenix__Request *received,
 	if (rpc->request_count >= RPC_REQUESTS_MAXIMUM)
 		return error_set(error, -EBUSY, NULL, "Wait for earlier calls to end.",
 				 "more than %d requests at a time", RPC_REQUESTS_MAXIMUM);
-	input = budget_unpack(budget, method->input, received->payload.data, received->payload.len);
+	limits = limits_of(service->descriptor, method->name);
+	if (payload->len > limits->input)
+		return error_set(error, -EMSGSIZE, NULL, NULL,
+				 "the input of %s may have %u bytes, not %zu", method->name,
+				 limits->input, payload->len);
+	if (limits_allow(method->input, payload->data, payload->len))
+		input = budget_unpack(budget, method->input, payload->data, payload->len);
 	if (!input)
 		return error_set(error, -EBADMSG, NULL, NULL, "the input of %s cannot be decoded",
 				 method->name);
 	service->invoke(service, (unsigned int)(method - service->descriptor->methods), input,
-			request_answered, add_request(rpc, id, received));
+			request_answered, add_request(rpc, id, received, limits));
 	return 0;
 }
 
@@ -187,6 +214,23 @@ int rpc_receive_request(struct rpc *rpc, const Phoenix__Envelope *envelope, stru
 	if (serve(rpc, envelope->id, envelope->request, &budget, &failure) < 0)
 		rpc_send_end(rpc, envelope->id, &failure);
 	budget_fini(&budget);
+	return 0;
+}
+
+int rpc_receive_credit(struct rpc *rpc, const Phoenix__Envelope *envelope, struct ph_error *error)
+{
+	struct rpc_request *request = find_request(rpc, envelope->id);
+	bool was_empty;
+
+	if (!request || !request->limits->window)
+		return 0;
+	was_empty = request->credit == 0;
+	if (envelope->credit->items > request->limits->window - request->credit)
+		return error_set(error, -EPROTO, NULL, NULL,
+				 "the peer grants more than the window");
+	request->credit += envelope->credit->items;
+	if (was_empty && request->credit > 0 && request->granted)
+		request->granted(request->granted_user);
 	return 0;
 }
 

@@ -25,12 +25,14 @@ static int send_envelope(struct rpc *rpc, const Phoenix__Envelope *envelope)
 	return result;
 }
 
-/* Pack a message; -EMSGSIZE before allocating when it can fit no frame. Free ret_payload->data. */
-static int pack_payload(const ProtobufCMessage *message, ProtobufCBinaryData *ret_payload)
+/* Pack a message; -EMSGSIZE before allocating when it is larger than it may be. Free
+ * ret_payload->data. */
+static int pack_payload(const ProtobufCMessage *message, size_t limit,
+			ProtobufCBinaryData *ret_payload)
 {
 	size_t length = protobuf_c_message_get_packed_size(message);
 
-	if (length > FRAME_LIMIT)
+	if (length > limit)
 		return -EMSGSIZE;
 	ret_payload->data = ph_alloc(length);
 	ret_payload->len = protobuf_c_message_pack(message, ret_payload->data);
@@ -38,7 +40,7 @@ static int pack_payload(const ProtobufCMessage *message, ProtobufCBinaryData *re
 }
 
 int rpc_send_request(struct rpc *rpc, uint64_t id, const char *method, uint32_t timeout_ms,
-		     const ProtobufCMessage *message)
+		     size_t limit, const ProtobufCMessage *message)
 {
 	Phoenix__Envelope envelope = PHOENIX__ENVELOPE__INIT;
 	Phoenix__Request request = PHOENIX__REQUEST__INIT;
@@ -49,7 +51,7 @@ int rpc_send_request(struct rpc *rpc, uint64_t id, const char *method, uint32_t 
 	envelope.id = id;
 	envelope.body_case = PHOENIX__ENVELOPE__BODY_REQUEST;
 	envelope.request = &request;
-	result = pack_payload(message, &request.payload);
+	result = pack_payload(message, limit, &request.payload);
 	if (result == 0)
 		result = send_envelope(rpc, &envelope);
 	free(request.payload.data);
@@ -57,13 +59,14 @@ int rpc_send_request(struct rpc *rpc, uint64_t id, const char *method, uint32_t 
 }
 
 /* Send a response or an item. */
-int rpc_send_output(struct rpc *rpc, uint64_t id, bool is_item, const ProtobufCMessage *message)
+int rpc_send_output(struct rpc *rpc, uint64_t id, bool is_item, size_t limit,
+		    const ProtobufCMessage *message)
 {
 	Phoenix__Envelope envelope = PHOENIX__ENVELOPE__INIT;
 	ProtobufCBinaryData payload = { 0 };
 	int result;
 
-	result = pack_payload(message, &payload);
+	result = pack_payload(message, limit, &payload);
 	if (result < 0)
 		return result;
 	envelope.id = id;
@@ -77,6 +80,18 @@ int rpc_send_output(struct rpc *rpc, uint64_t id, bool is_item, const ProtobufCM
 	result = send_envelope(rpc, &envelope);
 	free(payload.data);
 	return result;
+}
+
+void rpc_send_credit(struct rpc *rpc, uint64_t id, uint32_t items)
+{
+	Phoenix__Envelope envelope = PHOENIX__ENVELOPE__INIT;
+	Phoenix__Credit credit = PHOENIX__CREDIT__INIT;
+
+	credit.items = items;
+	envelope.id = id;
+	envelope.body_case = PHOENIX__ENVELOPE__BODY_CREDIT;
+	envelope.credit = &credit;
+	send_envelope(rpc, &envelope);
 }
 
 void rpc_send_cancel(struct rpc *rpc, uint64_t id)

@@ -26,6 +26,7 @@
 #include "common/budget.h"
 #include "common/cleanup.h"
 #include "common/frame.h"
+#include "common/limits.h"
 #include "common/memory.h"
 #include "common/rpc.h"
 #include "common/states.h"
@@ -165,7 +166,8 @@ static void take_item(struct worker *worker, const ProtobufCBinaryData *item)
 	ProtobufCMessage *message = NULL;
 
 	budget_init(&budget, BUDGET_BYTES, BUDGET_ALLOCATIONS);
-	if (worker->config.message_type)
+	if (worker->config.message_type &&
+	    limits_allow(worker->config.message_type, item->data, item->len))
 		message = budget_unpack(&budget, worker->config.message_type, item->data,
 					item->len);
 	if (!message)

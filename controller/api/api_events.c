@@ -1,7 +1,7 @@
 /*
  * The event stream: stored events in batches, then live ones. A slow client makes its stream pause;
- * it goes on from its cursor in the log, so it never costs memory here, and what retention has taken
- * in between it gets as an explicit gap.
+ * it goes on from its cursor in the log when it grants credit, so it never costs memory here, and what
+ * retention has taken in between it gets as an explicit gap.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -57,7 +57,23 @@ static void send_batch(struct stream *stream, Phoenix__Event *const *events, siz
 
 static bool has_to_pause(const struct stream *stream)
 {
-	return rpc_request_unsent(stream->request) > UNSENT_PAUSE;
+	return !rpc_request_may_send(stream->request) ||
+	       rpc_request_unsent(stream->request) > UNSENT_PAUSE;
+}
+
+/* Without credit the client's next grant wakes us; otherwise its socket takes more soon. */
+static void pause_stream(struct stream *stream)
+{
+	if (rpc_request_may_send(stream->request))
+		timer_start(stream->timer, PAUSE_MS, 0);
+}
+
+static void granted(void *user)
+{
+	struct stream *stream = user;
+
+	if (!stream->subscription)
+		timer_start(stream->timer, 0, 0);
 }
 
 static void live(void *user, Phoenix__Event *const *events, size_t count)
@@ -67,7 +83,7 @@ static void live(void *user, Phoenix__Event *const *events, size_t count)
 	if (has_to_pause(stream)) { /* back to reading from the log, at the cursor */
 		events_unsubscribe(stream->subscription);
 		stream->subscription = NULL;
-		timer_start(stream->timer, PAUSE_MS, 0);
+		pause_stream(stream);
 		return;
 	}
 	send_batch(stream, events, count, true);
@@ -99,7 +115,7 @@ static void pump(void *user)
 			stream_end(stream, NULL);
 		return;
 	}
-	timer_start(stream->timer, PAUSE_MS, 0);
+	pause_stream(stream);
 }
 
 API_HANDLER(events, EventsRequest, EventsItem)
@@ -124,5 +140,6 @@ API_HANDLER(events, EventsRequest, EventsItem)
 		return;
 	}
 	rpc_request_on_cancel(request, cancelled, stream);
+	rpc_request_on_credit(request, granted, stream);
 	pump(stream);
 }

@@ -17,8 +17,7 @@
 #define KEY_MAXIMUM 96
 #define HEALTH_TIMEOUT_MS 10000
 
-static void health_answered(void *user, const ProtobufCMessage *reply,
-			    const struct ph_error *error)
+static void health_answered(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
 {
 	if (!error)
 		container_set_claimed(user, (const Phoenix__HealthReply *)reply);
@@ -70,11 +69,11 @@ static void agent_lost(void *user, bool was_session, const struct ph_error *erro
 }
 
 /* An agent speaks of its own container only, whatever names it uses. */
-static void agent_published(void *user, const Phoenix__PublishRequest *request)
+static void agent_published(void *user, const Phoenix__PublishRequest *request, size_t count)
 {
 	struct container *container = user;
 
-	for (size_t i = 0; i < request->n_events; i++) {
+	for (size_t i = 0; i < count; i++) {
 		Phoenix__Event event = *request->events[i];
 		char type[64];
 
@@ -85,6 +84,19 @@ static void agent_published(void *user, const Phoenix__PublishRequest *request)
 		event.stream = (char *)"";
 		journal_append(container->registry->journal, &event);
 	}
+}
+
+/* The record of what is in no other record. */
+static void agent_limited(void *user, const struct agent_excess *excess)
+{
+	struct container *container = user;
+
+	journal_write(container->registry->journal, PHOENIX__EVENT__SEVERITY__WARNING,
+		      container_name(container), NULL, "agent.limited", "Dropped",
+		      "dropped %llu events, turned away %llu connections, left out %llu refusals, "
+		      "stopped reading %llu times: the container sends more than it may",
+		      (unsigned long long)excess->events, (unsigned long long)excess->connections,
+		      (unsigned long long)excess->refusals, (unsigned long long)excess->pauses);
 }
 
 struct container *container_new(struct registry *registry, Phoenix__ContainerRecord *record)
@@ -99,6 +111,7 @@ struct container *container_new(struct registry *registry, Phoenix__ContainerRec
 		.connected = agent_connected,
 		.lost = agent_lost,
 		.published = agent_published,
+		.limited = agent_limited,
 		.user = container,
 	};
 
@@ -147,8 +160,8 @@ int container_save(struct container *container, struct ph_error *error)
 	const struct store_compare compare = { key, container->revision };
 	const struct store_operation put = { STORE_PUT, key, value, length };
 
-	r = store_commit(container->registry->store, &compare, 1, &put, 1,
-			 &container->revision, error);
+	r = store_commit(container->registry->store, &compare, 1, &put, 1, &container->revision,
+			 error);
 	if (r == STORE_CONFLICT)
 		return error_set(error, -EBUSY, key,
 				 "make sure that one phoenixd runs on this state directory",
@@ -270,8 +283,7 @@ const char *container_driver(const struct container *container)
 
 	if (!text_empty(record->storage_driver))
 		return record->storage_driver;
-	return text_equal(record->spec->storage_driver, "auto") ? "" :
-								  record->spec->storage_driver;
+	return text_equal(record->spec->storage_driver, "auto") ? "" : record->spec->storage_driver;
 }
 
 /* The status borrows from the container; container_status() copies it whole. */

@@ -13,13 +13,14 @@
 #include "common/channel.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/frame.h"
 #include "common/memory.h"
 #include "common/states.h"
 #include "common/str.h"
 #include "common/timer.h"
 
 #define HELLO_DEADLINE_MS 5000
-#define PUBLISH_EVENTS_MAXIMUM 64
+#define STRANGER_FRAME_LIMIT 4608 /* until it has said hello; limits.c has the hello's own */
 #define BOOT_ID_MAXIMUM 64
 
 static const char *const state_names[] = { "closed", "listening", "greeting", "connected" };
@@ -45,7 +46,9 @@ struct agent_link {
 	struct listener *listener; /* owned */
 	struct channel *channel;   /* owned by the loop */
 	struct timer *watch;       /* owned: hello deadline, then missed heartbeats */
-	struct ph_error refusal;   /* why we dropped the peer ourselves */
+	struct timer *report;      /* owned: tells of excess */
+	struct agent_rates rates;
+	struct ph_error refusal; /* why we dropped the peer ourselves */
 	bool is_closing;
 };
 
@@ -62,6 +65,40 @@ static void drop(struct agent_link *link, int code, const char *why)
 	channel_close(link->channel);
 }
 
+/* See to it that what was above the rates is told: soon the first time, then seldom. */
+static void report_excess(struct agent_link *link)
+{
+	uint64_t delay;
+
+	if (agent_rates_report_in(&link->rates, clock_monotonic_ms(), &delay))
+		timer_start(link->report, delay, 0);
+}
+
+static void report_due(void *user)
+{
+	struct agent_link *link = user;
+	struct agent_excess excess = agent_rates_reported(&link->rates, clock_monotonic_ms());
+
+	link->config.limited(link->config.user, &excess);
+}
+
+static void channel_throttled(void *user)
+{
+	struct agent_link *link = user;
+
+	link->rates.excess.pauses++;
+	report_excess(link);
+}
+
+/* A peer that got no session. Whoever is refused again and again is counted, not told each time. */
+static void tell_refused(struct agent_link *link, const struct ph_error *error)
+{
+	if (agent_rates_may_tell(&link->rates, clock_monotonic_ms()))
+		link->config.lost(link->config.user, false, error);
+	else
+		report_excess(link);
+}
+
 /* Answers a hello with a refusal; the peer is dropped after the answer was sent. */
 static void refuse(struct agent_link *link, struct rpc_request *request, int code, const char *why)
 {
@@ -73,8 +110,8 @@ static void refuse(struct agent_link *link, struct rpc_request *request, int cod
 }
 
 static void controller__hello(Phoenix__Controller_Service *service,
-			      const Phoenix__HelloRequest *hello,
-			      Phoenix__HelloReply_Closure reply, void *request)
+			      const Phoenix__HelloRequest *hello, Phoenix__HelloReply_Closure reply,
+			      void *request)
 {
 	struct agent_link *link = link_of(service);
 	Phoenix__HelloReply answer = PHOENIX__HELLO_REPLY__INIT;
@@ -94,6 +131,7 @@ static void controller__hello(Phoenix__Controller_Service *service,
 	states_move(&states, &link->state, AGENT_LINK_CONNECTED);
 	text_copy(link->version, sizeof(link->version), hello->version);
 	timer_start(link->watch, AGENT_LOST_MS, 0);
+	channel_set_frame_limit(link->channel, FRAME_LIMIT);
 
 	answer.protocol = hello->protocol < AGENT_PROTOCOL ? hello->protocol : AGENT_PROTOCOL;
 	answer.container = link->name;
@@ -123,17 +161,21 @@ static void controller__publish(Phoenix__Controller_Service *service,
 {
 	struct agent_link *link = link_of(service);
 	Phoenix__PublishReply answer = PHOENIX__PUBLISH_REPLY__INIT;
+	size_t count;
 
-	if (link->state != AGENT_LINK_CONNECTED || publish->n_events > PUBLISH_EVENTS_MAXIMUM) {
-		refuse(link, request, -EPROTO, "events before hello, or too many in one request");
+	if (link->state != AGENT_LINK_CONNECTED) {
+		refuse(link, request, -EPROTO, "events before hello");
 		return;
 	}
-	link->config.published(link->config.user, publish);
+	count = agent_rates_take_events(&link->rates, publish, clock_monotonic_ms());
+	answer.dropped = (uint32_t)(publish->n_events - count);
+	link->config.published(link->config.user, publish, count);
 	reply(&answer, request);
+	report_excess(link);
 }
 
-static const Phoenix__Controller_Service controller_service =
-	PHOENIX__CONTROLLER__INIT(controller__);
+static const Phoenix__Controller_Service controller_service = PHOENIX__CONTROLLER__INIT(
+	controller__);
 
 static void watch_expired(void *user)
 {
@@ -148,6 +190,7 @@ static void watch_expired(void *user)
 static void free_link(struct agent_link *link)
 {
 	timer_close(link->watch);
+	timer_close(link->report);
 	free(link->name);
 	free(link);
 }
@@ -167,7 +210,10 @@ static void channel_closed(void *user, const struct ph_error *error)
 	timer_stop(link->watch);
 	error_clear(&link->refusal);
 	link->version[0] = '\0';
-	link->config.lost(link->config.user, was_session, &why);
+	if (was_session)
+		link->config.lost(link->config.user, true, &why);
+	else
+		tell_refused(link, &why);
 }
 
 /* The first gate: kernel credentials of the peer against the container's id range. */
@@ -182,19 +228,30 @@ static void accepted(void *user, int fd, const struct ucred *peer)
 	struct agent_link *link = user;
 	const struct channel_config config = { .service = &link->service.base,
 					       .closed = channel_closed,
+					       .throttled = channel_throttled,
+					       .byte_rate = &link->rates.bytes,
+					       .frame_rate = &link->rates.frames,
+					       .frame_limit = STRANGER_FRAME_LIMIT,
 					       .user = link };
 	struct ph_error error;
 
+	if (!agent_rates_admit(&link->rates, clock_monotonic_ms())) {
+		close(fd);
+		report_excess(link);
+		return;
+	}
 	if (!peer_is_ours(link, peer)) {
 		close(fd);
 		error_set(&error, -EACCES, link->address.path, NULL,
 			  "uid %u of process %d is outside the container's id range", peer->uid,
 			  peer->pid);
-		link->config.lost(link->config.user, false, &error);
+		tell_refused(link, &error);
 		return;
 	}
-	if (link->channel) {
-		close(fd); /* one session per container */
+	if (link->channel) { /* one session per container */
+		close(fd);
+		link->rates.excess.connections++;
+		report_excess(link);
 		return;
 	}
 	if (channel_open(link->config.loop, fd, &config, &link->channel) < 0) {
@@ -217,6 +274,8 @@ struct agent_link *agent_link_new(const struct agent_link_config *config)
 		 config->run_dir, config->name);
 	link->state = AGENT_LINK_CLOSED;
 	link->watch = timer_new(config->loop, watch_expired, link);
+	link->report = timer_new(config->loop, report_due, link);
+	agent_rates_init(&link->rates, clock_monotonic_ms());
 	return link;
 }
 

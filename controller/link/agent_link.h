@@ -16,6 +16,7 @@
 #include <uv.h>
 
 #include "common/rpc.h"
+#include "controller/link/agent_rates.h"
 #include "proto/agent.pb-c.h"
 
 #define AGENT_PROTOCOL 1        /* highest version spoken here */
@@ -42,8 +43,11 @@ struct agent_link_config {
 	void (*connected)(void *user, const Phoenix__HelloRequest *hello);
 	/* The session ended, or a peer was refused before it became one (was_session false). */
 	void (*lost)(void *user, bool was_session, const struct ph_error *error);
-	/* The agent published events: claims, already bounded in number and size. */
-	void (*published)(void *user, const Phoenix__PublishRequest *request);
+	/* The agent published events: claims, bounded in number and size; count of them, from the
+	 * first on, are within its rate, the others are dropped. */
+	void (*published)(void *user, const Phoenix__PublishRequest *request, size_t count);
+	/* What the container has sent above its rates since the last time, at most twice a minute. */
+	void (*limited)(void *user, const struct agent_excess *excess);
 	void *user;
 };
 

@@ -14,7 +14,9 @@
 #include "tests/support/cmocka.h"
 #include "tests/support/loop.h"
 
-#define ITEMS 5000
+#define ITEMS 1000                   /* what one Verify may have is a little more */
+#define FLOOD_BYTES (32 * 1024 - 100) /* nearly as much as the answer of Health may have */
+#define FLOOD_CALLS 24                /* whose answers are more than a socket holds */
 
 /* What the serving end does with a Health request. */
 enum manner {
@@ -22,7 +24,7 @@ enum manner {
 	HOLD,         /* answers when the test, or a cancel, says so */
 	CLOSE_INSIDE, /* closes its channel, then answers */
 	ANSWER_THEN_CLOSE,
-	FLOOD, /* answers with a reply near the frame limit */
+	FLOOD, /* answers with a reply near the limit */
 };
 
 struct end {
@@ -31,8 +33,12 @@ struct end {
 	struct channel_config config;
 	enum manner manner;
 	struct rpc_request *held;
+	struct rpc_request *streaming; /* Verify */
+	Phoenix__VerifyItem_Closure item_closure;
+	uint64_t streamed;
 	int served;
 	int cancelled;
+	int throttled;
 	int closed;
 	struct ph_error error; /* of closed */
 };
@@ -73,7 +79,7 @@ static void serve_health(Phoenix__Agent_Service *service, const Phoenix__HealthR
 {
 	struct end *end = (struct end *)service;
 	Phoenix__HealthReply reply = PHOENIX__HEALTH_REPLY__INIT;
-	PH_AUTO_FREE char *text = ph_alloc(FRAME_LIMIT);
+	PH_AUTO_FREE char *text = ph_alloc(FLOOD_BYTES + 1);
 	Phoenix__Pair pair = PHOENIX__PAIR__INIT;
 	Phoenix__Pair *pairs[] = { &pair };
 
@@ -85,7 +91,7 @@ static void serve_health(Phoenix__Agent_Service *service, const Phoenix__HealthR
 		return;
 	}
 	if (end->manner == FLOOD) {
-		memset(text, 'x', FRAME_LIMIT - 100);
+		memset(text, 'x', FLOOD_BYTES);
 		pair.value = text;
 		reply.inputs = pairs;
 		reply.n_inputs = 1;
@@ -97,19 +103,43 @@ static void serve_health(Phoenix__Agent_Service *service, const Phoenix__HealthR
 		channel_close(end->channel);
 }
 
-/* All items at once: what a careful handler would not do, and what must work within the limits. */
+/* As many items as are granted; the others when more have been. */
+static void send_granted(void *user)
+{
+	struct end *end = user;
+	Phoenix__VerifyItem item = PHOENIX__VERIFY_ITEM__INIT;
+	Phoenix__Check check = PHOENIX__CHECK__INIT;
+	struct rpc_request *request = end->streaming;
+
+	item.check = &check;
+	while (end->streamed < ITEMS && rpc_request_may_send(request)) {
+		check.duration_us = end->streamed++;
+		end->item_closure(&item, request);
+	}
+	if (end->streamed < ITEMS)
+		return;
+	end->streaming = NULL;
+	rpc_end(request);
+}
+
+static void stream_cancelled(void *user)
+{
+	struct end *end = user;
+
+	rpc_end(take_pointer(end->streaming));
+}
+
 static void serve_verify(Phoenix__Agent_Service *service, const Phoenix__VerifyRequest *input,
 			 Phoenix__VerifyItem_Closure closure, void *closure_data)
 {
-	Phoenix__VerifyItem item = PHOENIX__VERIFY_ITEM__INIT;
-	Phoenix__Check check = PHOENIX__CHECK__INIT;
+	struct end *end = (struct end *)service;
 
-	item.check = &check;
-	for (uint64_t i = 0; i < ITEMS; i++) {
-		check.duration_us = i;
-		closure(&item, closure_data);
-	}
-	rpc_end(closure_data);
+	end->item_closure = closure;
+	end->streaming = closure_data;
+	end->streamed = 0;
+	rpc_request_on_cancel(closure_data, stream_cancelled, end);
+	rpc_request_on_credit(closure_data, send_granted, end);
+	send_granted(end);
 }
 
 static const char *const streaming[] = { "Verify", "Install", NULL };
@@ -230,7 +260,7 @@ static void test_unary_both_ways(void **state)
 	assert_int_equal(forth.finished, 1);
 }
 
-static void test_stream_of_thousands(void **state)
+static void test_stream_longer_than_its_credit(void **state)
 {
 	struct outcome outcome;
 	struct end client, server;
@@ -246,7 +276,7 @@ static void test_stream_of_thousands(void **state)
 	close_both(&test, &client, &server);
 }
 
-static void test_reply_near_the_frame_limit(void **state)
+static void test_reply_near_its_limit(void **state)
 {
 	struct outcome outcome;
 	struct end client, server;
@@ -258,7 +288,7 @@ static void test_reply_near_the_frame_limit(void **state)
 	assert_int_equal(call_health(client.channel, 0, &outcome), 0);
 	test_loop_until(&test, &outcome.finished, 1);
 	assert_int_equal(outcome.code, 0);
-	assert_int_equal(outcome.resident, FRAME_LIMIT - 100);
+	assert_int_equal(outcome.resident, FLOOD_BYTES);
 	close_both(&test, &client, &server);
 }
 
@@ -412,7 +442,7 @@ static void test_close_inside_a_stream(void **state)
 /* More than the socket holds is accepted for sending; closing delivers it first. */
 static void test_close_sends_what_was_accepted(void **state)
 {
-	struct outcome outcomes[3];
+	struct outcome outcomes[FLOOD_CALLS];
 	struct end client, server;
 	struct test_loop test;
 
@@ -421,12 +451,12 @@ static void test_close_sends_what_was_accepted(void **state)
 	server.manner = FLOOD;
 	for (size_t i = 0; i < ARRAY_LENGTH(outcomes); i++)
 		assert_int_equal(call_health(client.channel, 0, &outcomes[i]), 0);
-	test_loop_until(&test, &server.served, 3);
+	test_loop_until(&test, &server.served, FLOOD_CALLS);
 	channel_close(server.channel);
 	test_loop_until(&test, &client.closed, 1);
 	for (size_t i = 0; i < ARRAY_LENGTH(outcomes); i++) {
 		assert_int_equal(outcomes[i].code, 0);
-		assert_int_equal(outcomes[i].resident, FRAME_LIMIT - 100);
+		assert_int_equal(outcomes[i].resident, FLOOD_BYTES);
 	}
 	close_both(&test, &client, &server);
 	assert_int_equal(server.error.code, 0);
@@ -541,11 +571,11 @@ static void test_slow_reader(void **state)
 	end_open(&victim, &test, fds[0]);
 	open_both(&test, &client, &neighbour);
 	victim.manner = FLOOD;
-	for (uint64_t i = 1; i <= 16; i++)
+	for (uint64_t i = 1; i <= 60; i++)
 		write_raw(fds[1], frame, health_frame(i, frame));
 	test_loop_until(&test, &victim.closed, 1);
 	assert_int_equal(victim.error.code, -ENOBUFS);
-	assert_in_range(victim.served, 4, 12);
+	assert_in_range(victim.served, 32, 48);
 	assert_int_equal(call_health(client.channel, 0, &outcome), 0);
 	test_loop_until(&test, &outcome.finished, 1);
 	assert_int_equal(outcome.code, 0);
@@ -566,9 +596,9 @@ static void test_close_with_a_stuck_peer(void **state)
 	make_pair(fds);
 	end_open(&end, &test, fds[0]);
 	end.manner = FLOOD;
-	for (uint64_t i = 1; i <= 3; i++)
+	for (uint64_t i = 1; i <= FLOOD_CALLS; i++)
 		write_raw(fds[1], frame, health_frame(i, frame));
-	test_loop_until(&test, &end.served, 3);
+	test_loop_until(&test, &end.served, FLOOD_CALLS);
 	begun = clock_monotonic_ms();
 	channel_close(end.channel);
 	test_loop_until(&test, &end.closed, 1);
@@ -606,6 +636,74 @@ static void test_one_send_per_turn(void **state)
 	test_loop_until(&test, &end.closed, 1);
 	close(fds[1]);
 	assert_int_equal(test_loop_fini(&test), 0);
+}
+
+/* --- rates --- */
+
+static void end_throttled(void *user)
+{
+	((struct end *)user)->throttled++;
+}
+
+/* A peer above its rate is read no further until the bucket has filled; it loses nothing. */
+static void test_reads_no_faster_than_the_rate(void **state)
+{
+	struct test_loop test;
+	struct rate frames;
+	struct end end;
+	uint8_t frame[64];
+	int fds[2];
+
+	test_loop_init(&test);
+	make_pair(fds);
+	end_open(&end, &test, fds[0]);
+	channel_close(end.channel);
+	test_loop_until(&test, &end.closed, 1);
+	close(fds[1]);
+	make_pair(fds);
+	rate_init(&frames, 100, 1000, 5, clock_monotonic_ms());
+	end.config.frame_rate = &frames;
+	end.config.throttled = end_throttled;
+	end.served = end.closed = 0;
+	assert_int_equal(channel_open(&test.loop, fds[0], &end.config, &end.channel), 0);
+	for (uint64_t i = 1; i <= 10; i++)
+		write_raw(fds[1], frame, health_frame(i, frame));
+	test_loop_until(&test, &end.served, 10);
+	assert_int_equal(end.throttled, 1);
+	for (uint64_t i = 11; i <= 20; i++)
+		write_raw(fds[1], frame, health_frame(i, frame));
+	test_loop_until(&test, &end.served, 20);
+	assert_in_range(end.throttled, 1, 20);
+	close(fds[1]);
+	test_loop_until(&test, &end.closed, 1);
+	assert_int_equal(test_loop_fini(&test), 0);
+}
+
+/* A stranger's frames are small; the limit goes up for whoever has said who it is. */
+static void test_frame_limit_of_a_stranger(void **state)
+{
+	static const uint8_t header[FRAME_HEADER_SIZE] = { 0, 0, 2, 0 };
+	struct test_loop test;
+	struct end end;
+
+	for (int known = 0; known < 2; known++) {
+		int fds[2];
+
+		test_loop_init(&test);
+		make_pair(fds);
+		end_open(&end, &test, fds[0]);
+		channel_set_frame_limit(end.channel, 256);
+		if (known)
+			channel_set_frame_limit(end.channel, 1024);
+		write_raw(fds[1], header, sizeof(header));
+		if (known)
+			close(fds[1]);
+		test_loop_until(&test, &end.closed, 1);
+		assert_int_equal(end.error.code, known ? -ECONNRESET : -EPROTO);
+		if (!known)
+			close(fds[1]);
+		assert_int_equal(test_loop_fini(&test), 0);
+	}
 }
 
 /* --- an exchange that breaks off at every byte --- */
@@ -716,8 +814,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unary_both_ways),
-		cmocka_unit_test(test_stream_of_thousands),
-		cmocka_unit_test(test_reply_near_the_frame_limit),
+		cmocka_unit_test(test_stream_longer_than_its_credit),
+		cmocka_unit_test(test_reply_near_its_limit),
 		cmocka_unit_test(test_peer_is_known),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_deadline_of_a_bare_call),
@@ -730,6 +828,8 @@ int main(void)
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_close_with_a_stuck_peer),
 		cmocka_unit_test(test_one_send_per_turn),
+		cmocka_unit_test(test_reads_no_faster_than_the_rate),
+		cmocka_unit_test(test_frame_limit_of_a_stranger),
 		cmocka_unit_test(test_break_at_every_byte),
 		cmocka_unit_test(test_open_takes_the_descriptor_also_on_failure),
 	};

@@ -7,9 +7,16 @@
 
 #include "common/cleanup.h"
 #include "common/frame.h"
+#include "common/limits.h"
 #include "common/memory.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/rpc_pair.h"
+
+/* of limits.c */
+#define VERIFY_INPUT 4096
+#define VERIFY_ITEMS 1024
+#define VERIFY_WINDOW 256
+#define DESCRIBE_OUTPUT (16 * 1024)
 
 /* --- limits --- */
 
@@ -71,9 +78,9 @@ static void a_call_that_cannot_be_sent_is_none(void **state)
 	assert_int_equal(rpc_call(pair.caller.rpc, &phoenix__agent__descriptor, "Verify",
 				  &huge.base, 0, NOW_MS, &streamed, &outcome, &call),
 			 -EMSGSIZE);
-	/* the message fits a frame, but not together with its envelope */
-	huge.operation[FRAME_LIMIT - 6] = '\0';
-	assert_true(phoenix__verify_request__get_packed_size(&huge) <= FRAME_LIMIT);
+	/* the message fits a frame, but is more than the method takes */
+	huge.operation[VERIFY_INPUT - 2] = '\0';
+	assert_int_equal(phoenix__verify_request__get_packed_size(&huge), VERIFY_INPUT + 1);
 	assert_int_equal(rpc_call(pair.caller.rpc, &phoenix__agent__descriptor, "Verify",
 				  &huge.base, 0, NOW_MS, &streamed, &outcome, &call),
 			 -EMSGSIZE);
@@ -96,17 +103,17 @@ static void a_message_that_just_fits_arrives(void **state)
 {
 	Phoenix__VerifyRequest request = PHOENIX__VERIFY_REQUEST__INIT;
 	struct outcome outcome = { 0 };
-	size_t length = FRAME_LIMIT;
+	size_t length = VERIFY_INPUT - 3; /* tag and length take three bytes */
 	struct pair pair;
 
 	pair_init(&pair);
 	pair.server.behaviour = END;
 	request.operation = huge_text();
-	do /* until request and envelope fit together */
-		request.operation[--length] = '\0';
-	while (rpc_call(pair.caller.rpc, &phoenix__agent__descriptor, "Verify", &request.base, 0,
-			NOW_MS, &streamed, &outcome, NULL) == -EMSGSIZE);
-	assert_int_equal(pair.caller.sent.length, FRAME_HEADER_SIZE + FRAME_LIMIT);
+	request.operation[length] = '\0';
+	assert_int_equal(phoenix__verify_request__get_packed_size(&request), VERIFY_INPUT);
+	assert_int_equal(rpc_call(pair.caller.rpc, &phoenix__agent__descriptor, "Verify",
+				  &request.base, 0, NOW_MS, &streamed, &outcome, NULL),
+			 0);
 	pump(&pair);
 	assert_int_equal(pair.server.log.length, length);
 	outcome_expect(&outcome, "end");
@@ -404,7 +411,7 @@ static uint8_t *repeated(uint8_t tag, size_t count)
 
 static void decoding_has_a_budget(void **state)
 {
-	static const size_t counts[] = { 1000, 50000 };
+	static const size_t counts[] = { LIMITS_REPEATED, LIMITS_REPEATED + 1 };
 
 	for (size_t i = 0; i < ARRAY_LENGTH(counts); i++) {
 		Phoenix__HealthRequest request = PHOENIX__HEALTH_REQUEST__INIT;
@@ -422,16 +429,125 @@ static void decoding_has_a_budget(void **state)
 	}
 }
 
-/* The envelope's own decoding: the same sub-message thousands of times is merged each time. */
-static void an_envelope_has_a_budget(void **state)
+/* The envelope's own decoding: a body that comes twice would be merged each time. */
+static void an_envelope_has_one_body(void **state)
 {
 	PH_AUTO_FREE uint8_t *ends = repeated(0x2a, 100000);
 	struct ph_error error = { 0 };
 	struct pair pair;
 
 	pair_init(&pair);
-	assert_int_equal(rpc_receive(pair.server.rpc, ends, 200, &error), 0);
+	assert_int_equal(rpc_receive(pair.server.rpc, ends, 2, &error), 0);
+	assert_int_equal(rpc_receive(pair.server.rpc, ends, 4, &error), -EPROTO);
 	assert_int_equal(rpc_receive(pair.server.rpc, ends, 200000, &error), -EPROTO);
+	pair_fini(&pair);
+}
+
+/* --- limits and credit --- */
+
+static void an_input_above_its_limit_is_refused(void **state)
+{
+	PH_AUTO_FREE uint8_t *payload = ph_alloc(VERIFY_INPUT + 1);
+	struct ph_error error = { 0 };
+	struct pair pair;
+
+	pair_init(&pair);
+	assert_int_equal(receive_request(&pair.server, 1, "Verify", payload, VERIFY_INPUT + 1,
+					 &error),
+			 0);
+	assert_int_equal(pair.server.served, 0);
+	assert_int_equal(pair.server.frames, 1); /* the failure */
+	pair_fini(&pair);
+}
+
+static void an_answer_above_its_limit_ends_the_call(void **state)
+{
+	PH_AUTO_FREE uint8_t *payload = ph_alloc(DESCRIBE_OUTPUT + 1);
+	struct outcome outcome = { 0 };
+	struct pair pair;
+
+	pair_init(&pair);
+	call_describe(&pair, &outcome, 0);
+	receive_output(&pair.caller, 1, PHOENIX__ENVELOPE__BODY_RESPONSE, payload,
+		       DESCRIBE_OUTPUT + 1);
+	outcome_expect(&outcome, "EMSGSIZE");
+	pair_fini(&pair);
+}
+
+static void grant(struct side *side, uint64_t id, uint32_t items, int expected)
+{
+	Phoenix__Envelope envelope = PHOENIX__ENVELOPE__INIT;
+	Phoenix__Credit credit = PHOENIX__CREDIT__INIT;
+	struct ph_error error = { 0 };
+
+	credit.items = items;
+	envelope.id = id;
+	envelope.body_case = PHOENIX__ENVELOPE__BODY_CREDIT;
+	envelope.credit = &credit;
+	assert_int_equal(receive_envelope(side, &envelope, &error), expected);
+}
+
+static void count_grant(void *user)
+{
+	++*(int *)user;
+}
+
+/* Credit is taken item by item, wakes the handler when there was none, and cannot overflow. */
+static void a_stream_ends_where_its_credit_does(void **state)
+{
+	struct outcome outcome = { 0 };
+	struct rpc_request *request;
+	struct pair pair;
+	int granted = 0;
+
+	pair_init(&pair);
+	pair.server.behaviour = KEEP;
+	call_verify(&pair, &outcome, 0);
+	deliver(&pair.caller, &pair.server, NULL);
+	request = pair.server.kept[0];
+	rpc_request_on_credit(request, count_grant, &granted);
+	grant(&pair.server, 1, 1, -EPROTO); /* the window is full */
+	for (size_t i = 0; i < VERIFY_WINDOW; i++) {
+		assert_true(rpc_request_may_send(request));
+		send_item(pair.server.closure, request, "x");
+	}
+	assert_false(rpc_request_may_send(request));
+	assert_int_equal(granted, 0);
+	grant(&pair.server, 1, 0, 0);
+	assert_int_equal(granted, 0);
+	grant(&pair.server, 77, UINT32_MAX, 0); /* no such request */
+	grant(&pair.server, 1, 2, 0);
+	assert_int_equal(granted, 1);
+	grant(&pair.server, 1, UINT32_MAX, -EPROTO);
+	send_item(pair.server.closure, request, "y");
+	send_item(pair.server.closure, request, "z");
+	assert_false(rpc_request_is_cancelled(request));
+	send_item(pair.server.closure, request, "one too many");
+	assert_true(rpc_request_is_cancelled(request));
+	pair_fini(&pair);
+	str_fini(&outcome.log);
+}
+
+/* Who takes items grants more: a stream goes on past its window, and not past its limit. */
+static void credit_comes_back_until_the_stream_is_too_long(void **state)
+{
+	struct outcome outcome = { 0 };
+	struct pair pair;
+	size_t sent = 0;
+
+	pair_init(&pair);
+	pair.server.behaviour = KEEP;
+	call_verify(&pair, &outcome, 0);
+	pump(&pair);
+	while (outcome.ends == 0 && sent < 2 * VERIFY_ITEMS) {
+		assert_true(rpc_request_may_send(pair.server.kept[0]));
+		send_item(pair.server.closure, pair.server.kept[0], "x");
+		sent++;
+		pump(&pair);
+	}
+	assert_int_equal(sent, VERIFY_ITEMS + 1);
+	assert_int_equal(outcome.error.code, -EOVERFLOW);
+	str_fini(&outcome.log);
 	pair_fini(&pair);
 }
 
@@ -562,7 +678,11 @@ int main(void)
 		cmocka_unit_test(answers_to_nothing_are_ignored),
 		cmocka_unit_test(what_is_no_envelope_breaks_the_connection),
 		cmocka_unit_test(decoding_has_a_budget),
-		cmocka_unit_test(an_envelope_has_a_budget),
+		cmocka_unit_test(an_envelope_has_one_body),
+		cmocka_unit_test(an_input_above_its_limit_is_refused),
+		cmocka_unit_test(an_answer_above_its_limit_ends_the_call),
+		cmocka_unit_test(a_stream_ends_where_its_credit_does),
+		cmocka_unit_test(credit_comes_back_until_the_stream_is_too_long),
 		cmocka_unit_test(hostile_bytes_break_nothing),
 		cmocka_unit_test(random_bytes_break_nothing),
 	};
