@@ -310,7 +310,7 @@ static int run_health(struct worker_output *output, void *user, struct ph_error 
 {
 	const struct health_data *data = user;
 	Phoenix__HealthReply *reply = NULL;
-	int r = health_collect(data->request->storage_driver, &reply, error);
+	int r = health_collect(data->request, &data->agent->clock, &reply, error);
 
 	if (r < 0)
 		return r;
@@ -326,6 +326,7 @@ static void agent__health(Phoenix__Agent_Service *service, const Phoenix__Health
 {
 	struct health_data data = { agent_of(service), input };
 
+	clock_watch_see(&agent_of(service)->clock, clock_wall_ms(), clock_monotonic_ms());
 	ask(agent_of(service), run_health, &data, &phoenix__health_reply__descriptor,
 	    (ProtobufCClosure)reply, request);
 }
@@ -434,6 +435,7 @@ void service_agent_supervise(struct service_agent *agent)
 		.user = agent,
 	};
 
+	clock_watch_see(&agent->clock, clock_wall_ms(), clock_monotonic_ms());
 	if (!agent->supervises || agent->supervision || agent->install.worker)
 		return;
 	if (worker_start(agent->loop, &config, &agent->supervision) < 0)

@@ -6,6 +6,7 @@
 
 #include <uv.h>
 
+#include "agent/health/clock_watch.h"
 #include "agent/job.h"
 #include "proto/agent.pb-c.h"
 
@@ -15,6 +16,7 @@ struct service_agent {
 	struct job install;
 	struct job verify;
 	uint64_t started_ms;
+	struct clock_watch clock;       /* seen by every look at health and at dockerd */
 	bool supervises;                /* no init here: dockerd is kept running by us */
 	struct worker *supervision;     /* a look at dockerd that is in progress */
 };
@@ -28,5 +30,6 @@ extern const char *const service_capabilities[];
 /* Prepare the handlers. */
 void service_agent_init(struct service_agent *agent, uv_loop_t *loop);
 
-/* Keep dockerd running where no init does it; to be called every few seconds. Never blocks. */
+/* Keep dockerd running where no init does it, and look at the clocks; to be called every few seconds.
+ * Never blocks. */
 void service_agent_supervise(struct service_agent *agent);

@@ -41,6 +41,7 @@ struct docker_wanted {
 	const char *replaces_driver; /* another one that daemon.json may name and that is to go: the
 				      * change was consented to; NULL: none */
 	bool plan_only;             /* say what would change, change nothing */
+	bool leave_dockerd;         /* docker_observe() does not ask it: it may never answer */
 	uint32_t lock_timeout_ms;   /* for other package managers and installs; 0: 5 min */
 	uint32_t apt_timeout_ms;    /* for each apt run; 0: 20 min */
 	uint32_t start_timeout_ms;  /* until dockerd has to answer; 0: 90 s */
@@ -98,6 +99,12 @@ int docker_observe(const struct docker_wanted *wanted, struct docker_facts *ret_
  */
 int docker_ask(const char *path, uint32_t timeout_ms, struct docker_facts *facts,
 	       struct ph_error *error);
+
+/*
+ * The fragment of daemon.json that the last install has merged, for the caller to free; "" when there
+ * was none.
+ */
+char *docker_fragment(const char *root);
 
 /* Fill the description of dockerd as a service; everything in it is static or borrowed from path. */
 void docker_service(const char *path, struct service *ret_service);

@@ -183,7 +183,7 @@ int docker_observe(const struct docker_wanted *wanted, struct docker_facts *ret_
 	source_facts(&complete, &facts);
 	users_observe(&complete, &facts);
 	config_observe(&complete, &facts);
-	if (facts.service_active &&
+	if (facts.service_active && !complete.leave_dockerd &&
 	    docker_ask(complete.path, INFO_TIMEOUT_MS, &facts, &problem) < 0)
 		error_format(&problem, facts.responding_problem, sizeof(facts.responding_problem));
 	*ret_facts = facts;

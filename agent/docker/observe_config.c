@@ -32,10 +32,10 @@ static uint64_t fingerprint(const char *bytes, size_t length)
 	return hash;
 }
 
-/* The fragment that was merged last, "" when none was. */
-static char *fragment_before(const struct docker_wanted *wanted)
+char *docker_fragment(const char *root)
 {
-	PH_AUTO_FREE char *path = site_path(wanted, SITE_FRAGMENT);
+	const struct docker_wanted wanted = { .root = root };
+	PH_AUTO_FREE char *path = site_path(&wanted, SITE_FRAGMENT);
 	char *text = NULL;
 
 	return file_read(path, FRAGMENT_MAXIMUM, &text, NULL, NULL) == 0 ? text : ph_strdup("");
@@ -119,7 +119,7 @@ static int text_merge(const struct docker_wanted *wanted, const char *text, size
 		      char **ret_text, struct ph_error *error)
 {
 	PH_AUTO_FREE char *path = site_path(wanted, SITE_DAEMON_JSON);
-	PH_AUTO_FREE char *ours = fragment_before(wanted);
+	PH_AUTO_FREE char *ours = docker_fragment(wanted->root);
 	const struct daemon_json_wanted merge = {
 		.driver = wanted->storage_driver,
 		.replaces = wanted->replaces_driver,
@@ -154,7 +154,7 @@ int config_merge(const struct docker_wanted *wanted, char **ret_text, struct ph_
 /* Whether the record of our fragment is that of the one that is wanted. */
 static bool record_matches(const struct docker_wanted *wanted)
 {
-	PH_AUTO_FREE char *ours = fragment_before(wanted);
+	PH_AUTO_FREE char *ours = docker_fragment(wanted->root);
 
 	return !wanted->sets_daemon || text_equal(ours, wanted->daemon);
 }

@@ -2,39 +2,72 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statfs.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/docker/docker.h"
+#include "agent/health/bridge.h"
+#include "agent/health/daemons.h"
+#include "agent/health/data_root.h"
+#include "agent/health/docker_state.h"
+#include "agent/health/programs.h"
+#include "agent/health/storage_mounts.h"
 #include "agent/system/cgroup.h"
+#include "agent/system/command.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
 
-#define STATFS_MS 1000 /* a FUSE mount that answers later than this is as good as dead */
-#define MOUNTS_MAXIMUM 256
+#define INFO_MS 15000 /* an emulated machine needs more than five seconds */
+#define DEAD_MAXIMUM 8 /* containers that a reply names */
 
-#define TRUE PHOENIX__CONDITION__STATUS__TRUE
-#define FALSE PHOENIX__CONDITION__STATUS__FALSE
-#define UNKNOWN PHOENIX__CONDITION__STATUS__UNKNOWN
+/* ---- what is looked at ---- */
 
-/* ---- facts ---- */
+struct view {
+	const char *driver; /* borrowed */
+	struct docker_facts facts;
+	struct daemons daemons;
+	struct programs programs;
+	struct data_root data_root;
+};
 
-static int observe(const char *driver, struct docker_facts *facts, struct ph_error *error)
+/* dockerd is asked only when it can be expected to answer. */
+static int see(const Phoenix__HealthRequest *request, struct view *view, struct ph_error *error)
 {
-	const struct docker_wanted wanted = { .storage_driver = driver };
+	PH_AUTO_FREE char *fragment = docker_fragment("");
+	const struct docker_wanted wanted = {
+		.source = request->docker_source,
+		.storage_driver = request->storage_driver,
+		.daemon = fragment,
+		.sets_daemon = true,
+		.users = (const char *const *)request->docker_users,
+		.user_count = request->n_docker_users,
+		.leave_dockerd = true,
+	};
+	struct ph_error problem = { 0 };
+	int r = docker_observe(&wanted, &view->facts, error);
 
-	return docker_observe(&wanted, facts, error);
+	if (r < 0)
+		return r;
+	view->driver = request->storage_driver;
+	daemons_read(&view->daemons);
+	if (daemons_can_answer(&view->daemons) &&
+	    docker_ask(COMMAND_PATH, INFO_MS, &view->facts, &problem) < 0)
+		error_format(&problem, view->daemons.problem, sizeof(view->daemons.problem));
+	view->daemons.answered = view->facts.responding;
+	text_copy(view->daemons.version, sizeof(view->daemons.version),
+		  view->facts.server_version);
+	programs_read(COMMAND_PATH, view->driver, &view->programs);
+	data_root_read(HEALTH_DATA_ROOT, view->facts.data_root, &view->data_root);
+	return 0;
 }
+
+/* ---- inputs ---- */
 
 static void add_pair(Phoenix__Pair ***pairs, size_t *count, const char *key, const char *value)
 {
@@ -47,8 +80,20 @@ static void add_pair(Phoenix__Pair ***pairs, size_t *count, const char *key, con
 	(*pairs)[(*count)++] = pair;
 }
 
-static void add_inputs(const struct docker_facts *facts, Phoenix__Pair ***pairs, size_t *count)
+static void add_programs(const struct programs *programs, Phoenix__Pair ***pairs, size_t *count)
 {
+	char key[64], stamp[256];
+
+	for (size_t i = 0; i < programs->count; i++) {
+		snprintf(key, sizeof(key), "program:%s", programs->items[i].name);
+		program_stamp(&programs->items[i], stamp, sizeof(stamp));
+		add_pair(pairs, count, key, stamp);
+	}
+}
+
+static void add_inputs(const struct view *view, Phoenix__Pair ***pairs, size_t *count)
+{
+	const struct docker_facts *facts = &view->facts;
 	struct utsname name;
 	char fingerprint[32];
 
@@ -65,204 +110,149 @@ static void add_inputs(const struct docker_facts *facts, Phoenix__Pair ***pairs,
 	add_pair(pairs, count, "daemon.json", fingerprint);
 	add_pair(pairs, count, "driver", facts->driver);
 	add_pair(pairs, count, "data-root", facts->data_root);
+	add_pair(pairs, count, "data-root-filesystem", view->data_root.filesystem);
 	add_pair(pairs, count, "kernel", name.release);
+	add_programs(&view->programs, pairs, count);
 }
 
-int health_inputs(Phoenix__Pair ***ret_pairs, size_t *ret_count, struct ph_error *error)
+int health_inputs(const char *driver, Phoenix__Pair ***ret_pairs, size_t *ret_count,
+		  struct ph_error *error)
 {
-	PH_AUTO_FREE struct docker_facts *facts = ph_alloc(sizeof(*facts));
-	int r = observe(NULL, facts, error);
+	PH_AUTO_FREE struct view *view = ph_alloc(sizeof(*view));
+	Phoenix__HealthRequest request = PHOENIX__HEALTH_REQUEST__INIT;
+	int r;
+
+	request.storage_driver = (char *)(driver ? driver : "");
+	r = see(&request, view, error);
 
 	if (r < 0)
 		return r;
 	*ret_pairs = NULL;
 	*ret_count = 0;
-	add_inputs(facts, ret_pairs, ret_count);
+	add_inputs(view, ret_pairs, ret_count);
 	return 0;
 }
 
 /* ---- conditions ---- */
 
-static void add_condition(Phoenix__HealthReply *reply, const char *type,
-			  Phoenix__Condition__Status status, const char *reason,
-			  const char *message)
+static void add(Phoenix__HealthReply *reply, struct judgement judgement)
 {
-	Phoenix__Condition *condition = ph_alloc(sizeof(*condition));
-
-	phoenix__condition__init(condition);
-	message_set_text(&condition->type, type);
-	message_set_text(&condition->reason, reason);
-	message_set_text(&condition->message, message);
-	condition->status = status;
-	reply->conditions = ph_realloc(reply->conditions,
-				       (reply->n_conditions + 1) * sizeof(*reply->conditions));
-	reply->conditions[reply->n_conditions++] = condition;
+	judgement_add(&reply->conditions, &reply->n_conditions, &judgement);
 }
 
-static bool is_installed(const struct docker_facts *facts)
+static struct judgement judge_fuse_device(const char *driver)
 {
-	for (size_t i = 0; i < facts->wanted_count; i++)
-		if (!dpkg_package_is_installed(&facts->packages[i]))
-			return false;
-	return facts->wanted_count > 0;
-}
-
-static void add_docker(Phoenix__HealthReply *reply, const struct docker_facts *facts)
-{
-	if (is_installed(facts))
-		add_condition(reply, "DockerInstalled", TRUE, "PackagesInstalled", "");
-	else
-		add_condition(reply, "DockerInstalled", FALSE, "PackagesMissing",
-			      "phoenixctl apply installs what is missing");
-	if (facts->responding)
-		add_condition(reply, "DockerResponding", TRUE, "InfoAnswered",
-			      facts->server_version);
-	else
-		add_condition(reply, "DockerResponding", FALSE, "NoAnswer",
-			      facts->responding_problem);
-}
-
-/* vfs and native are what dockerd falls back to when nothing else works; vfs may also be wanted. */
-static bool fell_back(const char *driver, const char *wanted)
-{
-	return text_equal(driver, "native") ||
-	       (text_equal(driver, "vfs") && !text_equal(wanted, "vfs"));
-}
-
-static void add_driver(Phoenix__HealthReply *reply, const char *wanted,
-		       const struct docker_facts *facts)
-{
-	char message[128];
-
-	if (!facts->responding) {
-		add_condition(reply, "StorageDriverAsPlanned", UNKNOWN, "NoAnswer", "");
-		return;
-	}
-	snprintf(message, sizeof(message), "%.60s", facts->driver);
-	if (!facts->config_matches)
-		add_condition(reply, "StorageDriverAsPlanned", FALSE, "ConfigChanged",
-			      "daemon.json is not what was applied: phoenixctl apply again");
-	else if (fell_back(facts->driver, wanted))
-		add_condition(reply, "StorageDriverAsPlanned", FALSE, "FellBack", message);
-	else
-		add_condition(reply, "StorageDriverAsPlanned", TRUE, "AsConfigured", message);
-}
-
-static void add_fuse_device(Phoenix__HealthReply *reply)
-{
+	static const char type[] = "FuseDevice";
+	static const char remedy[] = "modprobe fuse on the host, whose /dev/fuse needs mode 0666; "
+				     "then restart the container";
 	PH_AUTO_CLOSE int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	int problem = errno;
 
 	if (fd >= 0)
-		add_condition(reply, "FuseDevice", TRUE, "Opens", "");
-	else
-		add_condition(reply, "FuseDevice", FALSE, errno == ENOENT ? "Missing" : "Refused",
-			      strerror(errno));
+		return judgement(type, JUDGEMENT_TRUE, "Opens", "", "%s", "");
+	if (!text_empty(driver) && !text_equal(driver, "fuse-overlayfs"))
+		return judgement(type, JUDGEMENT_TRUE, "NotNeeded", "", "storage driver: %s",
+				 driver);
+	if (problem == ENOENT)
+		return judgement(type, JUDGEMENT_FALSE, "Missing", remedy,
+				 "there is no /dev/fuse: no container can be started");
+	return judgement(type, JUDGEMENT_FALSE, "Refused", remedy,
+			 "/dev/fuse does not open: %s: no container can be started",
+			 strerror(problem));
 }
 
-static void add_cgroups(Phoenix__HealthReply *reply)
+static struct judgement judge_cgroups(void)
 {
 	struct ph_error error = { 0 };
 	int r = cgroup_check(&error);
 
 	if (r > 0)
-		add_condition(reply, "CgroupsMounted", TRUE, "Mounted", "");
-	else
-		add_condition(reply, "CgroupsMounted", FALSE, "NotMounted", error.why);
+		return judgement("CgroupsMounted", JUDGEMENT_TRUE, "Mounted", "", "%s", "");
+	return judgement("CgroupsMounted", JUDGEMENT_FALSE, "NotMounted",
+			 "restart the container: its init, or the agent, mounts them again",
+			 "no usable control groups at " CGROUP_DIRECTORY "%s%.160s: no container "
+			 "can be started",
+			 error.why[0] ? ": " : "", error.why);
 }
 
-/* ---- FUSE mounts: a dead one answers at once, a hung one never ---- */
-
-struct mounts {
-	char points[MOUNTS_MAXIMUM][256];
-	size_t count;
-};
-
-static void find_fuse_mounts(struct mounts *mounts)
+static void add_dead(Phoenix__HealthReply *reply, const struct storage_mounts *mounts)
 {
-	PH_AUTO_FILE FILE *file = fopen("/proc/self/mountinfo", "re");
-	char line[4096], type[64];
+	for (size_t i = 0; i < mounts->count && reply->n_dead < DEAD_MAXIMUM; i++) {
+		const struct storage_mount *mount = &mounts->items[i];
+		Phoenix__NestedContainer *nested;
 
-	mounts->count = 0;
-	while (file && mounts->count < MOUNTS_MAXIMUM && fgets(line, sizeof(line), file)) {
-		const char *separator = strstr(line, " - ");
-
-		if (!separator || sscanf(separator, " - %63s", type) != 1 ||
-		    (!text_equal(type, "fuse.fuse-overlayfs") && !text_equal(type, "fuse")))
+		if (mount->answer != MOUNT_DEAD || !mount->container[0])
 			continue;
-		if (sscanf(line, "%*s %*s %*s %*s %255s", mounts->points[mounts->count]) == 1)
-			mounts->count++;
+		nested = ph_alloc(sizeof(*nested));
+		phoenix__nested_container__init(nested);
+		message_set_text(&nested->id, mount->container);
+		message_set_text(&nested->name, mount->container_name);
+		reply->dead = ph_realloc(reply->dead, (reply->n_dead + 1) * sizeof(*reply->dead));
+		reply->dead[reply->n_dead++] = nested;
 	}
-}
-
-/* In a child: the exit code is 0, or 1 + errno of the first mount that is dead. */
-static void statfs_all(const struct mounts *mounts)
-{
-	struct statfs status;
-
-	for (size_t i = 0; i < mounts->count; i++)
-		if (statfs(mounts->points[i], &status) < 0 && errno != ENOENT && errno != EACCES)
-			_exit(1 + (errno & 0x7f));
-	_exit(0);
-}
-
-/* The child's exit status, or -ETIMEDOUT when it hangs (it is left to the kernel then). */
-static int statfs_in_child(const struct mounts *mounts)
-{
-	uint64_t deadline = clock_monotonic_ms() + STATFS_MS;
-	int status;
-	pid_t child = fork();
-
-	if (child < 0)
-		return -errno;
-	if (child == 0)
-		statfs_all(mounts);
-	while (waitpid(child, &status, WNOHANG) == 0) {
-		if (clock_monotonic_ms() > deadline) {
-			kill(child, SIGKILL);
-			return -ETIMEDOUT;
-		}
-		poll(NULL, 0, 1);
-	}
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -ECHILD;
 }
 
 static void add_mounts(Phoenix__HealthReply *reply)
 {
-	PH_AUTO_FREE struct mounts *mounts = ph_alloc(sizeof(*mounts));
-	char message[128];
-	int r;
+	PH_AUTO_STORAGE_MOUNTS struct storage_mounts mounts = { 0 };
 
-	find_fuse_mounts(mounts);
-	snprintf(message, sizeof(message), "%zu FUSE mounts", mounts->count);
-	r = mounts->count ? statfs_in_child(mounts) : 0;
-	if (r == 0)
-		add_condition(reply, "StorageMountsAlive", TRUE, "AllAnswer", message);
-	else if (r == -ETIMEDOUT)
-		add_condition(reply, "StorageMountsAlive", FALSE, "MountHangs",
-			      "a FUSE mount does not answer: restart the nested container");
-	else if (r > 0)
-		add_condition(reply, "StorageMountsAlive", FALSE, "MountDead",
-			      "a FUSE daemon has died: restart the nested container");
-	else
-		add_condition(reply, "StorageMountsAlive", UNKNOWN, "NotChecked", strerror(-r));
+	storage_mounts_read(HEALTH_DATA_ROOT, &mounts);
+	add(reply, storage_mounts_judge(&mounts));
+	add_dead(reply, &mounts);
 }
 
-int health_collect(const char *driver, Phoenix__HealthReply **ret_reply, struct ph_error *error)
+static void add_fuse_daemons(Phoenix__HealthReply *reply)
 {
-	PH_AUTO_FREE struct docker_facts *facts = ph_alloc(sizeof(*facts));
-	Phoenix__HealthReply *reply;
-	int r = observe(driver, facts, error);
+	struct fuse_daemons daemons;
 
+	fuse_daemons_read(&daemons);
+	add(reply, fuse_daemons_judge(&daemons));
+}
+
+static void add_bridge(Phoenix__HealthReply *reply, const struct view *view)
+{
+	struct bridge bridge;
+
+	bridge_read(view->daemons.dockerd.pid, &bridge);
+	add(reply, bridge_judge(&bridge));
+}
+
+static void add_docker(Phoenix__HealthReply *reply, const struct view *view)
+{
+	add(reply, docker_state_judge_packages(&view->facts));
+	add(reply, docker_state_judge_hold(&view->facts));
+	add(reply, docker_state_judge_users(&view->facts));
+	add(reply, programs_judge(&view->programs));
+	add(reply, daemons_judge(&view->daemons));
+	add(reply, docker_state_judge_driver(&view->facts, view->driver));
+	add(reply, data_root_judge(&view->data_root, view->driver));
+	add(reply, data_root_judge_headroom(&view->data_root));
+	add_mounts(reply);
+	add_fuse_daemons(reply);
+	add_bridge(reply, view);
+}
+
+int health_collect(const Phoenix__HealthRequest *request, const struct clock_watch *clock,
+		   Phoenix__HealthReply **ret_reply, struct ph_error *error)
+{
+	PH_AUTO_FREE struct view *view = ph_alloc(sizeof(*view));
+	bool wants_docker = !text_equal(request->docker_source, "none");
+	Phoenix__HealthReply *reply;
+	int r = 0;
+
+	if (wants_docker)
+		r = see(request, view, error);
 	if (r < 0)
 		return r;
 	reply = ph_alloc(sizeof(*reply));
 	phoenix__health_reply__init(reply);
-	add_docker(reply, facts);
-	add_driver(reply, driver, facts);
-	add_fuse_device(reply);
-	add_cgroups(reply);
-	add_mounts(reply);
-	add_inputs(facts, &reply->inputs, &reply->n_inputs);
+	if (wants_docker) {
+		add_docker(reply, view);
+		add_inputs(view, &reply->inputs, &reply->n_inputs);
+	}
+	add(reply, judge_fuse_device(wants_docker ? request->storage_driver : "none"));
+	add(reply, judge_cgroups());
+	add(reply, clock_watch_judge(clock, clock_monotonic_ms()));
 	*ret_reply = reply;
 	return 0;
 }

@@ -64,7 +64,8 @@ int verify_battery(const struct verify_wanted *wanted, verify_check_fn check, vo
 	r = storage_battery(wanted, &report, error);
 	if (r == 0 && !wanted->skip_docker) {
 		docker_checks(wanted, &report);
-		r = health_inputs(&report.message->facts, &report.message->n_facts, error);
+		r = health_inputs(wanted->driver, &report.message->facts,
+				  &report.message->n_facts, error);
 	}
 	if (r < 0) {
 		report_fini(&report);

@@ -121,6 +121,11 @@ static void print_problem(const Phoenix__ContainerStatus *status,
 		print_clean(condition->message);
 	}
 	puts(condition->observed ? "" : "  [claimed by the agent]");
+	if (!condition->remedy[0])
+		return;
+	fputs("    remedy: ", stdout);
+	print_clean(condition->remedy);
+	putchar('\n');
 }
 
 static void print_problems(const Phoenix__ListReply *reply)

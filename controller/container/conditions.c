@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
+#include "controller/container/drift.h"
 
 #define TRUE PHOENIX__CONDITION__STATUS__TRUE
 #define FALSE PHOENIX__CONDITION__STATUS__FALSE
@@ -15,7 +16,7 @@
 
 static Phoenix__Condition *add(struct conditions *conditions, const char *type,
 			       Phoenix__Condition__Status status, const char *reason,
-			       const char *message, bool observed)
+			       const char *message, const char *remedy, bool observed)
 {
 	Phoenix__Condition *condition = ph_alloc(sizeof(*condition));
 
@@ -23,6 +24,7 @@ static Phoenix__Condition *add(struct conditions *conditions, const char *type,
 	message_set_text(&condition->type, type);
 	message_set_text(&condition->reason, reason);
 	message_set_text(&condition->message, message);
+	message_set_text(&condition->remedy, remedy);
 	condition->status = status;
 	condition->observed = observed;
 	conditions->items = ph_realloc(conditions->items,
@@ -46,16 +48,17 @@ static Phoenix__Condition__Status add_running(const struct condition_facts *fact
 
 	if (!observed) {
 		add(result, "Running", UNKNOWN, "NotObserved", "phoenix-host has not answered yet",
-		    true);
+		    "systemctl status phoenix-host", true);
 		return UNKNOWN;
 	}
 	if (!observed->exists)
-		add(result, "Running", FALSE, "Missing",
-		    "the container is gone; apply makes it again", true);
+		add(result, "Running", FALSE, "Missing", "the container is gone",
+		    "phoenixctl apply makes it again", true);
 	else if (!observed->running)
-		add(result, "Running", FALSE, "Stopped", "apply starts it again", true);
+		add(result, "Running", FALSE, "Stopped", "", "phoenixctl apply starts it again",
+		    true);
 	else
-		add(result, "Running", TRUE, "InitRuns", "", true);
+		add(result, "Running", TRUE, "InitRuns", "", "", true);
 	return observed->running ? TRUE : FALSE;
 }
 
@@ -68,12 +71,15 @@ static bool add_confined(const struct condition_facts *facts, struct conditions 
 	char message[320];
 
 	if (!observed || !observed->running) {
-		add(result, "Confined", UNKNOWN, "NotRunning", "", true);
+		add(result, "Confined", UNKNOWN, "NotRunning", "", "see Running", true);
 		return false;
 	}
 	if (text_empty(facts->profile)) {
 		add(result, "Confined", FALSE, is_required ? "NoProfile" : "BestEffort",
 		    "no AppArmor profile holds this container: its user namespace is all there is",
+		    is_required ? "phoenixctl apply" :
+				  "use a host whose kernel enforces AppArmor, and confinement: "
+				  "required",
 		    true);
 		return !is_required;
 	}
@@ -81,12 +87,13 @@ static bool add_confined(const struct condition_facts *facts, struct conditions 
 		snprintf(message, sizeof(message), "%u of %u processes are not under %s: %s",
 			 observed->processes_off_label, observed->processes, facts->profile,
 			 observed->first_offender);
-		add(result, "Confined", FALSE, "OffLabel", message, true);
+		add(result, "Confined", FALSE, "OffLabel", message,
+		    "look at the kernel log for AppArmor messages, then phoenixctl apply", true);
 		return false;
 	}
 	snprintf(message, sizeof(message), "%u processes under %s", observed->processes,
 		 facts->profile);
-	add(result, "Confined", TRUE, "AllProcessesLabelled", message, true);
+	add(result, "Confined", TRUE, "AllProcessesLabelled", message, "", true);
 	return true;
 }
 
@@ -95,16 +102,18 @@ static const struct {
 	const char *state;
 	const char *reason;
 	const char *message;
+	const char *remedy;
 } PROFILE_STATES[] = {
-	{ "outdated", "Outdated",
-	  "this Phoenix has a newer text; phoenixctl apply replaces it in place" },
-	{ "foreign", "Foreign",
-	  "another policy was loaded under its name; phoenixctl apply puts ours back in place" },
-	{ "lax", "NotEnforced",
-	  "it is not in enforce mode and refuses nothing; phoenixctl apply enforces it again" },
+	{ "outdated", "Outdated", "this Phoenix has a newer text",
+	  "phoenixctl apply replaces it in place" },
+	{ "foreign", "Foreign", "another policy was loaded under its name",
+	  "phoenixctl apply puts ours back in place" },
+	{ "lax", "NotEnforced", "it is not in enforce mode and refuses nothing",
+	  "phoenixctl apply enforces it again" },
 	{ "absent", "Removed",
 	  "it was removed and what ran under it is unconfined; loading it does not bring the label "
-	  "back: phoenixctl apply restarts the container" },
+	  "back",
+	  "phoenixctl apply restarts the container" },
 };
 
 static void add_profile(const struct condition_facts *facts, struct conditions *result)
@@ -117,23 +126,80 @@ static void add_profile(const struct condition_facts *facts, struct conditions *
 		if (!text_equal(observed->profile_state, PROFILE_STATES[i].state))
 			continue;
 		add(result, "ProfileCurrent", FALSE, PROFILE_STATES[i].reason,
-		    PROFILE_STATES[i].message, true);
+		    PROFILE_STATES[i].message, PROFILE_STATES[i].remedy, true);
 		return;
 	}
 	if (text_equal(observed->profile_state, "current"))
-		add(result, "ProfileCurrent", TRUE, "AsLoaded", "", true);
+		add(result, "ProfileCurrent", TRUE, "AsLoaded", "", "", true);
 	else
 		add(result, "ProfileCurrent", UNKNOWN, "NotKept",
-		    "it is not known what was loaded; phoenixctl apply loads it", true);
+		    "it is not known what was loaded", "phoenixctl apply loads it", true);
 }
 
 static void add_connected(const struct condition_facts *facts, struct conditions *result)
 {
 	if (facts->connected)
-		add(result, "AgentConnected", TRUE, "Session", "", true);
+		add(result, "AgentConnected", TRUE, "Session", "", "", true);
 	else
 		add(result, "AgentConnected", FALSE, "NoSession",
-		    "no agent answers; what it claimed before is not counted", true);
+		    "no agent answers; what it claimed before is not counted",
+		    "a new one is pushed by itself; phoenixctl events says why it fails", true);
+}
+
+/* An agent that is connected and cannot say how it is must not be believed for what it said before. */
+static void add_answers(const struct condition_facts *facts, struct conditions *result)
+{
+	if (!facts->connected || (!facts->claimed && text_empty(facts->health_problem)))
+		return;
+	if (text_empty(facts->health_problem))
+		add(result, "AgentAnswers", TRUE, "HealthTold", "", "", true);
+	else
+		add(result, "AgentAnswers", FALSE, "HealthFailed", facts->health_problem,
+		    "look at what the message names; the agent is asked again by itself", true);
+}
+
+/*
+ * What Docker cannot do without. The agent claims it, and a claim that something is broken is
+ * believed: a liar harms only itself.
+ */
+static const char *const VITAL[] = { "DockerInstalled", "DockerResponding", "DataRootUsable",
+				     "StorageMountsAlive", "CgroupsMounted", "FuseDevice" };
+
+static const Phoenix__Condition *find_broken(const Phoenix__HealthReply *claimed)
+{
+	for (size_t i = 0; i < claimed->n_conditions && i < CONDITIONS_CLAIMED_MAXIMUM; i++)
+		for (size_t j = 0; j < ARRAY_LENGTH(VITAL); j++)
+			if (text_equal(claimed->conditions[i]->type, VITAL[j]) &&
+			    claimed->conditions[i]->status == FALSE)
+				return claimed->conditions[i];
+	return NULL;
+}
+
+static void add_unhealthy(const Phoenix__Condition *broken, struct conditions *result)
+{
+	char message[400];
+
+	snprintf(message, sizeof(message), "%.60s: %.300s", broken->type, broken->message);
+	add(result, "Ready", FALSE, "Unhealthy", message, broken->remedy, false);
+}
+
+/* Docker is verified, the agent has told how it is: does the verdict still hold? */
+static void add_still_ready(const struct condition_facts *facts, struct conditions *result)
+{
+	const Phoenix__Condition *broken = find_broken(facts->claimed);
+	struct drift drift;
+
+	drift_find(facts->verify, facts->claimed, &drift);
+	if (broken)
+		add_unhealthy(broken, result);
+	else if (!facts->claimed->n_inputs)
+		add(result, "Ready", UNKNOWN, "InputsUnknown", "dockerd does not say what it uses",
+		    "see DockerResponding", false);
+	else if (drift.count)
+		add(result, "Ready", FALSE, "InputsChanged", drift.message, "phoenixctl verify",
+		    false);
+	else
+		add(result, "Ready", TRUE, "Verified", "", "", false);
 }
 
 static void add_ready(const struct condition_facts *facts, bool is_confined,
@@ -141,24 +207,36 @@ static void add_ready(const struct condition_facts *facts, bool is_confined,
 {
 	if (text_equal(facts->spec->docker_source, "none"))
 		add(result, "Ready", facts->connected && is_confined ? TRUE : FALSE,
-		    "NoDockerWanted", "", false);
+		    "NoDockerWanted", "", "", false);
 	else if (!facts->verify)
-		add(result, "Ready", FALSE, "NeverVerified", "run: phoenixctl verify", false);
+		add(result, "Ready", FALSE, "NeverVerified", "", "phoenixctl verify", false);
 	else if (!facts->verify->passed)
 		add(result, "Ready", FALSE, "VerifyFailed", "the last verify run did not pass",
-		    false);
+		    "phoenixctl show tells what failed and what to do", false);
 	else if (!facts->connected || !facts->claimed)
-		add(result, "Ready", UNKNOWN, "NoContact", "the agent cannot be asked", false);
+		add(result, "Ready", UNKNOWN, "NoContact", "the agent cannot be asked",
+		    "see AgentConnected", false);
 	else if (!is_confined)
-		add(result, "Ready", FALSE, "NotConfined", "", false);
-	else if (!facts->claimed->n_inputs)
-		add(result, "Ready", UNKNOWN, "InputsUnknown",
-		    "dockerd does not say what it uses", false);
-	else if (!conditions_inputs_equal(facts->verify, facts->claimed))
-		add(result, "Ready", FALSE, "InputsChanged",
-		    "something that the last verify depended on has changed; verify again", false);
+		add(result, "Ready", FALSE, "NotConfined", "", "see Confined", false);
 	else
-		add(result, "Ready", TRUE, "Verified", "", false);
+		add_still_ready(facts, result);
+}
+
+/* Drift: what somebody changed behind our back since the last verify. */
+static void add_unchanged(const struct condition_facts *facts, struct conditions *result)
+{
+	struct drift drift;
+
+	if (!facts->verify || !facts->claimed || !facts->claimed->n_inputs)
+		return;
+	drift_find(facts->verify, facts->claimed, &drift);
+	if (drift.count)
+		add(result, "DockerUnchanged", FALSE, drift.reason, drift.message,
+		    "phoenixctl verify proves that it works like this too; phoenixctl apply puts "
+		    "back what the fleet file says",
+		    false);
+	else
+		add(result, "DockerUnchanged", TRUE, "AsVerified", "", "", false);
 }
 
 static void add_claimed(const struct condition_facts *facts, struct conditions *result)
@@ -173,7 +251,7 @@ static void add_claimed(const struct condition_facts *facts, struct conditions *
 		/* A claim cannot take the name of something the host observes. */
 		if (!conditions_find(result, claim->type))
 			add(result, claim->type, claim->status, claim->reason, claim->message,
-			    false);
+			    claim->remedy, false);
 	}
 }
 
@@ -187,7 +265,9 @@ void conditions_compute(const struct condition_facts *facts, const struct condit
 	is_confined = add_confined(facts, &result);
 	add_profile(facts, &result);
 	add_connected(facts, &result);
+	add_answers(facts, &result);
 	add_ready(facts, is_confined, &result);
+	add_unchanged(facts, &result);
 	add_claimed(facts, &result);
 
 	for (size_t i = 0; i < result.count; i++) {
@@ -206,24 +286,4 @@ void conditions_fini(struct conditions *conditions)
 		message_free(conditions->items[i]);
 	free(conditions->items);
 	*conditions = (struct conditions){ 0 };
-}
-
-static bool has_pair(Phoenix__Pair **pairs, size_t count, const Phoenix__Pair *wanted)
-{
-	for (size_t i = 0; i < count; i++)
-		if (text_equal(pairs[i]->key, wanted->key) &&
-		    text_equal(pairs[i]->value, wanted->value))
-			return true;
-	return false;
-}
-
-bool conditions_inputs_equal(const Phoenix__VerifyReport *verify,
-			     const Phoenix__HealthReply *claimed)
-{
-	if (verify->n_facts != claimed->n_inputs)
-		return false;
-	for (size_t i = 0; i < verify->n_facts; i++)
-		if (!has_pair(claimed->inputs, claimed->n_inputs, verify->facts[i]))
-			return false;
-	return true;
 }

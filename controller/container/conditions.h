@@ -21,6 +21,8 @@ struct condition_facts {
 	const Phoenix__HealthReply *claimed;           /* NULL: not connected, or never asked */
 	const Phoenix__VerifyReport *verify;           /* NULL: never verified */
 	bool connected;                                /* an agent session is there */
+	const char *health_problem;                    /* why the last question for its health failed,
+							* "" or NULL when it did not */
 };
 
 struct conditions {
@@ -40,7 +42,3 @@ void conditions_fini(struct conditions *conditions);
 
 /* Find one by its type; NULL when there is none. */
 const Phoenix__Condition *conditions_find(const struct conditions *conditions, const char *type);
-
-/* Whether the inputs that a verify run recorded are what they are now; both as sets of pairs. */
-bool conditions_inputs_equal(const Phoenix__VerifyReport *verify,
-			     const Phoenix__HealthReply *claimed);

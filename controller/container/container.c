@@ -27,9 +27,9 @@ static void health_answered(void *user, const ProtobufCMessage *reply, const str
 static void ask_health(struct container *container)
 {
 	static const struct rpc_handlers handlers = { .finished = health_answered };
-	Phoenix__HealthRequest request = PHOENIX__HEALTH_REQUEST__INIT;
+	Phoenix__HealthRequest request;
 
-	request.storage_driver = (char *)container_driver(container);
+	container_health_request(container, &request);
 	agent_link_call(container->link, "Health", &request.base, HEALTH_TIMEOUT_MS, &handlers,
 			container, NULL);
 }
@@ -239,6 +239,7 @@ void container_update_conditions(struct container *container)
 		.claimed = container->claimed,
 		.verify = container->record->verify,
 		.connected = container_is_connected(container),
+		.health_problem = container->health_problem,
 	};
 	struct conditions old = container->conditions;
 
@@ -260,6 +261,16 @@ void container_set_observed(struct container *container,
 void container_set_claimed(struct container *container, const Phoenix__HealthReply *claimed)
 {
 	MESSAGE_REPLACE(container->claimed, claimed);
+	container->health_problem[0] = '\0';
+	container_update_conditions(container);
+}
+
+void container_set_unhealthy(struct container *container, const struct ph_error *error)
+{
+	if (!container_is_connected(container))
+		return; /* the session ended under the question, and took the claims with it */
+	MESSAGE_REPLACE(container->claimed, NULL);
+	error_format(error, container->health_problem, sizeof(container->health_problem));
 	container_update_conditions(container);
 }
 
@@ -284,6 +295,20 @@ const char *container_driver(const struct container *container)
 	if (!text_empty(record->storage_driver))
 		return record->storage_driver;
 	return text_equal(record->spec->storage_driver, "auto") ? "" : record->spec->storage_driver;
+}
+
+void container_health_request(const struct container *container,
+			      Phoenix__HealthRequest *ret_request)
+{
+	const Phoenix__ContainerSpec *spec = container->record->spec;
+
+	phoenix__health_request__init(ret_request);
+	ret_request->storage_driver = (char *)container_driver(container);
+	ret_request->docker_source = spec->docker_source;
+	if (!spec->docker)
+		return;
+	ret_request->n_docker_users = spec->docker->n_users;
+	ret_request->docker_users = spec->docker->users;
 }
 
 /* The status borrows from the container; container_status() copies it whole. */

@@ -35,6 +35,7 @@ struct container {
 	Phoenix__ContainerObservation *observed; /* owned; NULL: never looked */
 	Phoenix__HealthReply *claimed;     /* owned; NULL: never asked, or agent lost */
 	bool is_asked;                     /* a question for its claims is out */
+	char health_problem[320];          /* why the last such question failed; "": it did not */
 	struct conditions conditions;
 	struct operation *operation;       /* borrowed; the one in progress */
 
@@ -85,6 +86,9 @@ void container_leave_agent(struct container *container);
 void container_set_observed(struct container *container,
 			    const Phoenix__ContainerObservation *observed);
 
+/* The agent could not tell how it is: forget what it claimed, and recompute the conditions. */
+void container_set_unhealthy(struct container *container, const struct ph_error *error);
+
 /* Remember what the agent claimed (NULL: nothing any more), and recompute the conditions. */
 void container_set_claimed(struct container *container, const Phoenix__HealthReply *claimed);
 
@@ -94,6 +98,10 @@ void container_update_conditions(struct container *container);
 /* The storage driver that was chosen for it; the fleet file's own where that names one; "": not known
  * yet. */
 const char *container_driver(const struct container *container);
+
+/* What its agent is to be asked about its health; everything is borrowed from the container. */
+void container_health_request(const struct container *container,
+			      Phoenix__HealthRequest *ret_request);
 
 /* Whether it is ready: last verify passed, its inputs unchanged, confined as asked, connected. */
 bool container_is_ready(const struct container *container);

@@ -236,8 +236,10 @@ static void agent_answered(void *user, const ProtobufCMessage *reply, const stru
 
 	if (container)
 		container->is_asked = false;
-	/* Claims go with the session, not with one late answer. */
-	if (container && !error)
+	/* Claims do not go with a late answer, but with the session or with none at all. */
+	if (container && error)
+		container_set_unhealthy(container, error);
+	else if (container)
 		container_set_claimed(container, (const Phoenix__HealthReply *)reply);
 	refresh_arrived(asked->refresh);
 	free(asked);
@@ -247,7 +249,7 @@ void registry_refresh(struct registry *registry, void (*done)(void *user), void 
 {
 	static const struct rpc_handlers handlers = { .finished = agent_answered };
 	Phoenix__ContainerListRequest list = PHOENIX__CONTAINER_LIST_REQUEST__INIT;
-	Phoenix__HealthRequest health = PHOENIX__HEALTH_REQUEST__INIT;
+	Phoenix__HealthRequest health;
 	struct refresh *refresh = ph_alloc(sizeof(*refresh));
 
 	refresh->registry = registry;
@@ -268,7 +270,7 @@ void registry_refresh(struct registry *registry, void (*done)(void *user), void 
 		asked->refresh = refresh;
 		text_copy(asked->name, sizeof(asked->name), container_name(container));
 		refresh->waiting++;
-		health.storage_driver = (char *)container_driver(container);
+		container_health_request(container, &health);
 		if (agent_link_call(container->link, "Health", &health.base, REFRESH_AGENT_MS,
 				    &handlers, asked, NULL) < 0) {
 			refresh->waiting--;

@@ -221,7 +221,7 @@ static int health_after_verify(struct operation *operation, const ProtobufCMessa
 static int verified(struct operation *operation, const ProtobufCMessage *reply,
 		    struct ph_error *error)
 {
-	Phoenix__HealthRequest request = PHOENIX__HEALTH_REQUEST__INIT;
+	Phoenix__HealthRequest request;
 	Phoenix__VerifyReport *report = operation->report;
 	Phoenix__ContainerRecord *record = operation->container->record;
 
@@ -234,7 +234,7 @@ static int verified(struct operation *operation, const ProtobufCMessage *reply,
 	message_set_text(&report->container, container_name(operation->container));
 	message_set_text(&report->incarnation, record->incarnation);
 	report->wall_ms = clock_wall_ms();
-	request.storage_driver = (char *)container_driver(operation->container);
+	container_health_request(operation->container, &request);
 	return operation_agent(operation, "Health", &request.base, NULL, health_after_verify);
 }
 

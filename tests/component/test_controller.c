@@ -425,8 +425,8 @@ static void test_states_of_policy(void **state)
 		condition = conditions_find(&container->conditions, "ProfileCurrent");
 		if (condition->status != PHOENIX__CONDITION__STATUS__FALSE ||
 		    !text_equal(condition->reason, cases[i].reason) ||
-		    !strstr(condition->message, "phoenixctl apply"))
-			fail_msg("%s: %s: %s", cases[i].name, condition->reason, condition->message);
+		    !strstr(condition->remedy, "phoenixctl apply"))
+			fail_msg("%s: %s: %s", cases[i].name, condition->reason, condition->remedy);
 		assert_string_equal(conditions_find(&container->conditions, "Confined")->reason,
 				    cases[i].confined);
 		assert_int_equal(count_events(world, "condition.changed", cases[i].reason), 1);

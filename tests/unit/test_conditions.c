@@ -168,12 +168,93 @@ static void test_claims_cannot_replace_observations(void **state)
 	conditions_fini(&got);
 }
 
+/* A claim that something vital is broken is believed; one that it is well changes nothing. */
+static void test_unhealthy(void **state)
+{
+	static const struct {
+		const char *name, *type;
+		int status, ready;
+		const char *reason;
+	} claims[] = {
+		{ "dead mounts", "StorageMountsAlive", F, F, "Unhealthy" },
+		{ "dockerd is stopped", "DockerResponding", F, F, "Unhealthy" },
+		{ "nobody knows", "DockerResponding", U, T, "Verified" },
+		{ "well", "StorageMountsAlive", T, T, "Verified" },
+		{ "not vital", "DiskHeadroom", F, T, "Verified" },
+	};
+	const struct conditions none = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(claims); i++) {
+		Phoenix__ContainerSpec spec = PHOENIX__CONTAINER_SPEC__INIT;
+		Phoenix__ContainerObservation observed = PHOENIX__CONTAINER_OBSERVATION__INIT;
+		Phoenix__VerifyReport verify = PHOENIX__VERIFY_REPORT__INIT;
+		Phoenix__HealthReply claimed = PHOENIX__HEALTH_REPLY__INIT;
+		Phoenix__Condition claim = PHOENIX__CONDITION__INIT, *list[] = { &claim };
+		Phoenix__Pair pair = PHOENIX__PAIR__INIT, *pairs[] = { &pair };
+		struct condition_facts facts = { .spec = &spec,
+						 .profile = "p",
+						 .observed = &observed,
+						 .claimed = &claimed,
+						 .verify = &verify,
+						 .connected = true };
+		struct conditions got;
+		const Phoenix__Condition *ready;
+
+		set_world(RUNNING_CONFINED, &observed);
+		pair.key = pair.value = (char *)"a";
+		verify.passed = true;
+		verify.n_facts = claimed.n_inputs = 1;
+		verify.facts = claimed.inputs = pairs;
+		claim.type = (char *)claims[i].type;
+		claim.status = (Phoenix__Condition__Status)claims[i].status;
+		claim.message = (char *)"because";
+		claim.remedy = (char *)"do this";
+		claimed.n_conditions = 1;
+		claimed.conditions = list;
+		conditions_compute(&facts, &none, 1, &got);
+		ready = conditions_find(&got, "Ready");
+		if ((int)ready->status != claims[i].ready ||
+		    !text_equal(ready->reason, claims[i].reason))
+			fail_msg("%s: %d %s", claims[i].name, ready->status, ready->reason);
+		assert_int_equal(status_of(&got, "AgentAnswers"), T);
+		assert_int_equal(status_of(&got, "DockerUnchanged"), T);
+		if (claims[i].ready == F) {
+			assert_non_null(strstr(ready->message, "because"));
+			assert_string_equal(ready->remedy, "do this");
+		}
+		conditions_fini(&got);
+	}
+}
+
+/* An agent that is there and cannot tell how it is: nothing that it said before counts. */
+static void test_health_fails(void **state)
+{
+	Phoenix__ContainerSpec spec = PHOENIX__CONTAINER_SPEC__INIT;
+	Phoenix__VerifyReport verify = PHOENIX__VERIFY_REPORT__INIT;
+	const struct conditions none = { 0 };
+	struct condition_facts facts = { .spec = &spec,
+					 .profile = "p",
+					 .verify = &verify,
+					 .connected = true,
+					 .health_problem = "dpkg-query: no space left" };
+	struct conditions got;
+
+	verify.passed = true;
+	conditions_compute(&facts, &none, 1, &got);
+	assert_int_equal(status_of(&got, "AgentAnswers"), F);
+	assert_int_equal(status_of(&got, "Ready"), U);
+	assert_null(conditions_find(&got, "DockerUnchanged"));
+	conditions_fini(&got);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_statuses),
 		cmocka_unit_test(test_transition_times),
 		cmocka_unit_test(test_claims_cannot_replace_observations),
+		cmocka_unit_test(test_unhealthy),
+		cmocka_unit_test(test_health_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
