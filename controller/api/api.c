@@ -47,6 +47,40 @@ void api_fail_not_found(struct rpc_request *request, const char *name)
 	rpc_fail(request, &error);
 }
 
+bool api_is_selected(const struct selector *selector, const struct container *container)
+{
+	const Phoenix__ContainerSpec *spec = container->record->spec;
+
+	return selector_matches(selector, container_name(container), spec->labels, spec->n_labels);
+}
+
+bool api_select(const struct registry *registry, const char *text, struct selector *ret_selector,
+		struct rpc_request *request)
+{
+	struct selector selector;
+	struct ph_error error;
+
+	if (selector_parse(text, &selector, &error) < 0) {
+		rpc_fail(request, &error);
+		return false;
+	}
+	*ret_selector = selector;
+	if (selector.count == 0)
+		return true;
+	for (const struct container *container = registry->containers; container;
+	     container = container->next)
+		if (api_is_selected(&selector, container))
+			return true;
+	if (selector_is_name(&selector)) {
+		api_fail_not_found(request, text);
+		return false;
+	}
+	error_set(&error, -ENOENT, NULL, "phoenixctl list shows what there is, phoenixctl show "
+		  "NAME its labels", "the selector '%.80s' selects no container", text);
+	rpc_fail(request, &error);
+	return false;
+}
+
 static bool is_group_member(uid_t uid, gid_t wanted)
 {
 	const struct passwd *entry = getpwuid(uid);

@@ -27,7 +27,8 @@ API_HANDLER(version, VersionRequest, VersionReply)
 struct waiting {
 	struct registry *registry;
 	struct rpc_request *request;
-	char name[64]; /* "" for all */
+	char name[64];            /* show */
+	struct selector selector; /* list, health */
 	void (*answer)(struct waiting *waiting);
 	ProtobufCClosure reply;
 };
@@ -44,13 +45,10 @@ static void answer_list(struct waiting *waiting)
 	items = ph_alloc_array(total, sizeof(*items));
 	for (struct container *container = waiting->registry->containers; container;
 	     container = container->next)
-		if (!waiting->name[0] || text_equal(container_name(container), waiting->name))
+		if (api_is_selected(&waiting->selector, container))
 			items[answer.n_containers++] = container_status(container);
 	answer.containers = items;
-	if (waiting->name[0] && !answer.n_containers)
-		api_fail_not_found(waiting->request, waiting->name);
-	else
-		waiting->reply(&answer.base, waiting->request);
+	waiting->reply(&answer.base, waiting->request);
 	for (size_t i = 0; i < answer.n_containers; i++)
 		message_free(items[i]);
 }
@@ -77,39 +75,52 @@ static void refreshed(void *user)
 	free(waiting);
 }
 
-static void answer_fresh(struct registry *registry, const char *name,
-			 void (*answer)(struct waiting *waiting), ProtobufCClosure reply,
-			 void *request)
+static struct waiting *waiting_new(struct registry *registry,
+				   void (*answer)(struct waiting *waiting),
+				   ProtobufCClosure reply, void *request)
 {
-	struct waiting *waiting;
+	struct waiting *waiting = ph_alloc(sizeof(*waiting));
 
-	if (name[0] && !registry_find(registry, name)) {
-		api_fail_not_found(request, name);
-		return;
-	}
-	waiting = ph_alloc(sizeof(*waiting));
 	waiting->registry = registry;
 	waiting->request = request;
 	waiting->answer = answer;
 	waiting->reply = reply;
-	text_copy(waiting->name, sizeof(waiting->name), name);
+	return waiting;
+}
+
+static void answer_selected(struct registry *registry, const char *text, ProtobufCClosure reply,
+			    void *request)
+{
+	struct selector selector;
+	struct waiting *waiting;
+
+	if (!api_select(registry, text, &selector, request))
+		return;
+	waiting = waiting_new(registry, answer_list, reply, request);
+	waiting->selector = selector;
 	registry_refresh(registry, refreshed, waiting);
 }
 
 API_HANDLER(list, NameRequest, ListReply)
 {
-	answer_fresh(api_registry(service), input->name, answer_list, (ProtobufCClosure)reply,
-		     request);
+	answer_selected(api_registry(service), input->name, (ProtobufCClosure)reply, request);
 }
 
 API_HANDLER(health, NameRequest, ListReply)
 {
-	answer_fresh(api_registry(service), input->name, answer_list, (ProtobufCClosure)reply,
-		     request);
+	answer_selected(api_registry(service), input->name, (ProtobufCClosure)reply, request);
 }
 
 API_HANDLER(show, NameRequest, ContainerStatus)
 {
-	answer_fresh(api_registry(service), input->name, answer_show, (ProtobufCClosure)reply,
-		     request);
+	struct registry *registry = api_registry(service);
+	struct waiting *waiting;
+
+	if (!registry_find(registry, input->name)) {
+		api_fail_not_found(request, input->name);
+		return;
+	}
+	waiting = waiting_new(registry, answer_show, (ProtobufCClosure)reply, request);
+	text_copy(waiting->name, sizeof(waiting->name), input->name);
+	registry_refresh(registry, refreshed, waiting);
 }

@@ -261,17 +261,16 @@ static struct order *order_new(struct registry *registry, enum order_kind kind,
 
 /* ---- verify, remove ---- */
 
-static void start_named(Phoenix__Control_Service *service, enum order_kind kind, const char *name,
-			ProtobufCClosure reply, void *request)
+static void start_selected(Phoenix__Control_Service *service, enum order_kind kind,
+			   const char *text, ProtobufCClosure reply, void *request)
 {
 	struct registry *registry = api_registry(service);
+	struct selector selector;
 	struct order *order;
 	size_t count = 0;
 
-	if (name[0] && !registry_find(registry, name)) {
-		api_fail_not_found(request, name);
+	if (!api_select(registry, text, &selector, request))
 		return;
-	}
 	for (struct container *container = registry->containers; container;
 	     container = container->next)
 		count++;
@@ -279,7 +278,7 @@ static void start_named(Phoenix__Control_Service *service, enum order_kind kind,
 	order->count = 0;
 	for (struct container *container = registry->containers; container;
 	     container = container->next)
-		if (!name[0] || text_equal(container_name(container), name))
+		if (api_is_selected(&selector, container))
 			text_copy(order->items[order->count++].name, sizeof(order->items->name),
 				  container_name(container));
 	rpc_request_on_cancel(request, client_left, order);
@@ -288,20 +287,20 @@ static void start_named(Phoenix__Control_Service *service, enum order_kind kind,
 
 API_HANDLER(verify, NameRequest, OperationItem)
 {
-	start_named(service, ORDER_VERIFY, input->name, (ProtobufCClosure)reply, request);
+	start_selected(service, ORDER_VERIFY, input->name, (ProtobufCClosure)reply, request);
 }
 
 API_HANDLER(remove, NameRequest, OperationItem)
 {
 	struct ph_error error;
 
-	if (!input->name[0]) {
+	if (!name_is_valid(input->name)) {
 		error_set(&error, -EINVAL, "name", "name the container to remove",
-			  "removing everything at once is not offered");
+			  "one container is removed at a time, by its name");
 		rpc_fail(request, &error);
 		return;
 	}
-	start_named(service, ORDER_REMOVE, input->name, (ProtobufCClosure)reply, request);
+	start_selected(service, ORDER_REMOVE, input->name, (ProtobufCClosure)reply, request);
 }
 
 /* ---- apply: the whole fleet is looked at before the first container is touched ---- */

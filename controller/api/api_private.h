@@ -7,6 +7,7 @@
 #include "controller/api/api.h"
 #include "controller/container/container.h"
 #include "controller/container/operation.h"
+#include "controller/fleet/selector.h"
 
 /* Embeds the generated service: handlers recover the api from it. */
 struct api_service {
@@ -41,6 +42,16 @@ API_HANDLER(confinement_status, ConfinementStatusRequest, ConfineStatusReply);
 API_HANDLER(image_list, NameRequest, ImageListReply);
 API_HANDLER(preflight, PreflightRequest, PreflightReply);
 API_HANDLER(storage, NameRequest, StorageReport);
+
+/*
+ * Parse a selector and see that it selects something. Else the request is failed, which uses it up,
+ * and the answer is false.
+ */
+bool api_select(const struct registry *registry, const char *text, struct selector *ret_selector,
+		struct rpc_request *request);
+
+/* Whether a container is selected. */
+bool api_is_selected(const struct selector *selector, const struct container *container);
 
 /* Fail a request because no container has that name. */
 void api_fail_not_found(struct rpc_request *request, const char *name);

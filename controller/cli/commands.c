@@ -49,9 +49,14 @@ const struct command commands[] = {
 	},
 	{
 		.name = "list",
+		.arguments = "[SELECTOR]",
 		.summary = "list the containers",
-		.description = "One line per container; best-effort confinement is always shown.",
-		.example = "phoenixctl list",
+		.description =
+			"One line per container; best-effort confinement is always shown. SELECTOR picks\n"
+			"some: names and globs, 'web1,db*', and labels, 'role=web,zone!=b'.",
+		.example = "phoenixctl list role=web",
+		.arguments_maximum = 1,
+		.completes = { WORDS_CONTAINERS },
 		.options = { { "names", 'n', NULL, "only the names, for scripts" } },
 		.run = command_list,
 	},
@@ -70,25 +75,26 @@ const struct command commands[] = {
 	},
 	{
 		.name = "health",
-		.arguments = "[NAME]",
+		.arguments = "[SELECTOR]",
 		.summary = "tell how the containers are, right now",
 		.description =
 			"Asks the host and every agent. Exits with 3 when a container is not\n"
-			"ready. Contact that is lost counts as Unknown, not as dead.",
-		.example = "phoenixctl health",
+			"ready. Contact that is lost counts as Unknown, not as dead. SELECTOR is as for\n"
+			"list; that it selects nothing is an error, so that no check passes by a slip.",
+		.example = "phoenixctl health 'role=web,zone!=b'",
 		.arguments_maximum = 1,
 		.completes = { WORDS_CONTAINERS },
 		.run = command_health,
 	},
 	{
 		.name = "verify",
-		.arguments = "[NAME]",
+		.arguments = "[SELECTOR]",
 		.summary = "prove storage, Docker and confinement by behaviour",
 		.description =
 			"Uses the storage driver on the real data-root, runs a nested container from\n"
 			"an image made on the spot, and reads the label of its process from the host.\n"
-			"Leaves nothing behind. Exits with 3 when a check failed.",
-		.example = "phoenixctl verify web1",
+			"Leaves nothing behind. Exits with 3 when a check failed. SELECTOR is as for list.",
+		.example = "phoenixctl verify web1,db*",
 		.arguments_maximum = 1,
 		.completes = { WORDS_CONTAINERS },
 		.run = command_verify,
