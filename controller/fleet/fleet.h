@@ -16,6 +16,7 @@
 #define FLEET_TEXT_MAXIMUM (1024 * 1024)
 #define FLEET_CONTAINERS_MAXIMUM 1000
 #define FLEET_LABELS_MAXIMUM 32
+#define FLEET_GROUPS_MAXIMUM 64
 #define FLEET_PIDS_DEFAULT 4096 /* memory and processors have no limit by default */
 
 /* One field in which two specs differ; texts as in the fleet file, "unlimited" for a limit of 0. */
@@ -31,7 +32,7 @@ struct fleet_differences {
 };
 
 /*
- * Parse a fleet file's text: defaults merged into each container, everything validated. file names
+ * Parse a fleet file's text: defaults and the groups that match merged into each container, all validated. file names
  * it in errors only. -EINVAL with FILE:LINE:COLUMN and what to write instead. End with
  * fleet_free().
  */

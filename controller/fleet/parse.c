@@ -17,13 +17,17 @@
 #include "controller/fleet/check.h"
 #include "controller/fleet/docker_keys.h"
 #include "controller/fleet/fleet.h"
+#include "controller/fleet/selector.h"
 
 #define LABEL_MAXIMUM 63
 #define PIDS_MAXIMUM (4 * 1024 * 1024)
 
-static const char *const top_keys[] = { "version", "defaults", "containers", NULL };
+static const char *const top_keys[] = { "version", "defaults", "groups", "containers", NULL };
 static const char *const default_keys[] = {
 	"labels", "image", "confinement", "resources", "storage", "docker", NULL,
+};
+static const char *const group_keys[] = {
+	"match", "image", "confinement", "resources", "storage", "docker", NULL,
 };
 static const char *const container_keys[] = {
 	"name", "labels", "image", "confinement", "resources", "storage", "docker", "network", NULL,
@@ -42,6 +46,8 @@ static const char *const drivers[] = { "fuse-overlayfs", "overlay2", "auto", "vf
 struct parse {
 	struct yaml_node *root;           /* owned */
 	const struct yaml_node *defaults; /* in root; NULL: none */
+	const struct yaml_node *groups;   /* in root; NULL: none */
+	struct selector *matches;         /* owned; of the groups */
 	const struct yaml_node *list;     /* in root: the containers */
 	Phoenix__ContainerSpec *base;     /* owned: the defaults as a spec */
 	Phoenix__Fleet *fleet;            /* owned */
@@ -50,6 +56,7 @@ struct parse {
 static void parse_fini(struct parse *parse)
 {
 	yaml_node_free(parse->root);
+	free(parse->matches);
 	if (parse->base)
 		phoenix__container_spec__free_unpacked(parse->base, NULL);
 	fleet_free(parse->fleet);
@@ -311,6 +318,52 @@ static int read_defaults(struct parse *parse, struct ph_error *error)
 	return ret < 0 ? ret : 0;
 }
 
+static int read_match(const struct yaml_node *group, struct selector *ret_match,
+		      struct ph_error *error)
+{
+	const struct yaml_node *node = schema_find(group, "match");
+	struct ph_error problem;
+	const char *text;
+	int ret = schema_check_keys(group, "a group", group_keys, error);
+
+	if (ret == 0)
+		ret = schema_get_text(group, "match", SELECTOR_TEXT_MAXIMUM, &text, error);
+	if (ret == SCHEMA_ABSENT)
+		return schema_error(group, error, "write '- match: role=web'",
+				    "this group does not say whom it is for");
+	if (ret == 0 && selector_parse(text, ret_match, &problem) < 0)
+		return schema_error(node, error, problem.remedy, "%s", problem.why);
+	return ret;
+}
+
+/* What they say is read into each container that they match, and once here so that none escapes. */
+static int read_groups(struct parse *parse, struct ph_error *error)
+{
+	int ret = schema_get_list(parse->root, "groups", &parse->groups, error);
+
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	if (parse->groups->count > FLEET_GROUPS_MAXIMUM)
+		return schema_error(parse->groups, error, "join some of them",
+				    "there are more than %d groups", FLEET_GROUPS_MAXIMUM);
+	parse->matches = ph_alloc_array(parse->groups->count, sizeof(*parse->matches));
+	for (size_t i = 0; i < parse->groups->count && ret == 0; i++) {
+		Phoenix__ContainerSpec *trial = fleet_spec_copy(parse->base);
+
+		ret = read_match(parse->groups->items[i], &parse->matches[i], error);
+		if (ret == 0)
+			ret = read_spec(parse->groups->items[i], "a group", group_keys, trial,
+					error);
+		phoenix__container_spec__free_unpacked(trial, NULL);
+	}
+	return ret;
+}
+
+static bool is_in_group(const struct parse *parse, size_t group, const Phoenix__ContainerSpec *spec)
+{
+	return selector_matches(&parse->matches[group], spec->name, spec->labels, spec->n_labels);
+}
+
 static int find_list(struct parse *parse, struct ph_error *error)
 {
 	const struct yaml_node *node = schema_find(parse->root, "containers");
@@ -336,7 +389,18 @@ static int read_container(struct parse *parse, const struct yaml_node *map, stru
 	int ret;
 
 	parse->fleet->containers[parse->fleet->n_containers++] = spec;
-	ret = read_spec(map, "a container", container_keys, spec, error);
+	ret = schema_check_keys(map, "a container", container_keys, error);
+	/* Groups are chosen by what the container says of itself. */
+	if (ret == 0)
+		ret = read_scalars(map, spec, error);
+	if (ret == 0)
+		ret = read_labels(map, spec, error);
+	for (size_t i = 0; parse->groups && i < parse->groups->count && ret == 0; i++)
+		if (is_in_group(parse, i, spec))
+			ret = read_spec(parse->groups->items[i], "a group", group_keys, spec,
+					error);
+	if (ret == 0)
+		ret = read_spec(map, "a container", container_keys, spec, error);
 	if (ret == 0 && text_empty(spec->name))
 		return schema_error(map, error, "write '- name: web1'",
 				    "this container has no name");
@@ -358,6 +422,18 @@ static const struct yaml_node *find_field(const struct yaml_node *map, const cha
 	return *field || node == map ? NULL : node;
 }
 
+/* The line that had the last word on a field of a container: its own, a group's, the defaults'. */
+static const struct yaml_node *find_origin(const struct parse *parse, size_t container,
+					   const char *field)
+{
+	const struct yaml_node *node = find_field(parse->list->items[container], field);
+
+	for (size_t i = parse->groups ? parse->groups->count : 0; !node && i > 0; i--)
+		if (is_in_group(parse, i - 1, parse->fleet->containers[container]))
+			node = find_field(parse->groups->items[i - 1], field);
+	return node ? node : find_field(parse->defaults, field);
+}
+
 /* Trace a problem back to the file. */
 static int fail(const struct parse *parse, const struct check_problem *problem,
 		struct ph_error *error)
@@ -370,9 +446,7 @@ static int fail(const struct parse *parse, const struct check_problem *problem,
 				    problem->why);
 	}
 	map = parse->list->items[problem->container];
-	node = find_field(map, problem->field);
-	if (!node)
-		node = find_field(parse->defaults, problem->field);
+	node = find_origin(parse, problem->container, problem->field);
 	if (problem->other != CHECK_NONE)
 		other = find_field(parse->list->items[problem->other], problem->field);
 	if (other)
@@ -391,6 +465,8 @@ static int read_fleet(struct parse *parse, struct ph_error *error)
 	ret = read_version(parse->root, &parse->fleet->version, error);
 	if (ret == 0)
 		ret = read_defaults(parse, error);
+	if (ret == 0)
+		ret = read_groups(parse, error);
 	if (ret == 0)
 		ret = find_list(parse, error);
 	if (ret < 0)

@@ -239,7 +239,7 @@ static const struct parsing parsings[] = {
 	{ "no value for a letter", { "apply", "-f" }, -EINVAL, .why = "needs a value" },
 	{ "value for a flag", { "list", "--json=yes" }, -EINVAL, .why = "takes no value" },
 	{ "too many", { "show", "a", "b" }, -EINVAL, .why = "'b' is too much" },
-	{ "too many of none", { "list", "x" }, -EINVAL, .why = "'x' is too much" },
+	{ "too many of none", { "version", "x" }, -EINVAL, .why = "'x' is too much" },
 	{ "too few", { "image", "import", "a" }, -EINVAL, .why = "NAME TAR|DIR" },
 	{ "no time", { "-T", "soon", "list" }, -EINVAL, .why = "'soon'" },
 	{ "too long a time", { "-T", "86401", "list" }, -EINVAL, .why = "'86401'" },

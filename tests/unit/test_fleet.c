@@ -58,6 +58,16 @@ static const struct spec_case spec_cases[] = {
 	  "- {name: a, labels: {tier: db, x/y: \"1\"}}\n- name: b\n",
 	  "a d required mem=0 cpu=0" REST " {tier=db zone=a x/y=1}; "
 	  "b d required mem=0 cpu=0" REST " {tier=web zone=a}" },
+	{ "groups in their order, the container above them",
+	  "version: 1\ndefaults: {image: d, labels: {zone: a}, resources: {memory: 1GiB}}\n"
+	  "groups:\n- {match: role=web, resources: {memory: 2GiB, pids: 100}}\n"
+	  "- {match: \"zone=b,web*\", image: e, resources: {pids: 200}, docker: {source: none}}\n"
+	  "containers:\n- {name: web1, labels: {role: web}}\n"
+	  "- {name: web2, labels: {role: web, zone: b}, resources: {memory: 3GiB}}\n- name: db\n",
+	  "web1 d required mem=2147483648 cpu=0 pids=100 fuse-overlayfs distribution "
+	  "{zone=a role=web}; "
+	  "web2 e required mem=3221225472 cpu=0 pids=200 fuse-overlayfs none {zone=b role=web}; "
+	  "db d required mem=1073741824 cpu=0" REST " {zone=a}" },
 	{ "sections without a value",
 	  "version: 1\ndefaults:\ncontainers:\n- name: a\n  image: i\n  labels:\n  resources:\n"
 	  "  storage:\n  docker:\n  network:\n",
@@ -95,6 +105,20 @@ static const struct refusal_case refusal_cases[] = {
 	{ "no image", "version: 1\ncontainers:\n- name: web1\n", "3:3",
 	  "container 'web1' has no image" },
 
+	{ "a group for nobody in particular",
+	  "version: 1\ngroups: [{image: i}]\n" "containers: [{name: a}]\n", "2:10",
+	  "does not say whom it is for" },
+	{ "a group's selector", "version: 1\ngroups:\n- {match: role=}\n", "3:11",
+	  "selector: 'role=' has something behind the '='" },
+	{ "labels in a group", "version: 1\ngroups:\n- {match: a=b, labels: {c: d}}\n", "3:16",
+	  "key 'labels' is not known here" },
+	{ "a bad group that matches nobody",
+	  HEAD "- name: a\ngroups:\n- {match: x=y, resources: {memory: 1GB}}\n", "6:36",
+	  "must be a size" },
+	{ "too little memory in a group",
+	  HEAD "- name: a\ngroups:\n- {match: \"*\", resources: {memory: 1MiB}}\n", "6:36",
+	  "memory" },
+	{ "groups as a map", "version: 1\ngroups: {a: b}\n", "2:9", "must be a list" },
 	{ "unknown key at the top", "version: 1\ncontainer: []\n", "2:1",
 	  "key 'container' is not known here; did you mean 'containers'?" },
 	{ "unknown key of a container", HEAD "- name: a\n  imgae: b\n", "5:3",

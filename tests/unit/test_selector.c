@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/memory.h"
+#include "common/cleanup.h"
 #include "common/str.h"
 #include "controller/fleet/selector.h"
 
