@@ -15,6 +15,7 @@
 #include "common/str.h"
 #include "controller/api/api_private.h"
 #include "controller/fleet/fleet.h"
+#include "controller/fleet/plan.h"
 
 #define PROBE_MS 10000
 #define PARALLEL_MAXIMUM 8 /* operations in progress for one order */
@@ -314,58 +315,17 @@ static void apply_refuse(struct order *order, const struct ph_error *error)
 	order_free(order);
 }
 
-/* What a running container cannot be given by apply; label changes and such are taken over. */
-static int check_changes(const struct registry *registry, const Phoenix__ContainerSpec *spec,
-			 struct ph_error *error)
+static int check_spec(const struct registry *registry, const Phoenix__ImageListReply *images,
+		      const Phoenix__ContainerSpec *spec, struct ph_error *error)
 {
-	static const char *const fixed[] = { "image", "network.address", "confinement",
-					     "resources.memory", "resources.cpus",
-					     "resources.pids" };
-	struct container *container = registry_find(registry, spec->name);
-	struct fleet_differences differences;
-	int r = 0;
+	const struct container *container = registry_find(registry, spec->name);
+	int r = plan_check_host(registry->probe, spec, error);
 
-	if (!container || container_is(container, CONTAINER_PHASE_PREPARING))
-		return 0;
-	fleet_spec_diff(container->record->spec, spec, &differences);
-	for (size_t i = 0; i < differences.count && r == 0; i++)
-		for (size_t j = 0; j < ARRAY_LENGTH(fixed) && r == 0; j++)
-			if (text_equal(differences.items[i].field, fixed[j]))
-				r = error_set(error, -EOPNOTSUPP, spec->name,
-					      "remove the container and apply again; its Docker "
-					      "data goes with it",
-					      "%s of a container that exists cannot change from "
-					      "'%s' to '%s'",
-					      fixed[j], differences.items[i].old,
-					      differences.items[i].new);
-	fleet_differences_fini(&differences);
+	if (r == 0 && !container)
+		r = plan_check_image(images, spec, error);
+	if (r == 0 && container && !container_is(container, CONTAINER_PHASE_PREPARING))
+		r = plan_check_changes(container->record->spec, spec, error);
 	return r;
-}
-
-static int check_host(const struct registry *registry, const Phoenix__ContainerSpec *spec,
-		      struct ph_error *error)
-{
-	const Phoenix__ProbeReply *probe = registry->probe;
-
-	if (spec->confinement != PHOENIX__CONFINEMENT__CONFINEMENT_REQUIRED || probe->apparmor)
-		return 0;
-	return error_set(error, -EOPNOTSUPP, spec->name, probe->apparmor_remedy,
-			 "confinement is required, but this host cannot enforce it: %s",
-			 probe->apparmor_reason);
-}
-
-static int check_image(const Phoenix__ImageListReply *images, const Phoenix__ContainerSpec *spec,
-		       struct ph_error *error)
-{
-	char remedy[256];
-
-	for (size_t i = 0; i < images->n_images; i++)
-		if (text_equal(images->images[i]->name, spec->image))
-			return 0;
-	snprintf(remedy, sizeof(remedy), "phoenixctl image import %s ROOTFS.tar, or: phoenixctl "
-		 "image build %s --suite bookworm", spec->image, spec->image);
-	return error_set(error, -ENOENT, spec->name, remedy, "there is no image '%s'",
-			 spec->image);
 }
 
 static void apply_images(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
@@ -378,15 +338,9 @@ static void apply_images(void *user, const ProtobufCMessage *reply, const struct
 		apply_refuse(order, error);
 		return;
 	}
-	for (size_t i = 0; i < order->fleet->n_containers && r == 0; i++) {
-		const Phoenix__ContainerSpec *spec = order->fleet->containers[i];
-
-		r = check_host(order->registry, spec, &failure);
-		if (r == 0 && !registry_find(order->registry, spec->name))
-			r = check_image((const Phoenix__ImageListReply *)reply, spec, &failure);
-		if (r == 0)
-			r = check_changes(order->registry, spec, &failure);
-	}
+	for (size_t i = 0; i < order->fleet->n_containers && r == 0; i++)
+		r = check_spec(order->registry, (const Phoenix__ImageListReply *)reply,
+			       order->fleet->containers[i], &failure);
 	if (r < 0) {
 		error_prefix(&failure, "apply: nothing was changed");
 		apply_refuse(order, &failure);

@@ -42,6 +42,8 @@ API_HANDLER(confinement_status, ConfinementStatusRequest, ConfineStatusReply);
 API_HANDLER(image_list, NameRequest, ImageListReply);
 API_HANDLER(preflight, PreflightRequest, PreflightReply);
 API_HANDLER(storage, NameRequest, StorageReport);
+API_HANDLER(plan, PlanRequest, PlanReply);
+API_HANDLER(drift, DriftRequest, DriftReply);
 
 /*
  * Parse a selector and see that it selects something. Else the request is failed, which uses it up,

@@ -13,6 +13,7 @@
 #include "common/cleanup.h"
 #include "common/str.h"
 #include "controller/cli/commands.h"
+#include "controller/cli/consent.h"
 #include "controller/cli/table.h"
 #include "controller/doctor/repair.h"
 #include "controller/host/exec/exec.h"
@@ -144,22 +145,6 @@ int command_apparmor_check(struct invocation *invocation, struct ph_error *error
 
 /* ---- repair ---- */
 
-/* Whether the operator wants it. */
-static int ask(const struct invocation *invocation, struct ph_error *error)
-{
-	char answer[16] = "";
-
-	if (invocation_value(invocation, "yes"))
-		return 0;
-	if (!isatty(STDIN_FILENO))
-		return error_set(error, -ECANCELED, NULL, "look at the changes and give --yes",
-				 "there is no terminal to ask on, so nothing was changed");
-	fputs("Make these changes? [y/N] ", stderr);
-	if (!fgets(answer, sizeof(answer), stdin) || (answer[0] != 'y' && answer[0] != 'Y'))
-		return error_set(error, -ECANCELED, NULL, NULL, "nothing was changed");
-	return 0;
-}
-
 static char *read_loaded(void)
 {
 	PH_CLEANUP(cleanup_file) FILE *file = fopen(LOADED, "re");
@@ -231,7 +216,7 @@ int command_apparmor_repair(struct invocation *invocation, struct ph_error *erro
 	fflush(stdout);
 	if (invocation_value(invocation, "dry-run"))
 		return EXIT_UNHEALTHY;
-	r = ask(invocation, error);
+	r = consent_ask(invocation, "Make these changes?", error);
 	if (r == 0)
 		r = repair(invocation, &diagnosis, error);
 	return r < 0 ? r : EXIT_OK;

@@ -4,9 +4,11 @@
 
 #include "common/cleanup.h"
 #include "common/message.h"
-#include "controller/cli/commands.h"
+#include "controller/cli/apply.h"
+#include "controller/cli/consent.h"
 #include "controller/cli/json.h"
 #include "controller/cli/output.h"
+#include "controller/cli/plan.h"
 #include "controller/cli/progress.h"
 #include "controller/fleet/fleet.h"
 
@@ -63,7 +65,7 @@ static int containers_failed(const Phoenix__ApplySummary *summary, struct ph_err
 	return error->code;
 }
 
-static int apply(struct invocation *invocation, const Phoenix__Fleet *fleet, struct ph_error *error)
+int apply_fleet(struct invocation *invocation, const Phoenix__Fleet *fleet, struct ph_error *error)
 {
 	Phoenix__ApplyRequest request = PHOENIX__APPLY_REQUEST__INIT;
 	struct apply_view view = { .progress = { .json = invocation->json } };
@@ -85,6 +87,45 @@ static int apply(struct invocation *invocation, const Phoenix__Fleet *fleet, str
 	return r;
 }
 
+static bool is_removed(const Phoenix__PlanItem *item)
+{
+	return item->action == PHOENIX__PLAN_ITEM__ACTION__REMOVE;
+}
+
+/* Asked before anything is done; removed only when all that the file names has been applied. */
+static int ask_to_prune(struct invocation *invocation, const Phoenix__PlanReply *plan,
+			struct ph_error *error)
+{
+	char question[96];
+
+	if (!plan->remove)
+		return 0;
+	fprintf(stderr, "To be removed with their Docker data, for the file does not name them:\n");
+	for (size_t i = 0; i < plan->n_items; i++)
+		if (is_removed(plan->items[i]))
+			fprintf(stderr, "  %s\n", plan->items[i]->container);
+	snprintf(question, sizeof(question), "Remove these %u containers?", plan->remove);
+	return consent_ask(invocation, question, error);
+}
+
+static int apply_and_prune(struct invocation *invocation, const Phoenix__Fleet *fleet,
+			   struct ph_error *error)
+{
+	Phoenix__PlanReply *plan;
+	int r = plan_ask(invocation, fleet, true, &plan, error);
+
+	if (r < 0)
+		return r;
+	r = ask_to_prune(invocation, plan, error);
+	if (r == 0)
+		r = apply_fleet(invocation, fleet, error);
+	for (size_t i = 0; i < plan->n_items && r == 0; i++)
+		if (is_removed(plan->items[i]))
+			r = remove_container(invocation, plan->items[i]->container, error);
+	message_free(plan);
+	return r;
+}
+
 int command_apply(struct invocation *invocation, struct ph_error *error)
 {
 	PH_CLEANUP(fleet_free_cleanup) Phoenix__Fleet *fleet = NULL;
@@ -99,5 +140,8 @@ int command_apply(struct invocation *invocation, struct ph_error *error)
 		return -EINVAL; /* whatever is wrong with it: it is the input */
 	warn_best_effort(fleet);
 	r = invocation_connect(invocation, error);
-	return r < 0 ? r : apply(invocation, fleet, error);
+	if (r < 0)
+		return r;
+	return invocation_value(invocation, "prune") ? apply_and_prune(invocation, fleet, error) :
+						       apply_fleet(invocation, fleet, error);
 }

@@ -24,8 +24,9 @@ const struct command_option global_options[] = {
 const char *const exit_codes[][2] = {
 	{ "0", "done; healthy; verified" },
 	{ "1", "the operation failed" },
-	{ "2", "bad usage, or a bad input file: nothing was changed; preflight: Docker would not work" },
-	{ "3", "something is unhealthy, or a verify did not pass" },
+	{ "2", "bad usage, or a bad input file: nothing was changed; preflight: Docker would not work; "
+	       "plan: there is something to do (a bad file is 1 there)" },
+	{ "3", "something is unhealthy or has drifted, or a verify did not pass" },
 	{ "4", "there is no such container or image" },
 	{ "75", "the controller cannot be reached: try again" },
 	{ NULL, NULL },
@@ -41,11 +42,49 @@ const struct command commands[] = {
 			"proves that it works. What is as it should be stays untouched: applying\n"
 			"twice changes nothing. A failure names the step, the cause and the remedy;\n"
 			"a container that could not be prepared leaves nothing behind. Containers that\n"
-			"the file does not name are left alone. ^C ends phoenixctl, not what it\n"
+			"the file does not name are left alone; --prune removes them, after asking,\n"
+			"when all the others are as they should be. ^C ends phoenixctl, not what it\n"
 			"started; containers that had not been begun yet are not begun.",
 		.example = "phoenixctl apply -f fleet.yaml",
-		.options = { { "file", 'f', "FILE", "the fleet file, - for standard input" } },
+		.options = { { "file", 'f', "FILE", "the fleet file, - for standard input" },
+			     { "prune", 'X', NULL, "remove containers that the file does not name" },
+			     { "yes", 'y', NULL, "do not ask before removing" } },
 		.run = command_apply,
+	},
+	{
+		.name = "plan",
+		.arguments = "-f FLEET.yaml",
+		.summary = "tell what apply would do, and why",
+		.description =
+			"Changes nothing. One entry per container that apply would create, change, repair\n"
+			"or refuse, with each field and the reason. Exits with 0 when there is nothing to\n"
+			"do, with 2 when there is, and with 1 when the file is bad.",
+		.example = "phoenixctl plan -f fleet.yaml",
+		.options = { { "file", 'f', "FILE", "the fleet file, - for standard input" },
+			     { "prune", 'X', NULL, "with the removals of apply --prune" } },
+		.run = command_plan,
+	},
+	{
+		.name = "drift",
+		.arguments = "[SELECTOR]",
+		.summary = "find what has left what was asked for",
+		.description =
+			"Compares what is observed and claimed with what the last apply asked for. phoenixd\n"
+			"does so at every poll and tells it as events (drift.found, drift.gone). Exits with\n"
+			"3 when there is drift. --repair applies what was recorded, after asking.",
+		.example = "phoenixctl drift 'role=web'",
+		.arguments_maximum = 1,
+		.completes = { WORDS_CONTAINERS },
+		.options = { { "repair", 'A', NULL, "bring them back by apply" },
+			     { "yes", 'y', NULL, "do not ask before repairing" } },
+		.run = command_drift,
+	},
+	{
+		.name = "schema",
+		.summary = "print the JSON Schema of the fleet file",
+		.description = "For editors, and for programs that write fleet files.",
+		.example = "phoenixctl schema > fleet.schema.json",
+		.run = command_schema,
 	},
 	{
 		.name = "list",

@@ -16,6 +16,7 @@ enum {
 	EXIT_OPERATION = 1,
 	EXIT_USAGE = 2,
 	EXIT_FINDINGS = 2, /* of preflight; nothing was changed here either */
+	EXIT_CHANGES = 2,  /* of plan */
 	EXIT_UNHEALTHY = 3,
 	EXIT_NOT_FOUND = 4,
 	EXIT_UNREACHABLE = 75,
@@ -112,6 +113,9 @@ void man_print(void);
 
 /* The commands; each returns an exit code, or a negative errno with the error filled. */
 int command_apply(struct invocation *invocation, struct ph_error *error);
+int command_plan(struct invocation *invocation, struct ph_error *error);
+int command_drift(struct invocation *invocation, struct ph_error *error);
+int command_schema(struct invocation *invocation, struct ph_error *error);
 int command_list(struct invocation *invocation, struct ph_error *error);
 int command_show(struct invocation *invocation, struct ph_error *error);
 int command_health(struct invocation *invocation, struct ph_error *error);

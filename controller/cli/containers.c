@@ -4,7 +4,7 @@
 
 #include "common/message.h"
 #include "common/str.h"
-#include "controller/cli/commands.h"
+#include "controller/cli/apply.h"
 #include "controller/cli/json.h"
 #include "controller/cli/output.h"
 #include "controller/cli/progress.h"
@@ -93,7 +93,7 @@ static int remove_item(void *user, const ProtobufCMessage *message, struct ph_er
 	return output_check(error);
 }
 
-static int remove_one(struct invocation *invocation, const char *name, struct ph_error *error)
+int remove_container(struct invocation *invocation, const char *name, struct ph_error *error)
 {
 	Phoenix__NameRequest request = PHOENIX__NAME_REQUEST__INIT;
 	struct progress_view view = { .json = invocation->json };
@@ -129,7 +129,7 @@ int command_remove(struct invocation *invocation, struct ph_error *error)
 	for (size_t i = 0; i < invocation->argument_count; i++) {
 		struct ph_error one = { 0 };
 
-		r = remove_one(invocation, invocation->arguments[i], &one);
+		r = remove_container(invocation, invocation->arguments[i], &one);
 		if (r == 0)
 			continue;
 		if (!error_is_set(&first))

@@ -135,6 +135,7 @@ void container_free(struct container *container)
 	message_free(container->observed);
 	message_free(container->claimed);
 	conditions_fini(&container->conditions);
+	free(container->drift);
 	free(container);
 }
 

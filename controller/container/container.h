@@ -44,6 +44,7 @@ struct container {
 	struct timer *keeper_timer;        /* owned */
 	struct host_call *push;            /* borrowed; while pushing */
 	uint32_t backoff_ms;
+	char *drift;                       /* owned; what the last poll found, "" nothing, NULL none yet */
 	uint64_t connected_ms;             /* monotonic: when the last session began */
 	struct ph_error push_error;        /* why the last push failed */
 };

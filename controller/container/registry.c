@@ -19,6 +19,7 @@
 #include "common/str.h"
 #include "controller/container/container.h"
 #include "controller/container/denial_events.h"
+#include "controller/container/drift_events.h"
 #include "controller/container/operation.h"
 #include "controller/denials/denials.h"
 
@@ -286,6 +287,7 @@ static void poll_done(void *user)
 	struct registry *registry = user;
 
 	registry->is_polling = false;
+	drift_events_tell(registry);
 }
 
 static void poll(void *user)

@@ -469,6 +469,64 @@ METHOD(remove, NameRequest, OperationItem)
 	}
 }
 
+METHOD(plan, PlanRequest, PlanReply)
+{
+	Phoenix__PlanReply answer = PHOENIX__PLAN_REPLY__INIT;
+	Phoenix__PlanItem change = PHOENIX__PLAN_ITEM__INIT, other = change;
+	Phoenix__PlanItem *items[] = { &change, &other };
+	Phoenix__PlanChange labels = PHOENIX__PLAN_CHANGE__INIT, *changes[] = { &labels };
+
+	if (is_dealt_with(server_of(service), request))
+		return;
+	labels.field = (char *)"labels";
+	labels.old = (char *)"x: y";
+	labels.new_ = (char *)"x: z";
+	labels.reason = (char *)"taken over";
+	change.container = input->fleet->containers[input->fleet->n_containers - 1]->name;
+	change.action = PHOENIX__PLAN_ITEM__ACTION__UNCHANGED;
+	if (text_has_prefix(change.container, "bad")) {
+		change.action = PHOENIX__PLAN_ITEM__ACTION__CHANGE;
+		change.n_changes = answer.change = 1;
+		change.changes = changes;
+	}
+	other.container = (char *)"web2";
+	other.reason = (char *)"the file does not name it";
+	other.action = input->prune ? PHOENIX__PLAN_ITEM__ACTION__REMOVE :
+				      PHOENIX__PLAN_ITEM__ACTION__IGNORE;
+	answer.remove = input->prune;
+	answer.ignore = !input->prune;
+	answer.n_items = 2;
+	answer.items = items;
+	reply(&answer, request);
+}
+
+METHOD(drift, DriftRequest, DriftReply)
+{
+	Phoenix__DriftReply answer = PHOENIX__DRIFT_REPLY__INIT;
+	Phoenix__DriftFinding finding = PHOENIX__DRIFT_FINDING__INIT, *findings[] = { &finding };
+	Phoenix__ContainerSpec spec = PHOENIX__CONTAINER_SPEC__INIT, *repairs[] = { &spec };
+
+	if (is_dealt_with(server_of(service), request))
+		return;
+	if (input->selector[0] && !is_known(input->selector)) {
+		fail_request(request, -ENOENT, NULL, input->selector);
+		return;
+	}
+	answer.containers = 2;
+	spec.name = finding.container = (char *)"web2";
+	finding.id = (char *)"drift.stopped";
+	finding.wanted = (char *)"the container runs";
+	finding.found = (char *)"Stopped";
+	finding.repair = (char *)"apply starts it";
+	finding.observed = true;
+	if (!text_equal(input->selector, "web1")) {
+		answer.n_findings = answer.n_repairs = 1;
+		answer.findings = findings;
+		answer.repairs = repairs;
+	}
+	reply(&answer, request);
+}
+
 METHOD(apply, ApplyRequest, ApplyItem)
 {
 	struct server *server = server_of(service);
