@@ -31,8 +31,8 @@
 /* --- configure ------------------------------------------------------------------------------------ */
 
 /*
- * A running dockerd will have to read what is about to change. Noted first, so that a kill between
- * the change and the restart is made good by the next run; gone with the boot, like the dockerd.
+ * A running dockerd will have to read what is about to change. Noted before the change, so that a kill
+ * between it and the restart is made good by the next run; gone with the boot, like the dockerd.
  */
 static int restart_note(const struct install *install, struct ph_error *error)
 {
@@ -96,6 +96,8 @@ static int config_write(const struct install *install, struct ph_error *error)
 	if (result == DAEMON_JSON_CHANGED) {
 		result = config_validate(install, merged, error);
 		if (result == 0)
+			result = restart_note(install, error);
+		if (result == 0)
 			result = directory_make(directory, 0755, error);
 		if (result == 0)
 			result = file_write(path, merged, strlen(merged), &options, error);
@@ -110,13 +112,14 @@ int step_configure(void *subject, struct ph_error *error)
 	struct install *install = subject;
 	bool writes = install_needs(install, PLAN_CONFIGURE);
 	bool installs = install_needs(install, PLAN_INSTALL);
-	int result;
+	int result = 0;
 
 	if (!writes && !installs)
 		return FLOW_UNCHANGED;
-	result = restart_note(install, error);
-	if (result == 0 && writes)
+	if (writes)
 		result = config_write(install, error);
+	if (result == 0 && installs)
+		result = restart_note(install, error);
 	if (result == 0 && installs)
 		result = guard_place(&install->wanted, error);
 	return result < 0 ? result : FLOW_NEXT;

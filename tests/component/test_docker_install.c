@@ -577,6 +577,33 @@ static void dockerd_judges_the_merged_file(void **state)
 	docker_world_fini(&world);
 }
 
+/* A refused daemon.json changes nothing: neither now nor in a later run is the running dockerd restarted for it. */
+static void a_refused_file_restarts_nothing(void **state)
+{
+	PH_AUTO_FREE char *log = NULL;
+	struct docker_world world;
+	bool changed = true;
+
+	docker_world_init(&world);
+	assert_int_equal(run(&world, NULL, NULL, NULL, NULL), 0);
+	docker_world_write(&world, "world/log", "", 0644);
+	docker_world_write(&world, "world/fail-validate", "the directive is wrong\n", 0644);
+	world.wanted.daemon = "{\"log-level\": \"loud\"}";
+	assert_int_equal(run(&world, NULL, NULL, NULL, NULL), -EINVAL);
+	assert_false(docker_world_has(&world, "run/phoenix-agent/docker-restart"));
+	{
+		PH_AUTO_FREE char *kept = docker_world_read(&world, "etc/docker/daemon.json");
+
+		assert_string_equal(kept, WANTED_JSON);
+	}
+	world.wanted.daemon = NULL;
+	assert_int_equal(run(&world, NULL, NULL, &changed, NULL), 0);
+	assert_false(changed);
+	log = docker_world_read(&world, "world/log");
+	assert_int_equal(count_of(log, "systemctl restart docker"), 0);
+	docker_world_fini(&world);
+}
+
 static void a_flag_of_the_unit_is_refused(void **state)
 {
 	struct docker_world world;
@@ -597,6 +624,7 @@ int main(void)
 		cmocka_unit_test(the_set_is_held_and_released),
 		cmocka_unit_test(a_version_that_nobody_has_changes_nothing),
 		cmocka_unit_test(an_unknown_user_changes_nothing),
+		cmocka_unit_test(a_refused_file_restarts_nothing),
 		cmocka_unit_test(a_flag_of_the_unit_is_refused),
 		cmocka_unit_test(dockerd_judges_the_merged_file),
 		cmocka_unit_test(every_step_fails_tidily),
