@@ -1,22 +1,15 @@
 #!/bin/bash
-# Where Docker comes from: a bundle with the container's network cut, a wanted version,
-# the held set, users and daemon.json from the fleet file.
+# Where Docker comes from: a bundle that phoenixctl builds here, installed with the container's network cut, a wanted
+# version, the held set, users and daemon.json from the fleet file.
 # beds: native
 # deadline: 400
 set -euo pipefail
 # shellcheck source=tests/support/system.sh
 . "$(dirname "$0")/../support/system.sh"
 
-REPOSITORY= # packages of Docker as a folder, from an offline image
-
-# The packages of a Debian 12 that need no download, as dev/lib has collected them.
-unpack_repository() {
-	local image
-	image=$("$PH_ROOT/dev/lib/container-image" offline)
-	REPOSITORY=$PH_WORK/repository
-	mkdir -p "$REPOSITORY"
-	tar --extract --file "$image" -C "$REPOSITORY" --strip-components=4 ./var/cache/phoenix-repository
-}
+# shellcheck source=dev/lib/common.sh
+MIRROR=$(. "$PH_ROOT/dev/lib/common.sh" && apt_sources bookworm | awk '/ bookworm main$/ {print $(NF - 2); exit}')
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # An image with what the folder's packages need, and without any source of packages.
 import_base() {
@@ -35,13 +28,22 @@ import_base() {
 	rm "$PH_WORK/bare.tar"
 }
 
-# A bundle as 'bundle build' makes it, out of the folder.
-make_bundle() {
-	local from=$1
+build_bundle() {
+	local build=(ctl bundle build docker12 --mirror "$MIRROR" --keyring "$KEYRING")
+	tap_exits 'a suite that the mirror lacks is told' 1 "${build[@]}" --suite nosuch --output "$PH_WORK/none.tar"
+	tap_like 'by its name' "$tap_output" nosuch
+	tap_run 'a bundle is built' "${build[@]}" --suite bookworm --output "$PH_WORK/bundle.tar"
 	mkdir -p "$PH_WORK/bundle"
-	cp "$from"/*.deb "$from/Packages" "$PH_WORK/bundle/"
-	(cd "$PH_WORK/bundle" && sha256sum -- * >"$PH_WORK/sums" && mv "$PH_WORK/sums" SHA256SUMS &&
-		tar --create --owner=0 --group=0 --mode=0644 --file "$PH_WORK/bundle.tar" -- *)
+	tar --extract --file "$PH_WORK/bundle.tar" -C "$PH_WORK/bundle"
+	tap_is 'its manifest names every file' "$(sed 's/^[0-9a-f]* [ *]//' "$PH_WORK/bundle/SHA256SUMS" | sort)" \
+		"$(find "$PH_WORK/bundle" -type f ! -name SHA256SUMS -printf '%P\n' | sort)"
+	tap_is 'with its hash' "$(cd "$PH_WORK/bundle" && sha256sum --quiet --check SHA256SUMS 2>&1)" ''
+	tap_run 'it is complete, down to the C library' test -n "$(find "$PH_WORK/bundle" -name 'libc6_*.deb')"
+}
+
+# Pack the folder of the bundle again, as somebody would who has changed it: `pack_bundle FILE`.
+pack_bundle() {
+	(cd "$PH_WORK/bundle" && tar --create --owner=0 --group=0 --mode=0644 --file "$1" -- *)
 }
 
 fleet() {
@@ -60,6 +62,21 @@ in_container() {
 	nsenter --user --mount --pid --setuid 0 --setgid 0 --target "$init" -- "$@"
 }
 
+# Whether a container gets through to an address and port of TCP: `reaches NAME ADDRESS PORT`.
+reaches() {
+	# shellcheck disable=SC2016 # for the shell in the container's network
+	nsenter --net --target "$(ctl --json show "$1" | jq -r .observed.init_pid)" -- \
+		timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$2" "$3" 2>/dev/null
+}
+
+# What the container web1 gets through to: the mirror, its own gateway.
+reached() {
+	local host=${MIRROR#*://}
+	host=$(getent ahostsv4 "${host%%/*}" | awk '{print $1; exit}')
+	if reaches web1 "$host" 80; then echo mirror; fi
+	if reaches web1 "$PH_NET.0.1" 53; then echo gateway; fi
+}
+
 # Nothing that comes from the bridge gets further than this host, and to nothing on it.
 cut_network() {
 	nft -f - <<-END
@@ -75,13 +92,17 @@ join_network() {
 }
 
 test_bundle() {
-	make_bundle "$REPOSITORY"
+	build_bundle
 	tap_run 'a bundle is imported' ctl bundle import docker12 "$PH_WORK/bundle.tar"
 	tap_like 'importing it again changes nothing' "$(ctl bundle import docker12 "$PH_WORK/bundle.tar")" unchanged
 	tap_like 'it is listed' "$(ctl bundle list)" docker12
+	fleet web1 '{source: none}'
+	tap_run 'a container without Docker' ctl apply -f "$PH_WORK/web1.yaml"
+	tap_is 'reaches the mirror and its gateway' "$(reached | paste -s -d ' ')" 'mirror gateway'
 	cut_network
+	tap_is 'with its network cut it reaches neither' "$(reached)" ''
 	fleet web1 '{source: bundle, bundle: docker12}'
-	tap_run 'Docker is installed from it with the network cut, and verified' ctl apply -f "$PH_WORK/web1.yaml"
+	tap_run 'Docker is installed from the bundle all the same, and verified' ctl apply -f "$PH_WORK/web1.yaml"
 	tap_is 'ready' "$(ctl --json show web1 | jq -r .ready)" true
 	join_network
 	tap_like 'the set is held' "$(in_container web1 apt-mark showhold | tr '\n' ' ')" \
@@ -92,7 +113,7 @@ test_bundle() {
 
 test_damaged_bundle() {
 	printf x >>"$PH_WORK/bundle/$(cd "$PH_WORK/bundle" && ls -- runc*.deb)"
-	(cd "$PH_WORK/bundle" && tar --create --file "$PH_WORK/damaged.tar" -- *)
+	pack_bundle "$PH_WORK/damaged.tar"
 	tap_exits 'a bundle with a damaged file is refused' 1 ctl bundle import damaged "$PH_WORK/damaged.tar"
 	tap_like 'and says which file' "$tap_output" 'hash is not that of the manifest.*runc'
 	tap_is 'nothing of it is kept' "$(ctl --json bundle list | jq -r '[.images[].name] | join(" ")')" docker12
@@ -102,7 +123,16 @@ test_damaged_bundle() {
 	tap_exits 'one that was damaged later is not installed' 1 ctl apply -f "$PH_WORK/web2.yaml"
 	tap_like 'and says so' "$tap_output" 'bundle is damaged: .*runc'
 	tap_run 'it is removed' ctl bundle remove docker12
+	# With a manifest that fits what was changed: apt's own index still knows better.
+	(cd "$PH_WORK/bundle" && sha256sum -- *.deb ABOUT Packages >SHA256SUMS)
+	pack_bundle "$PH_WORK/damaged.tar"
+	tap_run 'one whose manifest was made to fit can be imported' ctl bundle import damaged "$PH_WORK/damaged.tar"
+	fleet web2 '{source: bundle, bundle: damaged}'
+	tap_exits 'but not installed' 1 ctl apply -f "$PH_WORK/web2.yaml"
+	tap_like 'because apt compares with the index' "$tap_output" 'runc.*(Hash Sum mismatch|unexpected size|verif)'
+	tap_is 'nothing of it was installed' "$(in_container web2 sh -c 'command -v dockerd runc')" ''
 	ctl remove web2 >/dev/null
+	ctl bundle remove damaged >/dev/null
 }
 
 # The fleet file's further keys, on the container that came from the bundle.
@@ -145,7 +175,6 @@ sources_exit() {
 
 phoenix_up
 trap 'sources_exit' EXIT
-unpack_repository
 import_base
 test_bundle
 test_damaged_bundle
