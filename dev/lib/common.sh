@@ -45,6 +45,11 @@ cached() {
 	shift 3
 	result=$BEDS/$name.$key
 	log=$BEDS/$name.log
+	# In a bed the checkout is read-only: what is there is found, and nothing is built.
+	if [[ -e $result && ! -w $BEDS ]]; then
+		printf '%s\n' "$result"
+		return
+	fi
 	mkdir -p "$BEDS"
 	exec {lock}>"$BEDS/.$name.lock"
 	flock "$lock"
@@ -73,6 +78,7 @@ build() {
 		. "$REPO/dev/lib/common.sh"
 		. "$REPO/dev/lib/bed-image.sh"
 		. "$REPO/dev/lib/container-images.sh"
+		. "$REPO/dev/lib/zfs-image.sh"
 		"$@"' "${0##*/}" "$@"
 }
 

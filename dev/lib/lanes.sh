@@ -21,7 +21,7 @@ lanes_begin() {
 # Put a bed's runs (the lines of system_runs) into its queue: `lanes_add BED RUNS`.
 lanes_add() {
 	case $1 in
-	guest*)
+	guest* | zfs)
 		printf '%s\n' "$2" >"$QUEUES/$1.runs"
 		echo "$1" >>"$QUEUES/guest"
 		;;
@@ -109,7 +109,7 @@ keep_output() {
 # Run one script: `run_one BED NAME SECONDS KIND SCRIPT`.
 run_one() {
 	local bed=$1 name=$2 seconds=$3 script=$5 log=$LOGS/$1-$2.log start=$SECONDS status=0
-	PH_IMAGE=$(container_image "$4")
+	PH_IMAGE=$(run_image "$bed" "$4" "$script")
 	export PH_IMAGE
 	"run_on_$bed" "$script" "$seconds" "$name" 2>&1 | keep_output "$log" "$bed/$name" || status=${PIPESTATUS[0]}
 	# Now and then a Go program stands still in User-Mode Linux (docs/test-beds.md): the bed then ends by its
@@ -144,7 +144,7 @@ run_in_guest() {
 	while [[ -n $runs ]]; do
 		arguments=() deadline=300 status=0
 		while read -r name seconds kind script; do
-			image=$(container_image "$kind")
+			image=$(run_image "$bed" "$kind" "$script")
 			arguments+=("$name" "$seconds" "$image" "$script")
 			deadline=$((deadline + seconds))
 		done <<<"$runs"

@@ -2,10 +2,13 @@
 # Which scripts of tests/system run on a bed, with which container image and how long they may take: read from
 # their headers. dev/test runs what this prints.
 #
-#	# beds: native uml guest    guest is both guests; guest12 and guest13 are one of them; without it: native
+#	# beds: native uml guest    guest is both guests; guest12 and guest13 are one of them; zfs is a guest of its own
+#	                          which only `dev/test --zfs` runs; without it: native
 #	# deadline: 300             seconds, four times that in a guest; without it: 300
 #	# image: golden             Docker is already installed in the container image; without it: it is not
 #	# suites: bookworm forky    the script runs once with each Debian in the container; without it: bookworm
+#	# suites on guest13: trixie the same for one bed (uml, guest12, guest13), which then does not look at the line above
+#	# images on guest13: offline-forky   images that the script finds with dev/lib/container-image on that bed
 #
 # Needs dev/lib/container-images.sh.
 
@@ -27,17 +30,26 @@ runs_on() {
 	esac
 }
 
+# Print a bed's name in headers, where guest stands for both.
+header_bed() {
+	if [[ $1 == guest ]]; then echo guest12; else echo "$1"; fi
+}
+
 # Print the suites whose containers a script wants on a bed.
 suites_of() {
 	# systemd of Debian 13 and later does not boot on control groups of version 1, which this machine may have.
-	if [[ $2 == native ]]; then echo bookworm; else header "$1" suites bookworm; fi
+	if [[ $2 == native ]]; then
+		echo bookworm
+	else
+		header "$1" "suites on $(header_bed "$2")" "$(header "$1" suites bookworm)"
+	fi
 }
 
 # Print the runs of a bed, one a line: its name, its deadline in seconds, the kind of its image, the script.
 # `system_runs BED [ONLY]`
 system_runs() {
 	local bed=$1 only=${2:-} script name suite suites seconds factor=1
-	[[ $bed != guest* ]] || factor=4
+	[[ $bed != guest* && $bed != zfs ]] || factor=4
 	for script in "$REPO"/tests/system/*.sh; do
 		[[ -x $script ]] || continue
 		name=$(basename "$script" .sh)
@@ -52,6 +64,16 @@ system_runs() {
 	done
 }
 
+# Print the path of a run's image, and see to it that the further images of its script are there:
+# `run_image BED KIND SCRIPT`.
+run_image() {
+	local kind
+	for kind in $(header "$3" "images on $(header_bed "$1")" ''); do
+		container_image "$kind" >/dev/null
+	done
+	container_image "$2"
+}
+
 # Print what tells a suite's name from Debian 12's: `suffix SEPARATOR SUITE`.
 suffix() {
 	[[ $2 == bookworm ]] || printf '%s%s' "$1" "$2"
@@ -63,7 +85,7 @@ image_kind() {
 	uml-golden) echo umlgolden ;;
 	*-golden) echo golden ;;
 	uml-*) echo uml ;;
-	guest*) echo offline ;;
+	guest* | zfs*) echo offline ;;
 	*) echo systemd ;;
 	esac
 }

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What both guest beds share: a QEMU machine, emulated in software, with Debian's stock kernel and systemd.
+# What the guest beds share: a QEMU machine, emulated in software, with Debian's stock kernel and systemd.
 # Needs dev/lib/common.sh, dev/lib/bed-image.sh, tests/vm/runner.sh.
 
 # shellcheck disable=SC2034 # the runner's
-DEADLINE=1500
+DEADLINE=1500 BED_INIT=guest
 
 # shellcheck disable=SC2317 # run by run_machine
 boot_bed() {
@@ -25,13 +25,14 @@ boot_bed() {
 	return "$status"
 }
 
-# Boot the guest of a suite and run a command in it: `run_guest SUITE ARGUMENT...`.
+# Boot the guest of a suite and run a command in it: `run_guest SUITE DISK-FUNCTION ARGUMENT...`. The function prints
+# the path of the disk, given the suite.
 run_guest() {
 	command -v qemu-system-x86_64 >/dev/null || die "qemu-system-x86_64 is missing: run dev/setup --guest"
 	KERNEL=$(bed_root "$1")/boot/vmlinux
 	INITRD=$(guest_initrd "$1")
-	DISK=$(bed_disk "$1")
+	DISK=$("$2" "$1")
 	export KERNEL INITRD DISK JOB
-	shift
+	shift 2
 	run_bed "$@"
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What both bed runners share: options, the job's folder, the deadline, the exit status, cleaning up.
+# What the bed runners share: options, the job's folder, the deadline, the exit status, cleaning up.
 # Needs dev/lib/common.sh. A runner defines `boot_bed` (start the machine in the foreground; its standard
-# output is the command's output) and calls `run_bed NAME "$@"`.
+# output is the command's output), names itself in BED and the bed's init in BED_INIT, and calls `run_bed "$@"`.
 
 bed_usage() {
 	cat >&2 <<-END
@@ -38,7 +38,7 @@ run_bed() {
 }
 
 write_job() {
-	install -m 755 "$REPO/tests/vm/init-${BED%13}" "$JOB/init"
+	install -m 755 "$REPO/tests/vm/init-$BED_INIT" "$JOB/init"
 	printf '%s\n' "$BED" >"$JOB/bed"
 	install -m 755 "$REPO/tests/vm/inner" "$JOB/inner"
 	printf '%s\n' "$REPO" >"$JOB/tree"
