@@ -1,6 +1,7 @@
 /*
- * Backoff is jittered so that a fleet of agents does not come back at one instant. A refused hello
- * (another start's nonce, no common protocol) ends the process: only a new push can help.
+ * Backoff is jittered so that a fleet of agents does not come back at one instant. A refusal by whoever
+ * holds the key (another start, no common protocol) ends the process: only a new push can help. One that
+ * does not hold it is not believed anything: it may stand in for a controller that is being restarted.
  */
 #include "agent/link.h"
 
@@ -11,12 +12,15 @@
 
 #include "common/channel.h"
 #include "common/clock.h"
+#include "common/handshake.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/str.h"
 #include "common/timer.h"
 
 #define PROTOCOL 1
 #define PROTOCOL_OLDEST 1
+#define HANDSHAKE_TIMEOUT_MS 5000
 #define HELLO_TIMEOUT_MS 5000
 #define HEARTBEAT_TIMEOUT_MS 10000
 #define BACKOFF_FIRST_MS 20
@@ -26,7 +30,9 @@ struct link {
 	uv_loop_t *loop;
 	struct link_config config;
 	struct channel *channel; /* NULL while dialing */
+	struct handshake handshake;
 	struct timer *dial;
+	struct timer *patience; /* with the other side's part of the handshake */
 	struct timer *heartbeat;
 	uint32_t backoff_ms;
 };
@@ -53,15 +59,20 @@ static void send_heartbeat(void *user)
 		     HEARTBEAT_TIMEOUT_MS, &handlers, link, NULL);
 }
 
+static void give_up_if_refused(const struct ph_error *error)
+{
+	log_error(LOG_LEVEL_ERROR, "link", NULL, error);
+	if (error->code == -ESTALE || error->code == -EPROTONOSUPPORT)
+		exit(EXIT_FAILURE);
+}
+
 static void greeted(void *user, const ProtobufCMessage *message, const struct ph_error *error)
 {
 	const Phoenix__HelloReply *reply = (const Phoenix__HelloReply *)message;
 	struct link *link = user;
 
 	if (error) {
-		log_error(LOG_LEVEL_ERROR, "link", NULL, error);
-		if (error->code == -ESTALE || error->code == -EPROTONOSUPPORT)
-			exit(EXIT_FAILURE);
+		give_up_if_refused(error);
 		if (link->channel)
 			channel_close(link->channel);
 		return;
@@ -100,11 +111,61 @@ static void dial_later(struct link *link)
 		link->backoff_ms = BACKOFF_LAST_MS;
 }
 
+static void patience_lost(void *user)
+{
+	struct link *link = user;
+
+	if (link->channel)
+		channel_close(link->channel);
+}
+
+/* Frames of the handshake; hello follows its last one at once. */
+static int gate(void *user, const uint8_t *payload, size_t length, struct ph_error *error)
+{
+	struct link *link = user;
+	struct handshake_frame answer;
+	int r = handshake_receive(&link->handshake, payload, length, &answer, error);
+
+	if (r < 0) {
+		give_up_if_refused(error);
+		return r;
+	}
+	if (answer.length)
+		channel_send(link->channel, answer.bytes, answer.length);
+	if (r != HANDSHAKE_DONE)
+		return 0;
+	timer_stop(link->patience);
+	say_hello(link);
+	return CHANNEL_LET_IN;
+}
+
+static void shake_hands(struct link *link)
+{
+	struct handshake_claim claim = { .protocol_oldest = PROTOCOL_OLDEST,
+					 .protocol = PROTOCOL };
+	const struct address *address = &link->config.address;
+	uint8_t nonce[HANDSHAKE_NONCE_SIZE];
+	struct handshake_frame frame;
+
+	text_copy(claim.name, sizeof(claim.name), link->config.name);
+	text_copy(claim.boot_id, sizeof(claim.boot_id), link->config.boot_id);
+	if (address->family == ADDRESS_UNIX)
+		handshake_claim_unix(&claim);
+	else
+		handshake_claim_vsock(&claim, address->cid, address->port);
+	handshake_random(nonce, sizeof(nonce));
+	handshake_init_agent(&link->handshake, &claim, link->config.key, nonce, &frame);
+	channel_send(link->channel, frame.bytes, frame.length);
+	timer_start(link->patience, HANDSHAKE_TIMEOUT_MS, 0);
+}
+
 static void channel_closed(void *user, const struct ph_error *error)
 {
 	struct link *link = user;
 
 	link->channel = NULL;
+	handshake_fini(&link->handshake);
+	timer_stop(link->patience);
 	timer_stop(link->heartbeat);
 	dial_later(link);
 }
@@ -115,6 +176,8 @@ static void dial(void *user)
 	const struct channel_config config = { .service = &link->config.agent->service.base,
 					       .streaming = service_streaming,
 					       .closed = channel_closed,
+					       .gate = gate,
+					       .gate_limit = HANDSHAKE_FRAME_MAXIMUM,
 					       .user = link };
 	int fd = address_connect(&link->config.address);
 
@@ -123,7 +186,7 @@ static void dial(void *user)
 		dial_later(link);
 		return;
 	}
-	say_hello(link);
+	shake_hands(link);
 }
 
 struct link *link_open(uv_loop_t *loop, const struct link_config *config)
@@ -134,6 +197,7 @@ struct link *link_open(uv_loop_t *loop, const struct link_config *config)
 	link->config = *config;
 	link->backoff_ms = BACKOFF_FIRST_MS;
 	link->dial = timer_new(loop, dial, link);
+	link->patience = timer_new(loop, patience_lost, link);
 	link->heartbeat = timer_new(loop, send_heartbeat, link);
 	dial(link);
 	return link;

@@ -1,8 +1,8 @@
 /*
- * The agent's link to the controller: dials out, says hello, sends heartbeats, and dials again for
- * ever when the connection breaks. Work in progress does not notice.
+ * The agent's link to the controller: dials out, shakes hands (common/handshake.h), says hello, sends
+ * heartbeats, and dials again for ever when the connection breaks. Work in progress does not notice.
  *
- *   DIALING -> GREETING -> CONNECTED -> DIALING ...
+ *   DIALING -> SHAKING HANDS -> GREETING -> CONNECTED -> DIALING ...
  */
 #pragma once
 
@@ -15,7 +15,9 @@ struct link;
 
 struct link_config {
 	struct address address;
-	const char *boot_id;          /* nonce of this start, repeated in hello; borrowed */
+	const char *name;             /* of the container; borrowed */
+	const char *boot_id;          /* nonce of this start; borrowed */
+	const uint8_t *key;           /* HANDSHAKE_KEY_SIZE bytes of a secret; borrowed */
 	struct service_agent *agent;  /* serves the controller's requests; borrowed */
 };
 

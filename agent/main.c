@@ -3,10 +3,12 @@
  * is trusted with nothing. The subcommands run the same batteries by hand, without a controller.
  */
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -16,20 +18,25 @@
 #include "agent/storage/by_hand.h"
 #include "agent/storage/verify.h"
 #include "common/cleanup.h"
+#include "common/handshake.h"
 #include "common/log.h"
+#include "common/secret.h"
+#include "common/str.h"
 #include "common/timer.h"
 
 #define DEFAULT_SOCKET "/dev/phoenix/agent.sock"
 #define SUPERVISE_MS 5000
 
 static const char usage[] =
-	"Usage: phoenix-agent [--socket ADDRESS] --boot-id ID\n"
+	"Usage: phoenix-agent [--socket ADDRESS] --name NAME --boot-id ID --key-fd N\n"
 	"       phoenix-agent install [OPTIONS]   install Docker here (--help tells more)\n"
 	"       phoenix-agent verify [OPTIONS]    prove storage and Docker here\n"
 	"       phoenix-agent choose [OPTIONS]    tell which storage driver suits a data-root\n"
 	"       phoenix-agent storage [OPTIONS]   tell what the drivers cost there\n"
 	"\n"
 	"  --socket ADDRESS  where the controller listens (default unix:" DEFAULT_SOCKET ")\n"
+	"  --name NAME       of the container, as the controller knows it\n"
+	"  --key-fd N        descriptor of a pipe with the container's key of 32 bytes\n"
 	"  --boot-id ID      nonce of this container start, given at push\n"
 	"  --help            show this text\n"
 	"  --version         show the version\n"
@@ -52,10 +59,32 @@ static void supervise(void *user)
 	service_agent_supervise(user);
 }
 
-static int serve(const char *socket_address, const char *boot_id)
+/*
+ * The key leaves the pipe for a page of its own; from here on only root of this container could look into
+ * this process at all.
+ */
+static const uint8_t *take_key(const char *descriptor)
+{
+	uint8_t *key = secret_new();
+	uint64_t fd;
+	int r;
+
+	if (text_to_u64(descriptor, INT_MAX, &fd) < 0)
+		fd = (uint64_t)INT_MAX;
+	prctl(PR_SET_DUMPABLE, 0);
+	r = secret_read((int)fd, key, HANDSHAKE_KEY_SIZE);
+	close((int)fd);
+	if (r == 0)
+		return key;
+	fprintf(stderr, "phoenix-agent: --key-fd %s: it does not hold a key of %d bytes (%s)\n",
+		descriptor, HANDSHAKE_KEY_SIZE, strerror(-r));
+	secret_free(key);
+	return NULL;
+}
+
+static int serve(const char *socket_address, struct link_config config, const char *descriptor)
 {
 	static struct service_agent agent;
-	struct link_config config = { .boot_id = boot_id, .agent = &agent };
 	struct ph_error error;
 	struct timer *timer;
 	uv_loop_t loop;
@@ -65,6 +94,10 @@ static int serve(const char *socket_address, const char *boot_id)
 		fprintf(stderr, "phoenix-agent: %s\n", error_format(&error, text, sizeof(text)));
 		return 2;
 	}
+	config.agent = &agent;
+	config.key = take_key(descriptor);
+	if (!config.key)
+		return 2;
 	signal(SIGPIPE, SIG_IGN);
 	uv_loop_init(&loop);
 	service_agent_init(&agent, &loop);
@@ -79,10 +112,13 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "socket", required_argument, NULL, 's' },
 						 { "boot-id", required_argument, NULL, 'b' },
+						 { "name", required_argument, NULL, 'n' },
+						 { "key-fd", required_argument, NULL, 'k' },
 						 { "help", no_argument, NULL, 'h' },
 						 { "version", no_argument, NULL, 'v' },
 						 { 0 } };
-	const char *socket_address = "unix:" DEFAULT_SOCKET, *boot_id = NULL;
+	const char *socket_address = "unix:" DEFAULT_SOCKET, *descriptor = NULL;
+	struct link_config config = { 0 };
 	int option;
 
 	for (size_t i = 0; argc > 1 && i < ARRAY_LENGTH(commands); i++)
@@ -95,7 +131,13 @@ int main(int argc, char **argv)
 			socket_address = optarg;
 			break;
 		case 'b':
-			boot_id = optarg;
+			config.boot_id = optarg;
+			break;
+		case 'n':
+			config.name = optarg;
+			break;
+		case 'k':
+			descriptor = optarg;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -108,9 +150,9 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (!boot_id || optind != argc) {
+	if (!config.boot_id || !config.name || !descriptor || optind != argc) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	return serve(socket_address, boot_id);
+	return serve(socket_address, config, descriptor);
 }

@@ -65,6 +65,7 @@ struct channel {
 	int interest; /* what poll waits for */
 	bool busy;    /* a trampoline of ours is on the stack and will settle */
 	bool blocked; /* the kernel's buffer is full until poll says otherwise */
+	bool is_gated; /* frames are the gate's */
 	bool hung_up; /* the peer takes nothing any more; its last words may be waiting */
 	unsigned int state;
 	uint64_t armed_at_ms; /* 0: the timer does not run */
@@ -215,7 +216,24 @@ static size_t count_unsent(void *user)
 	return unsent_bytes(user);
 }
 
-/* Hand every complete frame to rpc; a handler may end the channel in between. Returns how many. */
+/* To the gate until it lets the peer in, then to rpc. */
+static int take_frame(struct channel *channel, const uint8_t *payload, size_t length,
+		      struct ph_error *error)
+{
+	int r;
+
+	if (!channel->is_gated)
+		return rpc_receive(channel->rpc, payload, length, error);
+	r = channel->config.gate(channel->config.user, payload, length, error);
+	if (r == CHANNEL_LET_IN) {
+		channel->is_gated = false;
+		channel_set_frame_limit(channel, channel->config.frame_limit);
+		r = 0;
+	}
+	return r;
+}
+
+/* Take every complete frame; a handler may end the channel in between. Returns how many. */
 static uint32_t receive_frames(struct channel *channel)
 {
 	/* Not cleared: it has a kilobyte, and most frames are good. */
@@ -231,7 +249,7 @@ static uint32_t receive_frames(struct channel *channel)
 		if (r != FRAME_READY)
 			break;
 		count++;
-		r = rpc_receive(channel->rpc, payload, length, &error);
+		r = take_frame(channel, payload, length, &error);
 		if (r < 0)
 			break;
 	}
@@ -405,7 +423,8 @@ int channel_open(uv_loop_t *loop, int fd, const struct channel_config *config,
 	channel->fd = take_fd(&owned);
 	channel->config = *config;
 	channel->rpc = rpc_new(&rpc);
-	frame_reader_init(&channel->reader, config->frame_limit);
+	channel->is_gated = config->gate != NULL;
+	frame_reader_init(&channel->reader, config->gate ? config->gate_limit : config->frame_limit);
 	update_interest(channel);
 	*ret_channel = take_pointer(channel);
 	return 0;
@@ -413,7 +432,7 @@ int channel_open(uv_loop_t *loop, int fd, const struct channel_config *config,
 
 void channel_set_frame_limit(struct channel *channel, size_t limit)
 {
-	channel->reader.limit = limit;
+	channel->reader.limit = limit ? limit : FRAME_LIMIT;
 }
 
 void channel_close(struct channel *channel)
@@ -423,6 +442,30 @@ void channel_close(struct channel *channel)
 	states_move(&channel_states, &channel->state, CHANNEL_DRAINING);
 	channel->drain_by_ms = clock_monotonic_ms() + DRAIN_MS;
 	settle_soon(channel);
+}
+
+int channel_send(struct channel *channel, const void *payload, size_t length)
+{
+	PH_AUTO_FREE uint8_t *frame = ph_alloc(FRAME_HEADER_SIZE + length);
+
+	frame_write_header(frame, (uint32_t)length);
+	memcpy(frame + FRAME_HEADER_SIZE, payload, length);
+	return send_frame(channel, frame, FRAME_HEADER_SIZE + length);
+}
+
+void channel_adopt(struct channel *channel, const struct channel_config *config)
+{
+	channel->config.service = config->service;
+	channel->config.streaming = config->streaming;
+	channel->config.closed = config->closed;
+	channel->config.throttled = config->throttled;
+	channel->config.byte_rate = config->byte_rate;
+	channel->config.frame_rate = config->frame_rate;
+	channel->config.frame_limit = config->frame_limit;
+	channel->config.user = config->user;
+	if (!channel->is_gated)
+		channel_set_frame_limit(channel, config->frame_limit);
+	rpc_serve(channel->rpc, config->service, config->streaming);
 }
 
 struct rpc *channel_rpc(struct channel *channel)

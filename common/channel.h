@@ -26,6 +26,13 @@ struct channel_config {
 	/* The connection has ended; error says why (code 0: we closed it, -ECONNRESET: the peer
 	 * hung up). Called exactly once; the channel is gone afterwards. */
 	void (*closed)(void *user, const struct ph_error *error);
+	/*
+	 * What stands before rpc, such as a handshake: takes the payload of each frame until it lets the
+	 * peer in (CHANNEL_LET_IN; 0: not yet). A negative errno with the error filled ends the channel.
+	 * It may send frames, close the channel, or have it adopted. NULL: rpc from the first frame on.
+	 */
+	int (*gate)(void *user, const uint8_t *payload, size_t length, struct ph_error *error);
+	size_t gate_limit; /* of a frame's payload before the gate */
 	void *user;
 	/* How fast the peer may send; NULL: as fast as it likes. Borrowed. When one of them is used up
 	 * nothing is read until it has filled again, so that the peer waits and nothing is held for
@@ -36,17 +43,25 @@ struct channel_config {
 	size_t frame_limit; /* payload bytes of one of its frames; 0: FRAME_LIMIT */
 };
 
+#define CHANNEL_LET_IN 1
+
 /* Take over a connected socket (fd is owned from here on, also on failure). */
 int channel_open(uv_loop_t *loop, int fd, const struct channel_config *config,
 		 struct channel **ret_channel);
 
-/* Change how large the peer's frames may be from now on: a stranger's are small. */
+/* Change how large the peer's frames may be from now on: a stranger's are small. 0: FRAME_LIMIT. */
 void channel_set_frame_limit(struct channel *channel, size_t limit);
 
 /* Begin to close: nothing is received any more, what was accepted for sending is sent (for at most
  * 2 s), then outstanding calls fail and closed() is called. Never from within; idempotent; allowed
  * in any handler of this channel. */
 void channel_close(struct channel *channel);
+
+/* Send one frame beside rpc: the gate's. Errors as rpc_config's send(). */
+int channel_send(struct channel *channel, const void *payload, size_t length);
+
+/* Hand a channel to another owner: all but the gate is the config's from now on. */
+void channel_adopt(struct channel *channel, const struct channel_config *config);
 
 /* The rpc side, for rpc_call(); valid until closed(). Use channel_call() to keep deadlines armed. */
 struct rpc *channel_rpc(struct channel *channel);

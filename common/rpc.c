@@ -31,6 +31,12 @@ struct rpc *rpc_new(const struct rpc_config *config)
 	return rpc;
 }
 
+void rpc_serve(struct rpc *rpc, ProtobufCService *service, const char *const *streaming)
+{
+	rpc->config.service = service;
+	rpc->config.streaming = streaming;
+}
+
 void rpc_free(struct rpc *rpc)
 {
 	if (!rpc || rpc->is_closed)

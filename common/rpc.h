@@ -60,6 +60,9 @@ struct rpc_handlers {
 /* Make one side of a connection. */
 struct rpc *rpc_new(const struct rpc_config *config);
 
+/* Serve the peer's requests with this service from now on (as in rpc_config). */
+void rpc_serve(struct rpc *rpc, ProtobufCService *service, const char *const *streaming);
+
 /*
  * End this side: all our calls finish with -ECONNRESET, the peer's requests are told through their
  * cancelled function, both before this returns; nothing is sent any more. May be called from inside
@@ -92,6 +95,9 @@ void rpc_cancel(struct rpc_call *call);
  * the handlers make meanwhile stay.
  */
 void rpc_cancel_all(struct rpc *rpc);
+
+/* End all our calls with -ECONNRESET before this returns; the peer is not told. */
+void rpc_reset_calls(struct rpc *rpc);
 
 /* End calls whose deadline has passed (-ETIMEDOUT; the peer is told to cancel). */
 void rpc_tick(struct rpc *rpc, uint64_t now_ms);

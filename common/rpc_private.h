@@ -85,9 +85,6 @@ void rpc_receive_item(struct rpc *rpc, const Phoenix__Envelope *envelope);
 /* Take the end of a stream, or a call's failure. */
 void rpc_receive_end(struct rpc *rpc, const Phoenix__Envelope *envelope);
 
-/* End all calls with -ECONNRESET. */
-void rpc_reset_calls(struct rpc *rpc);
-
 /* Serve a request, or answer why not. -EPROTO when its id is in use. */
 int rpc_receive_request(struct rpc *rpc, const Phoenix__Envelope *envelope, struct ph_error *error);
 

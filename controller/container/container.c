@@ -13,6 +13,7 @@
 #include "common/str.h"
 #include "controller/container/keeper.h"
 #include "controller/container/operation.h"
+#include "controller/link/agent_key.h"
 
 #define KEY_MAXIMUM 96
 #define HEALTH_TIMEOUT_MS 10000
@@ -99,6 +100,14 @@ static void agent_limited(void *user, const struct agent_excess *excess)
 		      (unsigned long long)excess->refusals, (unsigned long long)excess->pauses);
 }
 
+static int find_key(void *user, uint8_t ret_key[HANDSHAKE_KEY_SIZE])
+{
+	const struct container *container = user;
+
+	return agent_key_read(container->registry->config->state_dir, container_name(container),
+			      ret_key);
+}
+
 struct container *container_new(struct registry *registry, Phoenix__ContainerRecord *record)
 {
 	struct container *container = ph_alloc(sizeof(*container));
@@ -108,6 +117,7 @@ struct container *container_new(struct registry *registry, Phoenix__ContainerRec
 		.name = record->spec->name,
 		.id_base = record->ids ? record->ids->first : 0,
 		.id_count = record->ids ? record->ids->count : 0,
+		.find_key = find_key,
 		.connected = agent_connected,
 		.lost = agent_lost,
 		.published = agent_published,
@@ -179,6 +189,11 @@ int container_delete(struct container *container, struct ph_error *error)
 	char key[KEY_MAXIMUM];
 	int r;
 
+	/* First the key: what is left after a crash in between still has a record. */
+	r = agent_key_remove(container->registry->config->state_dir, container_name(container),
+			     error);
+	if (r < 0)
+		return r;
 	store_key(container, key);
 	r = store_delete(container->registry->store, key, NULL, error);
 	if (r < 0)

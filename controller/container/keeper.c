@@ -5,11 +5,13 @@
 #include "controller/container/keeper.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/states.h"
 #include "common/str.h"
 #include "controller/container/operation.h"
+#include "controller/link/agent_key.h"
 
 #define PUSH_TIMEOUT_MS 30000
 #define HELLO_TIMEOUT_MS 5000
@@ -76,13 +78,25 @@ static void pushed(void *user, const ProtobufCMessage *reply, const struct ph_er
 static void push(struct container *container)
 {
 	Phoenix__AgentPushRequest request = PHOENIX__AGENT_PUSH_REQUEST__INIT;
+	uint8_t key[HANDSHAKE_KEY_SIZE];
+	struct ph_error error;
 
 	states_move(&states, &container->keeper, KEEPER_PUSHING);
 	timer_stop(container->keeper_timer);
+	if (agent_key_ensure(container->registry->config->state_dir, container_name(container), key,
+			     &error) < 0) {
+		journal_error(container->registry->journal, container_name(container), NULL,
+			      "agent.push", "NoKey", &error);
+		back_off(container, &error);
+		return;
+	}
+	request.key.data = key;
+	request.key.len = sizeof(key);
 	request.name = (char *)container_name(container);
 	request.boot_id = container->record->incarnation;
 	host_link_call(container->registry->host, "AgentPush", &request.base, PUSH_TIMEOUT_MS,
 		       pushed, container, &container->push);
+	explicit_bzero(key, sizeof(key));
 }
 
 static void timer_fired(void *user)

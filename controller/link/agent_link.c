@@ -1,7 +1,6 @@
 /*
- * One session per container: while one is there, further peers are turned away, so that a second
- * process in the container cannot take over a running conversation. A killed agent's socket hangs
- * up at once, which makes room for its successor.
+ * A session lives apart from the link, so that one that was replaced or dropped can send its last words
+ * while the next one is already there.
  */
 #include "controller/link/agent_link.h"
 
@@ -21,6 +20,7 @@
 
 #define HELLO_DEADLINE_MS 5000
 #define STRANGER_FRAME_LIMIT 4608 /* until it has said hello; limits.c has the hello's own */
+#define GREETINGS_MAXIMUM 4       /* of one container, over Unix */
 #define BOOT_ID_MAXIMUM 64
 
 static const char *const state_names[] = { "closed", "listening", "greeting", "connected" };
@@ -29,10 +29,16 @@ static const uint32_t allowed_moves[] = {
 	[AGENT_LINK_LISTENING] = STATE_BIT(AGENT_LINK_GREETING) | STATE_BIT(AGENT_LINK_CLOSED),
 	[AGENT_LINK_GREETING] = STATE_BIT(AGENT_LINK_CONNECTED) | STATE_BIT(AGENT_LINK_LISTENING) |
 				STATE_BIT(AGENT_LINK_CLOSED),
-	[AGENT_LINK_CONNECTED] = STATE_BIT(AGENT_LINK_LISTENING) | STATE_BIT(AGENT_LINK_CLOSED),
+	[AGENT_LINK_CONNECTED] = STATE_BIT(AGENT_LINK_LISTENING) | STATE_BIT(AGENT_LINK_GREETING) |
+				 STATE_BIT(AGENT_LINK_CLOSED),
 };
 static const struct states_table states = {
 	.name = "agent link", .states = state_names, .count = 4, .allowed = allowed_moves
+};
+
+struct session {
+	struct agent_link *link; /* borrowed; NULL once it was replaced, or the link has gone */
+	struct channel *channel; /* owned by the loop */
 };
 
 struct agent_link {
@@ -42,14 +48,16 @@ struct agent_link {
 	struct address address;
 	char boot_id[BOOT_ID_MAXIMUM];
 	char version[32];
+	uint16_t protocol;           /* agreed with the session's peer */
 	unsigned int state;
-	struct listener *listener; /* owned */
-	struct channel *channel;   /* owned by the loop */
-	struct timer *watch;       /* owned: hello deadline, then missed heartbeats */
-	struct timer *report;      /* owned: tells of excess */
+	struct listener *listener;   /* owned; NULL over vsock */
+	struct greetings *greetings; /* owned; of the listener */
+	struct session *session;     /* owned by its channel */
+	struct timer *watch;         /* owned: hello deadline, then missed heartbeats */
+	struct timer *report;        /* owned: tells of excess */
 	struct agent_rates rates;
-	struct ph_error refusal; /* why we dropped the peer ourselves */
-	bool is_closing;
+	struct ph_error refusal;     /* why we dropped the peer ourselves */
+	bool is_replacing;           /* the session before this one never ended for our user */
 };
 
 static struct agent_link *link_of(Phoenix__Controller_Service *service)
@@ -59,10 +67,10 @@ static struct agent_link *link_of(Phoenix__Controller_Service *service)
 
 static void drop(struct agent_link *link, int code, const char *why)
 {
-	if (!link->channel)
+	if (!link->session)
 		return;
 	error_set(&link->refusal, code, link->address.path, NULL, "%s", why);
-	channel_close(link->channel);
+	channel_close(link->session->channel);
 }
 
 /* See to it that what was above the rates is told: soon the first time, then seldom. */
@@ -82,9 +90,10 @@ static void report_due(void *user)
 	link->config.limited(link->config.user, &excess);
 }
 
-static void channel_throttled(void *user)
+static void session_throttled(void *user)
 {
-	struct agent_link *link = user;
+	const struct session *session = user;
+	struct agent_link *link = session->link;
 
 	link->rates.excess.pauses++;
 	report_excess(link);
@@ -120,20 +129,22 @@ static void controller__hello(Phoenix__Controller_Service *service,
 		refuse(link, request, -EPROTO, "a second hello in one session");
 		return;
 	}
-	if (!link->boot_id[0] || !text_equal(hello->boot_id, link->boot_id)) {
+	/* The start and the versions were proved; that the hello says them again is for people. */
+	if (!text_equal(hello->boot_id, link->boot_id)) {
 		refuse(link, request, -ESTALE, "an agent of another start of this container");
 		return;
 	}
-	if (hello->protocol < AGENT_PROTOCOL_OLDEST || hello->protocol_oldest > AGENT_PROTOCOL) {
-		refuse(link, request, -EPROTONOSUPPORT, "no common protocol version");
+	if (hello->protocol < link->protocol || hello->protocol_oldest > link->protocol) {
+		refuse(link, request, -EPROTO, "a hello with other versions than were proved");
 		return;
 	}
+	link->is_replacing = false;
 	states_move(&states, &link->state, AGENT_LINK_CONNECTED);
 	text_copy(link->version, sizeof(link->version), hello->version);
 	timer_start(link->watch, AGENT_LOST_MS, 0);
-	channel_set_frame_limit(link->channel, FRAME_LIMIT);
+	channel_set_frame_limit(link->session->channel, FRAME_LIMIT);
 
-	answer.protocol = hello->protocol < AGENT_PROTOCOL ? hello->protocol : AGENT_PROTOCOL;
+	answer.protocol = link->protocol;
 	answer.container = link->name;
 	answer.heartbeat_ms = AGENT_HEARTBEAT_MS;
 	reply(&answer, request);
@@ -187,25 +198,20 @@ static void watch_expired(void *user)
 		drop(link, -ETIMEDOUT, "no heartbeat for 35 s");
 }
 
-static void free_link(struct agent_link *link)
+static void session_closed(void *user, const struct ph_error *error)
 {
-	timer_close(link->watch);
-	timer_close(link->report);
-	free(link->name);
-	free(link);
-}
+	struct session *session = user;
+	struct agent_link *link = session->link;
+	struct ph_error why;
+	bool was_session;
 
-static void channel_closed(void *user, const struct ph_error *error)
-{
-	struct agent_link *link = user;
-	bool was_session = link->state == AGENT_LINK_CONNECTED;
-	struct ph_error why = error_is_set(&link->refusal) ? link->refusal : *error;
-
-	link->channel = NULL;
-	if (link->is_closing) {
-		free_link(link);
+	free(session);
+	if (!link)
 		return;
-	}
+	was_session = link->state == AGENT_LINK_CONNECTED || link->is_replacing;
+	why = error_is_set(&link->refusal) ? link->refusal : *error;
+	link->session = NULL;
+	link->is_replacing = false;
 	states_move(&states, &link->state, AGENT_LINK_LISTENING);
 	timer_stop(link->watch);
 	error_clear(&link->refusal);
@@ -226,13 +232,6 @@ static bool peer_is_ours(const struct agent_link *link, const struct ucred *peer
 static void accepted(void *user, int fd, const struct ucred *peer)
 {
 	struct agent_link *link = user;
-	const struct channel_config config = { .service = &link->service.base,
-					       .closed = channel_closed,
-					       .throttled = channel_throttled,
-					       .byte_rate = &link->rates.bytes,
-					       .frame_rate = &link->rates.frames,
-					       .frame_limit = STRANGER_FRAME_LIMIT,
-					       .user = link };
 	struct ph_error error;
 
 	if (!agent_rates_admit(&link->rates, clock_monotonic_ms())) {
@@ -240,26 +239,85 @@ static void accepted(void *user, int fd, const struct ucred *peer)
 		report_excess(link);
 		return;
 	}
-	if (!peer_is_ours(link, peer)) {
-		close(fd);
-		error_set(&error, -EACCES, link->address.path, NULL,
-			  "uid %u of process %d is outside the container's id range", peer->uid,
-			  peer->pid);
-		tell_refused(link, &error);
+	if (peer_is_ours(link, peer)) {
+		greetings_take(link->greetings, fd, peer);
 		return;
 	}
-	if (link->channel) { /* one session per container */
-		close(fd);
-		link->rates.excess.connections++;
-		report_excess(link);
-		return;
-	}
-	if (channel_open(link->config.loop, fd, &config, &link->channel) < 0) {
-		link->channel = NULL;
-		return;
-	}
+	close(fd);
+	error_set(&error, -EACCES, link->address.path, NULL,
+		  "uid %u of process %d is outside the container's id range", peer->uid, peer->pid);
+	tell_refused(link, &error);
+}
+
+/* The second gate: who may try to prove that it is this container's agent. */
+static int find_key(void *user, const struct handshake_claim *claim,
+		    uint8_t ret_key[HANDSHAKE_KEY_SIZE])
+{
+	struct agent_link *link = user;
+	int r;
+
+	if (!text_equal(claim->name, link->name) || !link->boot_id[0])
+		return -EACCES;
+	r = link->config.find_key(link->config.user, ret_key);
+	if (r < 0)
+		return r;
+	return text_equal(claim->boot_id, link->boot_id) ? HANDSHAKE_WELCOME : HANDSHAKE_STALE;
+}
+
+/* The session lives on without its link, for as long as its last words take. */
+static void part_with(struct session *session)
+{
+	const struct channel_config alone = { .closed = session_closed, .user = session };
+
+	session->link->session = NULL;
+	session->link = NULL;
+	channel_adopt(session->channel, &alone);
+}
+
+/* Calls of the session before end as if it were lost; what is made in them meets no session. */
+static void replace_session(struct agent_link *link)
+{
+	struct session *session = link->session;
+
+	link->is_replacing |= link->state == AGENT_LINK_CONNECTED;
+	part_with(session);
+	states_move(&states, &link->state, AGENT_LINK_GREETING);
+	rpc_reset_calls(channel_rpc(session->channel));
+	channel_close(session->channel);
+	error_clear(&link->refusal);
+}
+
+static int proved(void *user, const struct greeted *greeted, struct ph_error *error)
+{
+	struct agent_link *link = user;
+	struct channel_config config = { .service = &link->service.base,
+					 .closed = session_closed,
+					 .throttled = session_throttled,
+					 .byte_rate = &link->rates.bytes,
+					 .frame_rate = &link->rates.frames,
+					 .frame_limit = STRANGER_FRAME_LIMIT };
+	int r = 0;
+
+	if (greeted->peer.pid > 0 && link->config.check_peer)
+		r = link->config.check_peer(link->config.user, &greeted->peer, error);
+	if (r < 0)
+		return r;
+	if (link->session)
+		replace_session(link);
+	link->session = ph_alloc(sizeof(*link->session));
+	link->session->link = link;
+	link->session->channel = greeted->channel;
+	link->protocol = greeted->protocol;
+	config.user = link->session;
+	channel_adopt(greeted->channel, &config);
 	states_move(&states, &link->state, AGENT_LINK_GREETING);
 	timer_start(link->watch, HELLO_DEADLINE_MS, 0);
+	return 0;
+}
+
+static void refused(void *user, const struct handshake_claim *claim, const struct ph_error *error)
+{
+	tell_refused(user, error);
 }
 
 struct agent_link *agent_link_new(const struct agent_link_config *config)
@@ -287,6 +345,14 @@ void agent_link_set_ids(struct agent_link *link, uint32_t id_base, uint32_t id_c
 
 int agent_link_listen(struct agent_link *link, struct ph_error *error)
 {
+	const struct greetings_config greetings = { .loop = link->config.loop,
+						    .maximum = GREETINGS_MAXIMUM,
+						    .protocol_oldest = AGENT_PROTOCOL_OLDEST,
+						    .protocol = AGENT_PROTOCOL,
+						    .find = find_key,
+						    .proved = proved,
+						    .refused = refused,
+						    .user = link };
 	int r;
 
 	if (link->state != AGENT_LINK_CLOSED)
@@ -296,6 +362,7 @@ int agent_link_listen(struct agent_link *link, struct ph_error *error)
 			  error);
 	if (r < 0)
 		return r;
+	link->greetings = greetings_new(&greetings);
 	states_move(&states, &link->state, AGENT_LINK_LISTENING);
 	return 0;
 }
@@ -319,10 +386,10 @@ int agent_link_call(struct agent_link *link, const char *method, const ProtobufC
 		    uint32_t timeout_ms, const struct rpc_handlers *handlers, void *user,
 		    struct rpc_call **ret_call)
 {
-	if (link->state != AGENT_LINK_CONNECTED || !link->channel)
+	if (link->state != AGENT_LINK_CONNECTED || !link->session)
 		return -ENOTCONN;
-	return channel_call(link->channel, &phoenix__agent__descriptor, method, request, timeout_ms,
-			    handlers, user, ret_call);
+	return channel_call(link->session->channel, &phoenix__agent__descriptor, method, request,
+			    timeout_ms, handlers, user, ret_call);
 }
 
 void agent_link_drop(struct agent_link *link)
@@ -332,15 +399,21 @@ void agent_link_drop(struct agent_link *link)
 
 void agent_link_close(struct agent_link *link)
 {
+	struct session *session;
+
 	if (!link)
 		return;
-	link->is_closing = true;
 	listener_close(link->listener);
-	link->listener = NULL;
-	if (!link->channel) {
-		free_link(link);
-		return;
+	greetings_close(link->greetings);
+	session = link->session;
+	if (session) {
+		part_with(session);
+		/* While what their handlers use still lives. */
+		rpc_cancel_all(channel_rpc(session->channel));
+		channel_close(session->channel);
 	}
-	rpc_cancel_all(channel_rpc(link->channel)); /* while what their handlers use still lives */
-	channel_close(link->channel);
+	timer_close(link->watch);
+	timer_close(link->report);
+	free(link->name);
+	free(link);
 }

@@ -1,11 +1,15 @@
 /*
- * phoenixd's link to the agent of one container: the listening socket of that container, at most
- * one session, its greeting, its heartbeats. Identity is the socket a peer came in on, cross-checked
- * with its kernel credentials (the container's id range) and the nonce of this start; never a name
- * that the peer says. What comes over it is a claim.
+ * phoenixd's link to the agent of one container: where that container's peers come in, at most one
+ * session, its hello, its heartbeats. Who a peer is: the holder of this container's key, which is proved
+ * before anything else is said (common/handshake.h), for this start; over Unix also one that came in on
+ * this container's socket and that the kernel shows to be of this container. What comes over the link is
+ * a claim all the same.
  *
  *   CLOSED -> LISTENING -> GREETING -> CONNECTED
  *                 ^___________|____________|
+ *
+ * One session: a peer that proves itself while there is one replaces it, for only the agent that was
+ * pushed last has the key, and a connection whose other end has gone silently must not keep it out.
  *
  * Loop thread only.
  */
@@ -15,8 +19,10 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "common/handshake.h"
 #include "common/rpc.h"
 #include "controller/link/agent_rates.h"
+#include "controller/link/greetings.h"
 #include "proto/agent.pb-c.h"
 
 #define AGENT_PROTOCOL 1        /* highest version spoken here */
@@ -37,11 +43,17 @@ struct agent_link_config {
 	uv_loop_t *loop;      /* borrowed */
 	const char *run_dir;  /* borrowed for the call */
 	const char *name;     /* of the container; borrowed for the call */
-	uint32_t id_base;     /* peers must have a uid in [id_base, id_base + id_count) */
+	uint32_t id_base;     /* Unix peers must have a uid in [id_base, id_base + id_count) */
 	uint32_t id_count;
+	/* The container's key as it is now, or a negative errno while it has none. */
+	int (*find_key)(void *user, uint8_t ret_key[HANDSHAKE_KEY_SIZE]);
+	/* What else the kernel shows of a Unix peer that has proved itself: 0, or a negative errno with
+	 * the error filled. NULL: nothing is looked at. */
+	int (*check_peer)(void *user, const struct ucred *peer, struct ph_error *error);
 	/* An agent said hello and was accepted. */
 	void (*connected)(void *user, const Phoenix__HelloRequest *hello);
-	/* The session ended, or a peer was refused before it became one (was_session false). */
+	/* The session ended, or a peer was refused before it became one (was_session false). A session
+	 * that is replaced does not end: connected() is called once more. */
 	void (*lost)(void *user, bool was_session, const struct ph_error *error);
 	/* The agent published events: claims, bounded in number and size; count of them, from the
 	 * first on, are within its rate, the others are dropped. */

@@ -31,6 +31,7 @@
 #define ID_BASE 7000000
 #define IDS 65536
 #define NAME "phoenix-test-host"
+#define KEY "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
 #define BOOT_ID "0123456789abcdef"
 #define CALL_TIMEOUT_MS 50000
 
@@ -492,6 +493,8 @@ static uint32_t push(const struct host *host, uint64_t *ret_us)
 
 	request.name = TEXT(NAME);
 	request.boot_id = TEXT(BOOT_ID);
+	request.key.data = (uint8_t *)KEY;
+	request.key.len = sizeof(KEY) - 1;
 	reply = ask(host, "AgentPush", &request);
 	pid = reply->pid;
 	assert_int_equal(strlen(reply->digest), 64);
@@ -520,7 +523,8 @@ static void test_push(void **state)
 	read_hello(listener, text, sizeof(text), &peer, &fd);
 	assert_int_equal(peer.pid, (pid_t)first);
 	assert_int_equal(peer.uid, ID_BASE);
-	assert_non_null(strstr(text, "--boot-id " BOOT_ID " uid=0 sid=1 descriptors=3 writable=0\n"));
+	assert_non_null(strstr(text, "--boot-id " BOOT_ID " uid=0 sid=1 descriptors=4 writable=0\n"));
+	assert_non_null(strstr(text, "\n--name " NAME " key=32 more=0\n" KEY "\n"));
 	assert_non_null(strstr(text, "\nPATH="));
 	assert_null(strstr(text, "PHOENIX_FAULT"));
 	print_message("# push: %llu us\n", (unsigned long long)duration_us);
@@ -550,6 +554,8 @@ static void test_push_refused(void **state)
 	NEEDS_HOST(state);
 	request.name = TEXT(NAME);
 	request.boot_id = TEXT(BOOT_ID);
+	request.key.data = (uint8_t *)KEY;
+	request.key.len = sizeof(KEY) - 1;
 	assert_int_equal(refused(host, "AgentPush", &request, NULL), -ENOENT);
 	order_init(&order, NAME, 0);
 	create(host, &order);

@@ -15,6 +15,7 @@
 #include "common/str.h"
 #include "controller/api/api.h"
 #include "controller/container/container.h"
+#include "controller/link/agent_key.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/fake_agent.h"
 #include "tests/support/fake_host.h"
@@ -141,6 +142,7 @@ static void add_container(struct world *world, bool with_agent)
 	Phoenix__ContainerSpec spec = PHOENIX__CONTAINER_SPEC__INIT;
 	Phoenix__IdRange ids = PHOENIX__ID_RANGE__INIT;
 	struct container *container;
+	uint8_t key[HANDSHAKE_KEY_SIZE];
 	struct ph_error error;
 	char path[320];
 
@@ -162,7 +164,9 @@ static void add_container(struct world *world, bool with_agent)
 	agent_link_expect(container->link, BOOT_ID);
 	if (agent_link_listen(container->link, &error) < 0)
 		fail_msg("%s: %s", error.where, error.why);
-	fake_agent_start(&world->agent, &world->loop, world->scratch.path, "web1", BOOT_ID,
+	if (agent_key_make(world->config.state_dir, "web1", key, &error) < 0)
+		fail_msg("%s: %s", error.where, error.why);
+	fake_agent_start(&world->agent, &world->loop, world->scratch.path, "web1", BOOT_ID, key,
 			 geteuid());
 	run_until(world, is_connected);
 }

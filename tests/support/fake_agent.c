@@ -8,6 +8,7 @@
 
 #include "common/channel.h"
 #include "common/cleanup.h"
+#include "common/handshake.h"
 #include "common/memory.h"
 #include "common/str.h"
 #include "proto/agent.pb-c.h"
@@ -17,6 +18,7 @@ struct fake_agent_session {
 	struct fake_agent *agent;
 	struct fake_agent_session **place; /* in agent->sessions */
 	struct channel *channel;
+	struct handshake handshake;
 	char name[64];
 	char boot_id[64];
 	struct rpc_request *hanging; /* an Install that never ends, or a Verify that is held */
@@ -236,12 +238,43 @@ static void say_hello(struct fake_agent_session *session)
 	static const struct rpc_handlers handlers = { .finished = greeted };
 	Phoenix__HelloRequest hello = PHOENIX__HELLO_REQUEST__INIT;
 
-	hello.protocol = 1;
-	hello.protocol_oldest = 1;
+	hello.protocol = session->handshake.claim.protocol;
+	hello.protocol_oldest = session->handshake.claim.protocol_oldest;
 	hello.version = (char *)"fake";
 	hello.boot_id = session->boot_id;
 	channel_call(session->channel, &phoenix__controller__descriptor, "Hello", &hello.base,
 		     5000, &handlers, session, NULL);
+}
+
+static int gate(void *user, const uint8_t *payload, size_t length, struct ph_error *error)
+{
+	struct fake_agent_session *session = user;
+	struct handshake_frame answer;
+	int r = handshake_receive(&session->handshake, payload, length, &answer, error);
+
+	if (answer.length)
+		channel_send(session->channel, answer.bytes, answer.length);
+	if (r == HANDSHAKE_DONE)
+		say_hello(session);
+	return r;
+}
+
+static void shake_hands(struct fake_agent_session *session, const uint8_t *key)
+{
+	const struct fake_agent *agent = session->agent;
+	struct handshake_claim claim = {
+		.protocol_oldest = agent->protocol_oldest ? agent->protocol_oldest : 1,
+		.protocol = agent->protocol ? agent->protocol : 1,
+	};
+	uint8_t nonce[HANDSHAKE_NONCE_SIZE];
+	struct handshake_frame frame;
+
+	text_copy(claim.name, sizeof(claim.name), session->name);
+	text_copy(claim.boot_id, sizeof(claim.boot_id), session->boot_id);
+	handshake_claim_unix(&claim);
+	handshake_random(nonce, sizeof(nonce));
+	handshake_init_agent(&session->handshake, &claim, key, nonce, &frame);
+	channel_send(session->channel, frame.bytes, frame.length);
 }
 
 /* The kernel notes the credentials of the moment of connect(). */
@@ -261,7 +294,7 @@ static int connect_as(const struct address *address, uid_t uid)
 }
 
 void fake_agent_start(struct fake_agent *agent, uv_loop_t *loop, const char *run_dir,
-		      const char *name, const char *boot_id, uid_t uid)
+		      const char *name, const char *boot_id, const uint8_t *key, uid_t uid)
 {
 	static const char *const streaming[] = { "Install", "Verify", NULL };
 	static const Phoenix__Agent_Service service = PHOENIX__AGENT__INIT(agent__);
@@ -269,6 +302,8 @@ void fake_agent_start(struct fake_agent *agent, uv_loop_t *loop, const char *run
 	struct address address = { .family = ADDRESS_UNIX };
 	struct channel_config config = { .streaming = streaming,
 					 .closed = channel_closed,
+					 .gate = gate,
+					 .gate_limit = HANDSHAKE_FRAME_MAXIMUM,
 					 .user = session };
 	size_t i = 0;
 	int fd;
@@ -292,7 +327,7 @@ void fake_agent_start(struct fake_agent *agent, uv_loop_t *loop, const char *run
 	}
 	agent->sessions[i] = session;
 	if (!agent->silent)
-		say_hello(session);
+		shake_hands(session, key);
 }
 
 void fake_agent_kill(struct fake_agent *agent, const char *name)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <uv.h>
 
 #define FAKE_AGENTS 8
@@ -22,15 +23,17 @@ struct fake_agent {
 	unsigned int installs;   /* Install calls that did something */
 	unsigned int verifies;
 	unsigned int resumes;    /* nested containers released by the controller */
+	uint16_t protocol_oldest, protocol; /* that it speaks; 0: as a real one */
 	const char *input;       /* value of the one health input; NULL: "1" */
 };
 
 /*
  * Start an agent for a container, after ending the one it had. It connects with the effective uid
- * given, the container's first id, which needs root unless that is who we are.
+ * given, the container's first id, which needs root unless that is who we are, and shakes hands with
+ * that key of HANDSHAKE_KEY_SIZE bytes.
  */
 void fake_agent_start(struct fake_agent *agent, uv_loop_t *loop, const char *run_dir,
-		      const char *name, const char *boot_id, uid_t uid);
+		      const char *name, const char *boot_id, const uint8_t *key, uid_t uid);
 
 /* Kill the agent of a container; nothing when it has none. */
 void fake_agent_kill(struct fake_agent *agent, const char *name);

@@ -390,7 +390,7 @@ VERB(agent_push, AgentPushRequest, AgentPushReply)
 	FAIL_BEFORE("AgentPush");
 	host->writes++;
 	fake_agent_start(host->agent, host->loop, host->run_dir, input->name, input->boot_id,
-			 container ? container->first_id : 0);
+			 input->key.data, container ? container->first_id : 0);
 	FAIL_AFTER("AgentPush");
 	reply(&answer, request);
 }

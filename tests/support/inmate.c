@@ -50,19 +50,25 @@ static int count_descriptors(void)
 static int run_agent(int argc, char **argv)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	char text[1024], byte;
+	char text[1024], key[32], byte;
+	ssize_t got, more;
 	int length, descriptors = count_descriptors();
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	if (argc != 5 || strcmp(argv[1], "--socket") != 0)
+	if (argc != 9 || strcmp(argv[1], "--socket") != 0)
 		return 2;
 	strncpy(address.sun_path, argv[2], sizeof(address.sun_path) - 1);
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		for (;;)
 			pause(); /* nobody listens: the test only wants a process */
-	length = snprintf(text, sizeof(text), "%s %s uid=%d sid=%d descriptors=%d writable=%d\n",
+	got = read(atoi(argv[8]), key, sizeof(key));
+	more = read(atoi(argv[8]), &byte, 1);
+	length = snprintf(text, sizeof(text),
+			  "%s %s uid=%d sid=%d descriptors=%d writable=%d\n%s %s key=%zd more=%zd\n",
 			  argv[3], argv[4], getuid(), getsid(0) == getpid(), descriptors,
-			  open("/proc/self/exe", O_RDWR) >= 0);
+			  open("/proc/self/exe", O_RDWR) >= 0, argv[5], argv[6], got, more);
+	length += snprintf(text + length, sizeof(text) - (size_t)length, "%.*s\n", (int)sizeof(key),
+			   key);
 	for (char **each = environ; *each; each++)
 		length += snprintf(text + length, sizeof(text) - (size_t)length, "%s\n", *each);
 	if (write(fd, text, (size_t)length) < 0)

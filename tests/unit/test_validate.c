@@ -69,6 +69,8 @@ static void requests_init(struct requests *r)
 	r->stop.grace_ms = 10000;
 	r->push.name = TEXT("web1");
 	r->push.boot_id = TEXT("0123456789abcdef");
+	r->push.key.data = (uint8_t *)LONG_64;
+	r->push.key.len = 32;
 	r->import.name = TEXT("bookworm");
 	r->import.spool_file = TEXT("upload-17.tar.zst");
 	r->import.source = TEXT("/home/me/bookworm.tar.zst");
@@ -102,6 +104,9 @@ FORGERY(push_id_short, push, r->push.boot_id = TEXT("1234567"))
 FORGERY(push_id_long, push, r->push.boot_id = TEXT(LONG_64 "a"))
 FORGERY(push_id_option, push, r->push.boot_id = TEXT("--socket=/tmp/x"))
 FORGERY(push_id_dash, push, r->push.boot_id = TEXT("-0123456789"))
+FORGERY(push_key_missing, push, r->push.key.len = 0)
+FORGERY(push_key_short, push, r->push.key.len = 31)
+FORGERY(push_key_long, push, r->push.key.len = 33)
 FORGERY(push_id_space, push, r->push.boot_id = TEXT("01234567 89"))
 FORGERY(import_name, import, r->import.name = TEXT("../images"))
 FORGERY(import_path, import, r->import.spool_file = TEXT("../db/state.db"))
@@ -184,6 +189,9 @@ static void test_forged(void **state)
 		CASE(push_id_option, "boot_id"),
 		CASE(push_id_dash, "boot_id"),
 		CASE(push_id_space, "boot_id"),
+		CASE(push_key_missing, "key"),
+		CASE(push_key_short, "key"),
+		CASE(push_key_long, "key"),
 		CASE(import_name, "name"),
 		CASE(import_path, "spool_file"),
 		CASE(import_absolute, "spool_file"),

@@ -36,7 +36,8 @@
 struct entry {
 	int program;       /* the sealed memfd */
 	int report;        /* closes on exec; carries errno when that fails */
-	char *arguments[6];
+	int key;           /* read end of a pipe with the key in it; the agent keeps it */
+	char *arguments[10];
 };
 
 static void reset_signals(void)
@@ -63,7 +64,8 @@ static int enter(void *payload)
 	prctl(PR_SET_PDEATHSIG, 0); /* liblxc's: it would die with the verb that pushed it */
 	reset_signals();
 	umask(022);
-	if (chdir("/") == 0 && close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+	if (chdir("/") == 0 && close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0 &&
+	    fcntl(entry->key, F_SETFD, 0) == 0)
 		fexecve(entry->program, entry->arguments, environment);
 	number = errno;
 	if (write(entry->report, &number, sizeof(number)) < 0)
@@ -122,17 +124,43 @@ static int attach(struct lxc_container *container, struct entry *entry, pid_t *r
 	return 0;
 }
 
+/*
+ * The key is in no argument and no file: in a pipe, where it is until the agent has read it. Whoever
+ * could open the agent's descriptors before that is root in the same container.
+ */
+static int fill_key_pipe(const uint8_t key[PUSH_KEY_SIZE])
+{
+	int ends[2];
+	ssize_t written;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	written = write(ends[1], key, PUSH_KEY_SIZE);
+	close(ends[1]);
+	if (written == PUSH_KEY_SIZE)
+		return ends[0];
+	close(ends[0]);
+	return -EIO;
+}
+
 static int exec_agent(struct lxc_container *container, const struct push_request *request,
 		      const struct sealed *sealed, pid_t *ret_pid, struct ph_error *error)
 {
+	PH_AUTO_CLOSE int key = fill_key_pipe(request->key);
 	int ends[2], code;
+	char key_text[16];
 	struct entry entry = {
 		.program = sealed->fd,
+		.key = key,
 		.arguments = { (char[]){ "phoenix-agent" }, (char[]){ "--socket" },
 			       (char[]){ "/dev/phoenix/agent.sock" }, (char[]){ "--boot-id" },
-			       (char *)request->boot_id, NULL },
+			       (char *)request->boot_id, (char[]){ "--name" },
+			       (char *)request->name, (char[]){ "--key-fd" }, key_text, NULL },
 	};
 
+	if (key < 0)
+		return error_errno(error, key, NULL, NULL, "hand over the key");
+	snprintf(key_text, sizeof(key_text), "%d", key);
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return error_errno(error, -errno, NULL, NULL, "pipe");
 	entry.report = ends[1];

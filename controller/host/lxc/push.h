@@ -12,10 +12,13 @@
 #include "common/config.h"
 #include "common/error.h"
 
+#define PUSH_KEY_SIZE 32
+
 struct push_request {
 	const char *name;
 	const char *program; /* path of the static agent */
 	const char *boot_id; /* handed to the agent */
+	const uint8_t *key;  /* PUSH_KEY_SIZE bytes, handed to the agent through a pipe; borrowed */
 	uint32_t id_base;    /* the container's map: 0 -> id_base for id_count ids */
 	uint32_t id_count;
 	/* Check the label of a process on its /proc directory: 0, or a negative errno with the error

@@ -15,6 +15,7 @@
 #define SOURCE_MAXIMUM 255
 #define BOOT_ID_MINIMUM 8
 #define BOOT_ID_MAXIMUM 64
+#define PUSH_KEY_SIZE 32 /* also in lxc/push.h, which needs liblxc */
 #define IDS_MINIMUM 65536
 #define IDS_MAXIMUM (UINT32_C(1) << 30)
 
@@ -238,6 +239,8 @@ static int check_push(const ProtobufCMessage *message, struct ph_error *error)
 	if (length < BOOT_ID_MINIMUM || length > BOOT_ID_MAXIMUM || id[0] == '-' ||
 	    strspn(id, allowed) != length)
 		return refuse(error, "boot_id", "a boot id is 8 to 64 letters, digits and dashes");
+	if (request->key.len != PUSH_KEY_SIZE)
+		return refuse(error, "key", "an agent's key has 32 bytes");
 	return 0;
 }
 

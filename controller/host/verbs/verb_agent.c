@@ -39,6 +39,7 @@ int verb_agent_push(const struct verb_host *host, const ProtobufCMessage *messag
 		.name = request->name,
 		.program = host->config->agent,
 		.boot_id = request->boot_id,
+		.key = request->key.data,
 		.check_label = check_label,
 		.user = &placement,
 	};
