@@ -382,6 +382,11 @@ const char *agent_link_version(const struct agent_link *link)
 	return link->version;
 }
 
+uint32_t agent_link_protocol(const struct agent_link *link)
+{
+	return link->protocol;
+}
+
 int agent_link_call(struct agent_link *link, const char *method, const ProtobufCMessage *request,
 		    uint32_t timeout_ms, const struct rpc_handlers *handlers, void *user,
 		    struct rpc_call **ret_call)

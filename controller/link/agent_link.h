@@ -81,6 +81,9 @@ enum agent_link_state agent_link_get_state(const struct agent_link *link);
 /* Version of the connected agent, "" without one. */
 const char *agent_link_version(const struct agent_link *link);
 
+/* The protocol version agreed on with the session's peer. */
+uint32_t agent_link_protocol(const struct agent_link *link);
+
 /*
  * Call a method of agent.proto. -ENOTCONN without a session; otherwise as rpc_call(). item may be
  * NULL for unary methods.
