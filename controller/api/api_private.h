@@ -41,6 +41,7 @@ API_HANDLER(denials, DenialsRequest, DenialsReply);
 API_HANDLER(confinement_status, ConfinementStatusRequest, ConfineStatusReply);
 API_HANDLER(image_list, NameRequest, ImageListReply);
 API_HANDLER(preflight, PreflightRequest, PreflightReply);
+API_HANDLER(rotate_key, NameRequest, RotateKeyReply);
 API_HANDLER(storage, NameRequest, StorageReport);
 API_HANDLER(plan, PlanRequest, PlanReply);
 API_HANDLER(drift, DriftRequest, DriftReply);

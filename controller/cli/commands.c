@@ -254,6 +254,20 @@ const struct command commands[] = {
 		.run = command_apparmor_denials,
 	},
 	{
+		.name = "rotate-key",
+		.arguments = "[NAME]...",
+		.summary = "replace the keys that containers' agents prove themselves with",
+		.description =
+			"The old key is worth nothing from then on: its session ends, and the agent is\n"
+			"pushed again with the new one. An install or verify in progress goes on. Each\n"
+			"name is tried, also when one before it failed.",
+		.example = "phoenixctl rotate-key --all",
+		.arguments_maximum = ARGUMENTS_ANY,
+		.completes = { WORDS_CONTAINERS, WORDS_CONTAINERS },
+		.options = { { "all", 'a', NULL, "of every container" } },
+		.run = command_rotate_key,
+	},
+	{
 		.name = "remove",
 		.arguments = "NAME...",
 		.summary = "stop and remove containers with their Docker data",

@@ -128,6 +128,7 @@ int command_apparmor_repair(struct invocation *invocation, struct ph_error *erro
 int command_apparmor_render(struct invocation *invocation, struct ph_error *error);
 int command_apparmor_status(struct invocation *invocation, struct ph_error *error);
 int command_apparmor_denials(struct invocation *invocation, struct ph_error *error);
+int command_rotate_key(struct invocation *invocation, struct ph_error *error);
 int command_remove(struct invocation *invocation, struct ph_error *error);
 int command_bundle_build(struct invocation *invocation, struct ph_error *error);
 int command_bundle_import(struct invocation *invocation, struct ph_error *error);

@@ -108,6 +108,20 @@ static int find_key(void *user, uint8_t ret_key[HANDSHAKE_KEY_SIZE])
 			      ret_key);
 }
 
+static int check_peer(void *user, const struct ucred *peer, struct ph_error *error)
+{
+	const struct container *container = user;
+	const Phoenix__ContainerRecord *record = container->record;
+	const struct peer_expected expected = { container_name(container),
+						record->ids ? record->ids->first : 0,
+						record->ids ? record->ids->count : 0,
+						record->profile };
+
+	if (!container->registry->check_peer)
+		return 0;
+	return container->registry->check_peer(peer->pid, &expected, error);
+}
+
 struct container *container_new(struct registry *registry, Phoenix__ContainerRecord *record)
 {
 	struct container *container = ph_alloc(sizeof(*container));
@@ -118,6 +132,7 @@ struct container *container_new(struct registry *registry, Phoenix__ContainerRec
 		.id_base = record->ids ? record->ids->first : 0,
 		.id_count = record->ids ? record->ids->count : 0,
 		.find_key = find_key,
+		.check_peer = check_peer,
 		.connected = agent_connected,
 		.lost = agent_lost,
 		.published = agent_published,
@@ -132,6 +147,23 @@ struct container *container_new(struct registry *registry, Phoenix__ContainerRec
 	keeper_init(container);
 	container_update_conditions(container);
 	return container;
+}
+
+int container_rotate_key(struct container *container, struct ph_error *error)
+{
+	uint8_t key[HANDSHAKE_KEY_SIZE];
+	int r = agent_key_make(container->registry->config->state_dir, container_name(container),
+			       key, error);
+
+	explicit_bzero(key, sizeof(key));
+	if (r < 0)
+		return r;
+	journal_write(container->registry->journal, PHOENIX__EVENT__SEVERITY__INFO,
+		      container_name(container), NULL, "agent.key", "Rotated",
+		      "the key was replaced: the agent is pushed again");
+	agent_link_drop(container->link);
+	keeper_push_anew(container);
+	return 0;
 }
 
 void container_free(struct container *container)

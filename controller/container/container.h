@@ -83,6 +83,12 @@ void container_keep_agent(struct container *container, uint32_t grace_ms);
 /* Stop keeping an agent: before it is stopped or removed. */
 void container_leave_agent(struct container *container);
 
+/*
+ * Give it a new key: the session of the old one ends at once, and the agent is pushed again with the new
+ * one. Work in progress goes on in the container and is attached to again.
+ */
+int container_rotate_key(struct container *container, struct ph_error *error);
+
 /* Remember what the host observed, and recompute the conditions. */
 void container_set_observed(struct container *container,
 			    const Phoenix__ContainerObservation *observed);

@@ -140,6 +140,16 @@ void keeper_connected(struct container *container)
 	states_move(&states, &container->keeper, KEEPER_IDLE);
 }
 
+void keeper_push_anew(struct container *container)
+{
+	if (!container->is_agent_wanted)
+		return;
+	host_call_cancel(container->push);
+	container->push = NULL;
+	container->backoff_ms = BACKOFF_FIRST_MS;
+	push(container);
+}
+
 void keeper_lost(struct container *container)
 {
 	if (!container->is_agent_wanted || container->keeper != KEEPER_IDLE)

@@ -19,6 +19,9 @@ void keeper_fini(struct container *container);
 /* The agent has said hello. */
 void keeper_connected(struct container *container);
 
+/* Push an agent now, whatever it is doing, where one is wanted: what is there has become worthless. */
+void keeper_push_anew(struct container *container);
+
 /* The session has ended: push a new agent at once when one is wanted. */
 void keeper_lost(struct container *container);
 

@@ -458,6 +458,7 @@ int registry_open(uv_loop_t *loop, const struct config *config, struct registry 
 
 	registry->loop = loop;
 	registry->config = config;
+	registry->check_peer = peer_check;
 	registry->started_ms = clock_wall_ms();
 	link.address.family = ADDRESS_UNIX;
 	snprintf(link.address.path, sizeof(link.address.path), "%s/host.sock", config->run_dir);

@@ -15,6 +15,7 @@
 #include "controller/container/allocate.h"
 #include "controller/container/journal.h"
 #include "controller/link/host_link.h"
+#include "controller/link/peer.h"
 #include "controller/store/store.h"
 #include "proto/control.pb-c.h"
 #include "proto/state.pb-c.h"
@@ -35,6 +36,9 @@ struct registry {
 	Phoenix__ProbeReply *probe;    /* owned; the newest, NULL before the first */
 	struct timer *poll;            /* owned: health of the whole fleet */
 	uint64_t started_ms;           /* wall clock */
+	/* Whether a Unix peer is a process of the container it claims: peer_check(); NULL: tests, whose
+	 * agents are not in containers. */
+	int (*check_peer)(pid_t pid, const struct peer_expected *expected, struct ph_error *error);
 	bool is_polling;
 	bool is_adopted;               /* what the store and the host know has been joined */
 };

@@ -298,7 +298,7 @@ static int proved(void *user, const struct greeted *greeted, struct ph_error *er
 					 .frame_limit = STRANGER_FRAME_LIMIT };
 	int r = 0;
 
-	if (greeted->peer.pid > 0 && link->config.check_peer)
+	if (greeted->claim->transport == HANDSHAKE_UNIX && link->config.check_peer)
 		r = link->config.check_peer(link->config.user, &greeted->peer, error);
 	if (r < 0)
 		return r;

@@ -19,6 +19,7 @@
 #include "controller/container/container.h"
 #include "controller/container/operation.h"
 #include "controller/container/verify.h"
+#include "controller/link/agent_key.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/fake_agent.h"
 #include "tests/support/fake_host.h"
@@ -88,6 +89,7 @@ static void open_registry(struct world *world)
 
 	if (registry_open(&world->loop, &world->config, &world->registry, &error) < 0)
 		fail_msg("registry: %s", error.why);
+	world->registry->check_peer = NULL; /* our agents are in no container */
 	run_until(world, is_adopted);
 }
 
@@ -565,6 +567,40 @@ static void test_killed_agent_comes_back(void **state)
 	world_free(world);
 }
 
+static bool has_reconnected(struct world *world)
+{
+	struct container *container = registry_find(world->registry, "web1");
+
+	return container_is_connected(container) && container->keeper == KEEPER_IDLE &&
+	       world->agent.starts == 2;
+}
+
+/* A new key: pushed again with it, and who comes with the old one is turned away. */
+static void test_rotate_key(void **state)
+{
+	uint8_t old[HANDSHAKE_KEY_SIZE], now[HANDSHAKE_KEY_SIZE];
+	struct world *world = world_new();
+	struct container *container;
+	struct ph_error error;
+
+	apply(world, "web1");
+	container = registry_find(world->registry, "web1");
+	assert_int_equal(world->agent.starts, 1);
+	assert_int_equal(agent_key_read(world->config.state_dir, "web1", old), 0);
+	assert_int_equal(container_rotate_key(container, &error), 0);
+	assert_int_equal(agent_key_read(world->config.state_dir, "web1", now), 0);
+	assert_memory_not_equal(old, now, sizeof(old));
+	run_until(world, has_reconnected);
+
+	fake_agent_start(&world->agent, &world->loop, world->scratch.path, "web1",
+			 container->record->incarnation, old, container->record->ids->first);
+	run_until(world, agent_is_gone);
+	run_until(world, agent_is_back); /* pushed again, with the key of now */
+	remove_container(world, "web1");
+	assert_int_equal(agent_key_read(world->config.state_dir, "web1", now), -ENOENT);
+	world_free(world);
+}
+
 static bool is_installing(struct world *world)
 {
 	return text_equal(world->last_step, "install docker");
@@ -782,6 +818,7 @@ int main(void)
 		cmocka_unit_test(test_install_failure_keeps_the_container),
 		cmocka_unit_test(test_verify_failure),
 		cmocka_unit_test(test_killed_agent_comes_back),
+		cmocka_unit_test(test_rotate_key),
 		cmocka_unit_test(test_agent_lost_during_install),
 		cmocka_unit_test(test_host_restart),
 		cmocka_unit_test(test_crash_at_every_step),

@@ -106,6 +106,7 @@ static struct world *world_new(void)
 	if (registry_open(&world->loop, &world->config, &world->registry, &error) < 0 ||
 	    api_open(world->registry, &world->api, &error) < 0)
 		fail_msg("%s", error.why);
+	world->registry->check_peer = NULL; /* our agents are in no container */
 	run_until(world, is_adopted);
 	return world;
 }

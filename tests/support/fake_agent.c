@@ -308,6 +308,7 @@ void fake_agent_start(struct fake_agent *agent, uv_loop_t *loop, const char *run
 	size_t i = 0;
 	int fd;
 
+	agent->starts++;
 	fake_agent_kill(agent, name);
 	while (agent->sessions[i])
 		if (++i == FAKE_AGENTS)

@@ -20,6 +20,7 @@ struct fake_agent {
 	bool has_clash;          /* runc could not write sysctls in it */
 	bool hang_install;       /* Install never ends by itself */
 	bool installed;          /* Docker is there: Install reports no change */
+	unsigned int starts;     /* fake_agent_start() calls */
 	unsigned int installs;   /* Install calls that did something */
 	unsigned int verifies;
 	unsigned int resumes;    /* nested containers released by the controller */

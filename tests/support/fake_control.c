@@ -264,6 +264,15 @@ METHOD(show, NameRequest, ContainerStatus)
 }
 
 /* web1 has two drivers to choose from, web2 none. */
+METHOD(rotate_key, NameRequest, RotateKeyReply)
+{
+	Phoenix__RotateKeyReply answer = PHOENIX__ROTATE_KEY_REPLY__INIT;
+
+	answer.name = input->name;
+	answer.pushed = true;
+	reply(&answer, request);
+}
+
 METHOD(storage, NameRequest, StorageReport)
 {
 	struct server *server = server_of(service);

@@ -115,7 +115,8 @@ static void man_page_tells_everything(void **state)
 	PH_AUTO_FREE char *page = printed(man_print);
 
 	for (size_t i = 0; i < command_count; i++) {
-		PH_AUTO_FREE char *head = ph_format(".SS %s", commands[i].name);
+		PH_AUTO_FREE char *name = as_roff(commands[i].name);
+		PH_AUTO_FREE char *head = ph_format(".SS %s", name);
 
 		assert_contains(page, head, "the man page");
 		for (size_t j = 0; commands[i].options[j].name; j++) {
