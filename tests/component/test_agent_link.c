@@ -81,7 +81,11 @@ static void lost(void *user, bool was_session, const struct ph_error *error)
 	world->error = *error;
 }
 
-static void published(void *user, const Phoenix__PublishRequest *request)
+static void published(void *user, const Phoenix__PublishRequest *request, size_t count)
+{
+}
+
+static void limited(void *user, const struct agent_excess *excess)
 {
 }
 
@@ -97,6 +101,7 @@ static struct world *world_new(void)
 					    .connected = connected,
 					    .lost = lost,
 					    .published = published,
+					    .limited = limited,
 					    .user = world };
 	struct ph_error error;
 	char path[320];
