@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/fanotify.h>
 #include <sys/klog.h>
+#include <sys/quota.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
@@ -115,6 +116,15 @@ static void swap_off(const struct attempt *attempt, struct verdict *verdict)
 	long result = swapoff("/escape-no-such");
 
 	verdict_passed(verdict, "swapoff", result, errno);
+}
+
+/* Quotas of the file system that the container's tree lies on: off, which they are. */
+static void quota_off(const struct attempt *attempt, struct verdict *verdict)
+{
+	int place = open(attempt->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	long result = syscall(SYS_quotactl_fd, place, QCMD(Q_QUOTAOFF, USRQUOTA), 0, NULL);
+
+	verdict_passed(verdict, "quotactl", result, errno);
 }
 
 static void read_log(const struct attempt *attempt, struct verdict *verdict)
@@ -253,13 +263,13 @@ static const struct attempt ROWS[] = {
 	{ "syslog read", read_log, DENIED, .walls = WALL_SECCOMP, .number = 3 },
 	{ "syslog console off", read_log, DENIED, US, .number = 7 },
 	{ "fanotify content class", watch_content, DENIED, .walls = WALL_USERNS, MAYBE },
-	{ "quotactl", call_zero, DENIED, .walls = WALL_USERNS, MAYBE, .number = SYS_quotactl_fd },
+	{ "quotactl", quota_off, DENIED, .walls = WALL_USERNS, MAYBE, .path = "/var/lib/docker" },
 	{ "SCHED_FIFO", set_fifo, DENIED, .walls = WALL_USERNS, MAYBE },
 	{ "own oom_score_adj -1000", set_score, DENIED, .walls = WALL_USERNS },
 	{ "trusted.overlay.opaque", set_attribute, DENIED, .walls = WALL_USERNS,
 	  .type = "trusted.overlay.opaque", .value = "y" },
-	{ "security.ima", set_attribute, DENIED, .walls = WALL_USERNS, .type = "security.escape",
-	  .value = "y" },
+	{ "security.ima", set_attribute, DENIED, .walls = WALL_USERNS, .type = "security.ima",
+	  .value = "\1" },
 	{ "become an id outside the map", become_outsider, DENIED, .walls = WALL_USERNS },
 	{ "give a file to an id outside the map", give_away, DENIED, .walls = WALL_USERNS },
 	{ "map ids outside the map", map_outsiders, DENIED, .walls = WALL_USERNS },

@@ -1,6 +1,6 @@
 /*
- * Control groups: one's own limits, the host's groups, and whether the limits hold when they are
- * run against.
+ * Control groups: the limits of the container, the host's groups, and whether the limits hold when
+ * they are run against.
  */
 #include "tests/escape/escape.h"
 
@@ -11,19 +11,37 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* A file of the root of the cgroup namespace: the container's own group. */
+/* Whether the current directory is the group that holds the container: below it, a container in the
+ * container has a group of its own, which was delegated with its limits and frees from none. */
+static bool is_container_group(void)
+{
+	struct stat here, wanted;
+
+	return !stat(".", &here) && !stat(CONTAINER_GROUP, &wanted) && here.st_ino == wanted.st_ino;
+}
+
+/* A limit of the container: by a mount of one's own, whose root is the container's group or one
+ * below it, else by the host's view. */
 static void write_own_limit(const struct attempt *attempt, struct verdict *verdict)
 {
+	const char *step = "open";
 	int fd;
 
 	place_make(SCRATCH "/sys/fs/cgroup");
 	if (mount("cgroup2", SCRATCH "/sys/fs/cgroup", "cgroup2", 0, NULL) ||
-	    chdir(SCRATCH "/sys/fs/cgroup"))
-		verdict_refused(verdict, "mount", errno);
-	else if ((fd = open(attempt->path, O_WRONLY | O_CLOEXEC)) < 0)
-		verdict_refused(verdict, "open", errno);
+	    chdir(SCRATCH "/sys/fs/cgroup") || !is_container_group()) {
+		step = "open by the host's view";
+		if (chdir(CONTAINER_GROUP)) {
+			verdict_refused(verdict, "the container's group", errno);
+			return;
+		}
+	}
+	fd = open(attempt->path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		verdict_refused(verdict, step, errno);
 	else
 		verdict_of(verdict, "write", write(fd, attempt->value, strlen(attempt->value)));
 }

@@ -19,8 +19,11 @@
 /* What the suite puts into a container so that an attempt isn't vacuous: device nodes, the host's
  * procfs, a read-only directory of the host. */
 #define EXHIBITS "/escape"
-/* Longest time of one attempt, in milliseconds; it's killed then. */
-#define ATTEMPT_LIMIT 3000
+/* The control group whose limits hold the whole container, by the host's view of all groups. */
+#define CONTAINER_GROUP EXHIBITS "/container-group"
+/* Longest time of one attempt, in milliseconds; it's killed then. An emulated machine takes seconds
+ * to load a module. */
+#define ATTEMPT_LIMIT 20000
 
 /* What the row's attempt is to the product. */
 enum row_group {
@@ -132,7 +135,8 @@ void place_prepare(void);
 void place_make(const char *path);
 
 /* Open `path` ("/proc/..." or "/sys/...") by the attempt's way of access. Returns the descriptor
- * or a negative errno with the step that failed in `ret_step`. */
+ * or a negative errno with the step that failed in `ret_step`; -ENXIO at "masked" when what lies
+ * there is none of the kernel's files, such as the /dev/null that Docker puts over some. */
 int place_open(enum access access, const char *path, int flags, const char **ret_step);
 
 /* Whether the file system mounted at `path` is of this type, as /proc/self/mountinfo says. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -77,21 +78,26 @@ static void read_some(const struct attempt *attempt, struct verdict *verdict)
 		verdict_of(verdict, "read", read(fd, value, sizeof(value)));
 }
 
-/* Addresses of the kernel: zeroes are a refusal. */
+/* Addresses of the kernel: a refusal shows as zeroes in every line, not only in that of the first
+ * symbol, which lies at zero. */
 static void read_addresses(const struct attempt *attempt, struct verdict *verdict)
 {
 	char value[VALUE_SIZE] = "";
-	const char *step;
+	const char *step, *line = value;
 	int fd = place_open(attempt->accesses, attempt->path, O_RDONLY, &step);
 
-	if (fd < 0)
+	if (fd < 0) {
 		verdict_refused(verdict, step, -fd);
-	else if (read_all(fd, value) <= 0)
+		return;
+	}
+	if (read_all(fd, value) <= 0) {
 		verdict_refused(verdict, "read", errno);
-	else if (!strncmp(value, "0000000000000000", 16))
-		verdict_refused(verdict, "zeroes", EPERM);
-	else
-		verdict_done(verdict, "addresses");
+		return;
+	}
+	verdict_refused(verdict, "zeroes", EPERM);
+	for (; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+		if (strtoull(line, NULL, 16))
+			verdict_done(verdict, "addresses");
 }
 
 #define DENIED .group = GROUP_DENIED, .accesses = ACCESS_ALL

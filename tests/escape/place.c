@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <sched.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 int api_fsopen(const char *type, unsigned flags)
@@ -167,7 +169,22 @@ static int open_detached(const char *type, const char *rest, int flags, const ch
 	return fd < 0 ? -errno : fd;
 }
 
-int place_open(enum access access, const char *path, int flags, const char **ret_step)
+/* Whether the file is one of the kernel's: what Docker masks is its /dev/null or an empty tmpfs. */
+static bool is_of_kernel(int fd)
+{
+	static const unsigned long kinds[] = { PROC_SUPER_MAGIC, SYSFS_MAGIC, DEBUGFS_MAGIC,
+					       TRACEFS_MAGIC, SECURITYFS_MAGIC, BINFMTFS_MAGIC };
+	struct statfs system;
+
+	if (fstatfs(fd, &system))
+		return false;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if ((unsigned long)system.f_type == kinds[i])
+			return true;
+	return false;
+}
+
+static int open_by_access(enum access access, const char *path, int flags, const char **ret_step)
 {
 	const char *rest, *type = split(path, &rest);
 	int result;
@@ -190,6 +207,17 @@ int place_open(enum access access, const char *path, int flags, const char **ret
 	*ret_step = "open";
 	result = open(path, flags | O_CLOEXEC);
 	return result < 0 ? -errno : result;
+}
+
+int place_open(enum access access, const char *path, int flags, const char **ret_step)
+{
+	int fd = open_by_access(access, path, flags, ret_step);
+
+	if (fd < 0 || is_of_kernel(fd))
+		return fd;
+	close(fd);
+	*ret_step = "masked";
+	return -ENXIO;
 }
 
 const char *access_name(enum access access)

@@ -19,6 +19,17 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* The protocol without which a family gives no socket. */
+static int protocol_of(long family)
+{
+	switch (family) {
+	case AF_KEY: return 2; /* PF_KEY_V2 */
+	case AF_CAN: return 1; /* CAN_RAW */
+	case AF_RXRPC: return AF_INET;
+	default: return 0;
+	}
+}
+
 /* Whether the family can be had in any type; the refusal that isn't about the type otherwise. */
 static void open_family(const struct attempt *attempt, struct verdict *verdict)
 {
@@ -26,7 +37,7 @@ static void open_family(const struct attempt *attempt, struct verdict *verdict)
 	int refusal = EAFNOSUPPORT;
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		int protocol = attempt->number == AF_KEY ? 2 : 0;
+		int protocol = protocol_of(attempt->number);
 
 		if (socket((int)attempt->number, types[i] | SOCK_CLOEXEC, protocol) >= 0) {
 			verdict_done(verdict, NULL);

@@ -30,6 +30,8 @@ escape_layers() {
 	unconfined) echo 'idmap - stock ours' ;;
 	named) echo 'idmap ours ours ours' ;;
 	mount-api) echo 'idmap ours mount-api ours' ;;
+	literal) echo 'idmap literal stock ours' ;;
+	literal-on-base) echo 'idmap literal-on-base stock ours' ;;
 	stacked) echo 'idmap stacked ours ours' ;;
 	*) return 1 ;;
 	esac
@@ -38,8 +40,11 @@ escape_layers() {
 # What makes attempts meaningful: nodes that anybody could open, were it not for the device cgroup; a directory
 # of the host's; the host's procfs; a profile to change to.
 escape_prepare() {
-	local node root
-	mkdir -p "$ESCAPE_BASE" /run/escape/{readonly,other} /run/escape/exhibits/{devices,readonly,proc,other,cgroup,neighbour/rootfs/etc}
+	local node root clock
+	mkdir -p "$ESCAPE_BASE" /run/escape/{readonly,other,exhibits}
+	# Where systemd made /run, no device node on it can be opened.
+	mountpoint -q /run/escape/exhibits || mount -t tmpfs -o mode=755 escape /run/escape/exhibits
+	mkdir -p /run/escape/exhibits/{devices,readonly,proc,other,cgroup,neighbour/rootfs/etc}
 	mkdir -p /run/escape/exhibits/sys/kernel/{security,debug,tracing}
 	# Sockets of the host are found by everybody who can name them, devices opened by everybody who sees them.
 	chmod 755 /run/escape /run/escape/exhibits /run/escape/exhibits/devices
@@ -52,18 +57,23 @@ escape_prepare() {
 	chown -R 200000:200000 /run/escape/exhibits/neighbour
 	mkdir -p /sys/fs/cgroup/escape-{host,service}
 	root=$(stat -c %Hd:%Ld "$ESCAPE_BASE")
+	clock=$(stat -c %Hr:%Lr /dev/rtc0 2>/dev/null || echo 10:135)
 	for node in mem:c:1:1 port:c:1:4 kmsg:c:1:11 loop-control:c:10:237 kvm:c:10:232 uinput:c:10:223 \
-		vhost-net:c:10:238 rtc:c:10:135 hpet:c:10:228 cuse:c:10:203 mapper:c:10:236 tun:c:10:200 \
+		vhost-net:c:10:238 "rtc:c:$clock" hpet:c:10:228 cuse:c:10:203 mapper:c:10:236 tun:c:10:200 \
 		loop0:b:7:0 msr:c:202:0 "root:b:$root"; do
 		IFS=: read -r name type major minor <<<"$node"
 		[[ -e /run/escape/exhibits/devices/$name ]] ||
 			mknod -m 666 "/run/escape/exhibits/devices/$name" "$type" "$major" "$minor"
 	done
-	modprobe -a loop tun cuse af_alg algif_hash uinput 2>/dev/null || true
-	mount | grep -q ' /sys/kernel/debug ' || mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
-	mount | grep -q ' /sys/kernel/tracing ' || mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
-	mount | grep -q ' /proc/sys/fs/binfmt_misc ' ||
-		mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc 2>/dev/null
+	modprobe -a -q loop tun cuse dm_mod vhost_net msr uinput af_alg algif_hash || true
+	# Families that Debian's kernels load for nobody who merely asks.
+	modprobe -a -q can can_raw rds x25 rxrpc smc || true
+	# What a kernel hasn't is in tests/escape/vacuous.
+	mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null || true
+	mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null || true
+	# systemd's automount opens to nobody while its service is masked.
+	[[ ! -d /run/systemd/system ]] || systemctl stop proc-sys-fs-binfmt_misc.automount 2>/dev/null || true
+	mountpoint -q /proc/sys/fs/binfmt_misc || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc 2>/dev/null || true
 	apparmor_parser -r -K <<<'profile escape-target flags=(attach_disconnected) { file, mount, capability, }'
 	escape_load
 	"$ESCAPE" --serve >"$ESCAPE_BASE/serve.log" 2>&1 &
@@ -73,6 +83,33 @@ escape_prepare() {
 		sleep 0.1
 	done
 	chmod 666 /run/escape/exhibits/leak.sock
+}
+
+# Show everybody which of the host's groups holds a container, whose limits are tried: `escape_show_group GROUP`.
+escape_show_group() {
+	ln -sfn "cgroup$1" /run/escape/exhibits/container-group
+}
+
+# The group of a running container: `escape_group NAME`.
+escape_group() {
+	sed -n "s|^0::\(.*/lxc\.payload\.$1[^/]*\).*|\1|p" "/proc/$(lxc-info -P "$ESCAPE_BASE" -n "$1" -p -H)/cgroup"
+}
+
+# The three rules that the product began with, alone and on top of what LXC gives every container.
+escape_load_literal() {
+	local rules='mount fstype=fuse.fuse-overlayfs -> /var/lib/docker/fuse-overlayfs/**,
+		allow /dev/fuse r,
+		allow /sys/fs/fuse/connections r,'
+	apparmor_parser -r -K <<-END
+	include <tunables/global>
+	profile escape-literal flags=(attach_disconnected,mediate_deleted) {
+		$rules
+	}
+	profile escape-literal-on-base flags=(attach_disconnected,mediate_deleted) {
+		include <abstractions/lxc/container-base>
+		$rules
+	}
+	END
 }
 
 # The profile as the product renders it on this bed, and one that an attempt may try to remove.
@@ -86,6 +123,7 @@ escape_load() {
 
 escape_clean() {
 	[[ -z $escape_server ]] || kill "$escape_server" 2>/dev/null
+	umount -l /run/escape/exhibits 2>/dev/null
 	rm -rf "$ESCAPE_BASE" /run/escape
 	rmdir /sys/fs/cgroup/escape-{host,service} 2>/dev/null
 }
@@ -119,6 +157,7 @@ escape_config() { # NAME CONDITION ROOTFS
 	esac
 	case $apparmor in
 	ours) echo "lxc.apparmor.profile = $ESCAPE_PROFILE" ;;
+	literal*) echo "lxc.apparmor.profile = escape-$apparmor" ;;
 	stacked) echo "lxc.apparmor.profile = $ESCAPE_PROFILE//&:$ESCAPE_NAMESPACE:unconfined" ;;
 	*) echo 'lxc.apparmor.profile = unconfined' ;;
 	esac
@@ -145,6 +184,7 @@ escape_small_start() {
 	echo 'lxc.init.cmd = /root/escape --init' >>"$ESCAPE_BASE/$1/config"
 	lxc-start -P "$ESCAPE_BASE" -n "$1" -o "$ESCAPE_BASE/$1/log" -l INFO ||
 		{ grep -E 'ERROR|WARN' "$ESCAPE_BASE/$1/log" | head -20 >&2; return 1; }
+	escape_show_group "$(escape_group "$1")"
 }
 
 escape_attach() { # NAME COMMAND...
@@ -170,20 +210,40 @@ escape_stop() {
 escape_host() {
 	mkdir -p /escape
 	mount --rbind /run/escape/exhibits /escape
-
 	mount --bind /run/escape/readonly /escape/readonly
 	mount -o remount,bind,ro /escape/readonly
 	mount --rbind /proc /escape/proc
 	mount --bind /run/escape/other /escape/other
 	mount --bind /sys/fs/cgroup /escape/cgroup
+	escape_show_group /escape-host
 	escape_load
-	# In a group with limits, as a container is; it's the root of its namespace, as a container's is.
+	# In a group with limits, as a container is, but in no namespace of groups: with systemd's nsdelegate that one
+	# would stop even this root.
 	(
 		echo "$BASHPID" >/sys/fs/cgroup/escape-host/cgroup.procs
-		exec unshare --cgroup "$ESCAPE" --condition host "$@"
+		exec "$ESCAPE" --condition host "$@"
 	)
 	umount -R -l /escape
 	rmdir /escape
+}
+
+# Join the results of all conditions with the control's: `escape_join RESULTS`.
+escape_join() {
+	grep '^{' "$1" | jq -s -f "$ESCAPE_TREE/tests/escape/escape.jq" --arg bed "$PH_BED" \
+		--rawfile vacuous "$ESCAPE_TREE/tests/escape/vacuous"
+}
+
+# Print a part of the joined results as test lines: `escape_tap PART JOINED`. Needs tests/support/system.sh.
+escape_tap() {
+	local line lines
+	# No process substitution: User-Mode Linux' bed has no /dev/fd.
+	lines=$(jq -r ".$1[]" "$2")
+	while IFS= read -r line; do
+		case $line in
+		'ok - '*) tap_ok "${line#ok - }" ;;
+		*) tap_not_ok "${line#not ok - }" ;;
+		esac
+	done <<<"${lines:-no results: $1}"
 }
 
 # Stacked mode: the same profile outside, a policy namespace of the container's own inside.
