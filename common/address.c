@@ -207,3 +207,19 @@ int address_listen(const struct address *address, mode_t mode, int backlog)
 		return -errno;
 	return listen(fd, backlog) < 0 ? -errno : take_fd(&fd);
 }
+
+bool address_is_listening(int fd, const struct address *address)
+{
+	union socket_address wanted, found = { 0 };
+	socklen_t length = sizeof(found), size = sizeof(int);
+	int listening = 0;
+
+	to_socket_address(address, &wanted);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening ||
+	    getsockname(fd, &found.any, &length) < 0 ||
+	    found.any.sa_family != wanted.any.sa_family)
+		return false;
+	if (address->family == ADDRESS_UNIX)
+		return strncmp(found.local.sun_path, address->path, sizeof(address->path)) == 0;
+	return found.vm.svm_cid == address->cid && found.vm.svm_port == address->port;
+}

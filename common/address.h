@@ -1,9 +1,10 @@
 /*
- * Where a peer listens: "unix:PATH" now, "vsock:CID:PORT" behind the same syntax when the link
- * learns it. A text without a scheme that begins with '/' is a Unix path.
+ * Where a peer listens: "unix:PATH" or "vsock:CID:PORT". A text without a scheme that begins with '/' is
+ * a Unix path.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -35,3 +36,6 @@ int address_connect(const struct address *address);
  * mode is the socket file's. A negative errno, or the fd.
  */
 int address_listen(const struct address *address, mode_t mode, int backlog);
+
+/* Whether a descriptor is a socket that listens on exactly this address. */
+bool address_is_listening(int fd, const struct address *address);

@@ -84,5 +84,10 @@ int listener_open(uv_loop_t *loop, const struct address *address, mode_t mode,
 		  listener_accepted_fn accepted, void *user, struct listener **ret_listener,
 		  struct ph_error *error);
 
+/* The same with a socket that listens on that address already; fd is taken over, also on failure. */
+int listener_adopt(uv_loop_t *loop, int fd, const struct address *address,
+		   listener_accepted_fn accepted, void *user, struct listener **ret_listener,
+		   struct ph_error *error);
+
 /* Stop listening, remove the socket file, free once the loop has let go. NULL is allowed. */
 void listener_close(struct listener *listener);

@@ -25,7 +25,7 @@
 
 static const char *const top_keys[] = {
 	"user",         "group",   "run_dir",   "state_dir", "agent",
-	"profiles_dir", "network", "log_level", NULL,
+	"profiles_dir", "network", "vsock",     "log_level", NULL,
 };
 static const char *const network_keys[] = { "bridge", "subnet", "dns", NULL };
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
@@ -108,6 +108,29 @@ static int read_network(const struct yaml_node *root, struct config *config, str
 	if (ret >= 0)
 		ret = schema_get_bool(network, "dns", &config->dns, error);
 	return ret < 0 ? ret : 0;
+}
+
+/* Port 0 is "any" to the kernel, as the last one is; agents have to know where to dial. */
+static int read_vsock(const struct yaml_node *root, struct config *config, struct ph_error *error)
+{
+	static const char remedy[] = "write vsock:1:1022: the context of this host's own containers, "
+				     "and a port below 1024, which no container can take";
+	struct ph_error why;
+	const char *text;
+	int ret = schema_get_text(root, "vsock", 64, &text, error);
+
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	if (address_parse(text, &config->vsock, &why) < 0)
+		return schema_error(schema_find(root, "vsock"), error, remedy, "key 'vsock': %s",
+				    why.why);
+	if (config->vsock.family != ADDRESS_VSOCK || config->vsock.port == 0 ||
+	    config->vsock.port == UINT32_MAX || config->vsock.cid == UINT32_MAX)
+		return schema_error(schema_find(root, "vsock"), error, remedy,
+				    "key 'vsock': '%s' is no vsock address that agents can dial",
+				    text);
+	config->has_vsock = true;
+	return 0;
 }
 
 /* Where to complain about a key: its value, or the file when the default is at fault. */
@@ -201,6 +224,8 @@ static int read_config(const char *path, const struct yaml_node *root, struct co
 				config->profiles_dir, error);
 	if (ret == 0)
 		ret = read_network(root, config, error);
+	if (ret == 0)
+		ret = read_vsock(root, config, error);
 	if (ret < 0)
 		return ret;
 	ret = schema_get_word(root, "log_level", log_levels, &level, error);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/address.h"
 #include "common/error.h"
 #include "common/log.h"
 
@@ -24,6 +25,8 @@ struct config {
 	uint32_t subnet;        /* host byte order */
 	uint32_t prefix_length; /* 8..29 */
 	bool dns;
+	bool has_vsock;         /* agents may also come over vsock, to: */
+	struct address vsock;
 	enum log_level log_level;
 };
 

@@ -150,13 +150,21 @@ int listener_open(uv_loop_t *loop, const struct address *address, mode_t mode,
 		  listener_accepted_fn accepted, void *user, struct listener **ret_listener,
 		  struct ph_error *error)
 {
-	PH_AUTO_FREE struct listener *listener = ph_alloc(sizeof(*listener));
-	PH_AUTO_CLOSE int fd = address_listen(address, mode, BACKLOG);
-	int r;
+	int fd = address_listen(address, mode, BACKLOG);
 
 	if (fd < 0)
 		return listen_error(address, fd, error);
-	r = uv_poll_init(loop, &listener->poll, fd);
+	return listener_adopt(loop, fd, address, accepted, user, ret_listener, error);
+}
+
+int listener_adopt(uv_loop_t *loop, int owned_fd, const struct address *address,
+		   listener_accepted_fn accepted, void *user, struct listener **ret_listener,
+		   struct ph_error *error)
+{
+	PH_AUTO_FREE struct listener *listener = ph_alloc(sizeof(*listener));
+	PH_AUTO_CLOSE int fd = owned_fd;
+	int r = uv_poll_init(loop, &listener->poll, fd);
+
 	if (r < 0)
 		return listen_error(address, r, error);
 	uv_timer_init(loop, &listener->rest);

@@ -3,7 +3,9 @@
  * root is asked of phoenix-host. Crash-only: stopping it, in any way, stops nothing else.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,14 +14,19 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "common/address.h"
 #include "common/config.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/notify.h"
+#include "common/str.h"
 #include "controller/api/api.h"
 #include "controller/container/registry.h"
 
 #define NAME "phoenixd"
+#define LISTEN_FIRST 3 /* of the sockets that a service manager hands over */
+#define LISTEN_MAXIMUM 16
+#define VSOCK_BACKLOG 256
 
 static const char usage[] =
 	"Usage: phoenixd [--config FILE]\n"
@@ -38,9 +45,39 @@ struct daemon {
 	uv_signal_t terminate;
 	uv_signal_t interrupt;
 	struct config config;
+	int vsock; /* listens; owned until the registry has it; or why it does not */
 	struct registry *registry;
 	struct api *api;
 };
+
+/* A socket that the service manager has opened for us (sd_listen_fds(3)), or -1. */
+static int find_inherited(const struct address *wanted)
+{
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+	uint64_t process, sockets;
+
+	if (!pid || !count || text_to_u64(pid, INT_MAX, &process) < 0 ||
+	    (pid_t)process != getpid() || text_to_u64(count, LISTEN_MAXIMUM, &sockets) < 0)
+		return -1;
+	for (int fd = LISTEN_FIRST; fd < LISTEN_FIRST + (int)sockets; fd++)
+		if (address_is_listening(fd, wanted) && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
+			return fd;
+	return -1;
+}
+
+/*
+ * While we may still open a port below 1024: over vsock that is what keeps containers from listening in
+ * our place. A negative errno is remembered for those who want vsock.
+ */
+static int open_vsock(const struct config *config)
+{
+	int fd;
+
+	if (!config->has_vsock)
+		return -ENOENT;
+	fd = find_inherited(&config->vsock);
+	return fd >= 0 ? fd : address_listen(&config->vsock, 0, VSOCK_BACKLOG);
+}
 
 /* Started as root, it becomes its user before anything is opened; there is no way back. */
 static int drop_privileges(const struct config *config, struct ph_error *error)
@@ -90,6 +127,8 @@ static int run(struct daemon *daemon)
 
 	uv_loop_init(&daemon->loop);
 	r = registry_open(&daemon->loop, &daemon->config, &daemon->registry, &error);
+	if (r == 0 && daemon->config.has_vsock)
+		registry_listen_vsock(daemon->registry, daemon->vsock);
 	if (r == 0)
 		r = api_open(daemon->registry, &daemon->api, &error);
 	if (r < 0) {
@@ -112,8 +151,12 @@ int main(int argc, char **argv)
 
 	if (daemon_parse_options(argc, argv, NAME, usage, &options) < 0)
 		return 2;
-	if (config_load(options.config, options.is_required, &daemon.config, &error) < 0 ||
-	    drop_privileges(&daemon.config, &error) < 0) {
+	if (config_load(options.config, options.is_required, &daemon.config, &error) < 0) {
+		daemon_print_failure(NAME, &error);
+		return 2;
+	}
+	daemon.vsock = open_vsock(&daemon.config);
+	if (drop_privileges(&daemon.config, &error) < 0) {
 		daemon_print_failure(NAME, &error);
 		return 2;
 	}

@@ -321,6 +321,9 @@ static int check_spec(const struct registry *registry, const Phoenix__ImageListR
 	const struct container *container = registry_find(registry, spec->name);
 	int r = plan_check_host(registry->probe, spec, error);
 
+	if (r == 0 && spec->transport == PHOENIX__TRANSPORT__TRANSPORT_VSOCK &&
+	    !registry_has_vsock(registry, spec->name, error))
+		return error->code;
 	if (r == 0 && !container)
 		r = plan_check_image(images, spec, error);
 	if (r == 0 && container && !container_is(container, CONTAINER_PHASE_PREPARING))

@@ -77,6 +77,8 @@ static int reserve_now(struct operation *operation, struct ph_error *error)
 				   container->record->ids->count);
 	}
 	MESSAGE_REPLACE(container->record->spec, operation->record->spec);
+	agent_link_set_vsock(container->link, container->record->spec->transport ==
+						      PHOENIX__TRANSPORT__TRANSPORT_VSOCK);
 	r = container_save(container, error);
 	if (r < 0)
 		return r;
@@ -189,6 +191,7 @@ static int confine(void *subject, struct ph_error *error)
 
 	request.confinement = operation->record->spec->confinement;
 	request.mode = operation->record->spec->confinement_mode;
+	request.transport = operation->record->spec->transport;
 	return operation_host(operation, "ConfineEnsure", &request.base, 90000,
 			      confinement_ensured);
 }
@@ -519,6 +522,7 @@ static void roll_back_policy(const struct operation *operation)
 
 	request.confinement = operation->record->spec->confinement;
 	request.mode = operation->record->spec->confinement_mode;
+	request.transport = operation->record->spec->transport;
 	request.roll_back = true;
 	host_link_call(operation->registry->host, "ConfineEnsure", &request.base, 90000,
 		       policy_rolled_back, operation->registry, NULL);

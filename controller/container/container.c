@@ -129,6 +129,7 @@ struct container *container_new(struct registry *registry, Phoenix__ContainerRec
 		.loop = registry->loop,
 		.run_dir = registry->config->run_dir,
 		.name = record->spec->name,
+		.is_vsock = record->spec->transport == PHOENIX__TRANSPORT__TRANSPORT_VSOCK,
 		.id_base = record->ids ? record->ids->first : 0,
 		.id_count = record->ids ? record->ids->count : 0,
 		.find_key = find_key,

@@ -22,6 +22,7 @@
 #include "controller/container/drift_events.h"
 #include "controller/container/operation.h"
 #include "controller/denials/denials.h"
+#include "controller/link/agent_hall.h"
 
 #define POLL_MS 15000
 #define REFRESH_MS 2500
@@ -384,6 +385,59 @@ static void probed(void *user, const ProtobufCMessage *reply, const struct ph_er
 		registry_set_probe(user, (const Phoenix__ProbeReply *)reply);
 }
 
+static struct agent_link *find_vsock_link(void *user, const char *name)
+{
+	struct container *container = registry_find(user, name);
+
+	return container ? container->link : NULL;
+}
+
+static void stranger_refused(void *user, const struct ph_error *error)
+{
+	struct registry *registry = user;
+
+	journal_error(registry->journal, NULL, NULL, "agent.refused", "StrangerRefused", error);
+}
+
+void registry_listen_vsock(struct registry *registry, int fd)
+{
+	const struct agent_hall_config config = { .loop = registry->loop,
+						  .address = registry->config->vsock,
+						  .find = find_vsock_link,
+						  .refused = stranger_refused,
+						  .user = registry };
+	struct ph_error error;
+	char address[128];
+
+	address_format(&config.address, address);
+	if (fd < 0)
+		error_errno(&error, fd, address, "modprobe vsock_loopback; and see who listens "
+			    "there: ss -l --vsock", "listen");
+	else if (agent_hall_open(&config, fd, &registry->hall, &error) == 0)
+		return;
+	text_copy(registry->no_vsock, sizeof(registry->no_vsock), error.why);
+	journal_error(registry->journal, NULL, NULL, "agent.no-vsock", "NotListening", &error);
+}
+
+bool registry_has_vsock(const struct registry *registry, const char *name, struct ph_error *error)
+{
+	char address[128];
+
+	if (registry->hall)
+		return true;
+	if (!registry->config->has_vsock)
+		error_set(error, -EOPNOTSUPP, name,
+			  "write vsock: vsock:1:1022 into the configuration and restart both daemons; "
+			  "or transport: unix",
+			  "its transport is vsock, but the configuration has no key 'vsock'");
+	else
+		error_set(error, -EOPNOTSUPP, name,
+			  "modprobe vsock_loopback, and restart phoenixd; or transport: unix",
+			  "its transport is vsock, but phoenixd does not listen on %s: %s",
+			  address_format(&registry->config->vsock, address), registry->no_vsock);
+	return false;
+}
+
 static void listen_for_agents(struct registry *registry)
 {
 	struct ph_error error;
@@ -427,6 +481,7 @@ static void registry_free(struct registry *registry)
 		registry->containers = container->next;
 		container_free(container);
 	}
+	agent_hall_close(registry->hall);
 	timer_close(registry->poll);
 	denials_close(registry->denials);
 	host_link_close(registry->host);

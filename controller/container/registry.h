@@ -36,6 +36,8 @@ struct registry {
 	Phoenix__ProbeReply *probe;    /* owned; the newest, NULL before the first */
 	struct timer *poll;            /* owned: health of the whole fleet */
 	uint64_t started_ms;           /* wall clock */
+	struct agent_hall *hall;       /* owned: agents over vsock; NULL: none come that way */
+	char no_vsock[160];            /* why not */
 	/* Whether a Unix peer is a process of the container it claims: peer_check(); NULL: tests, whose
 	 * agents are not in containers. */
 	int (*check_peer)(pid_t pid, const struct peer_expected *expected, struct ph_error *error);
@@ -49,6 +51,15 @@ struct registry {
  */
 int registry_open(uv_loop_t *loop, const struct config *config, struct registry **ret_registry,
 		  struct ph_error *error);
+
+/*
+ * Let agents in over vsock through a socket that listens on config->vsock, which is taken over; or
+ * remember with a negative errno in its place why that cannot be.
+ */
+void registry_listen_vsock(struct registry *registry, int fd);
+
+/* Whether agents can come over vsock; fills the error when not. */
+bool registry_has_vsock(const struct registry *registry, const char *name, struct ph_error *error);
 
 /* Close everything; containers, agents and operations inside agents go on without us. */
 void registry_close(struct registry *registry);

@@ -173,6 +173,10 @@ static int check_words(const Phoenix__ContainerSpec *spec, struct check_problem 
 	    spec->confinement != PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT)
 		return problem(ret_problem, "confinement", "write required or best-effort",
 			       "there is no confinement number %d", (int)spec->confinement);
+	if (spec->transport != PHOENIX__TRANSPORT__TRANSPORT_UNIX &&
+	    spec->transport != PHOENIX__TRANSPORT__TRANSPORT_VSOCK)
+		return problem(ret_problem, "transport", "write unix or vsock",
+			       "there is no transport number %d", (int)spec->transport);
 	if (spec->confinement_mode != PHOENIX__CONFINEMENT_MODE__CONFINEMENT_NAMED &&
 	    spec->confinement_mode != PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED)
 		return problem(ret_problem, "confinement", "write mode: named, or mode: stacked",

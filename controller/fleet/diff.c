@@ -169,6 +169,13 @@ static char *write_address(const Phoenix__ContainerSpec *spec)
 	return ph_strdup(spec->address);
 }
 
+static char *write_transport(const Phoenix__ContainerSpec *spec)
+{
+	bool vsock = spec->transport == PHOENIX__TRANSPORT__TRANSPORT_VSOCK;
+
+	return ph_strdup(vsock ? "vsock" : "unix");
+}
+
 /* In the order of the file format. */
 static const struct field fields[] = {
 	{ "name", write_name },
@@ -193,6 +200,7 @@ static const struct field fields[] = {
 	{ "docker.repository.components", write_repository_components },
 	{ "docker.repository.key", write_repository_key },
 	{ "network.address", write_address },
+	{ "transport", write_transport },
 };
 
 static void add(struct fleet_differences *differences, const char *field, char *old, char *new)

@@ -24,13 +24,15 @@
 
 static const char *const top_keys[] = { "version", "defaults", "groups", "containers", NULL };
 static const char *const default_keys[] = {
-	"labels", "image", "confinement", "resources", "storage", "docker", NULL,
+	"labels", "image", "confinement", "resources", "storage", "docker",
+	"transport", NULL,
 };
 static const char *const group_keys[] = {
-	"match", "image", "confinement", "resources", "storage", "docker", NULL,
+	"match", "image", "confinement", "resources", "storage", "docker", "transport", NULL,
 };
 static const char *const container_keys[] = {
-	"name", "labels", "image", "confinement", "resources", "storage", "docker", "network", NULL,
+	"name", "labels", "image", "confinement", "resources", "storage", "docker", "network",
+	"transport", NULL,
 };
 static const char *const resource_keys[] = { "memory", "cpus", "pids", NULL };
 static const char *const storage_keys[] = { "driver", "allow_vfs", "allow_image_loss", NULL };
@@ -40,6 +42,8 @@ static const char *const network_keys[] = { "address", NULL };
 static const char *const confinements[] = { "required", "best-effort", NULL };
 static const char *const confinement_keys[] = { "level", "mode", NULL };
 static const char *const modes[] = { "named", "stacked", NULL };
+/* In the order of Phoenix__Transport. */
+static const char *const transports[] = { "unix", "vsock", NULL };
 static const char *const drivers[] = { "fuse-overlayfs", "overlay2", "auto", "vfs", NULL };
 
 /* The file as it is read. */
@@ -260,6 +264,17 @@ static int read_confinement(const struct yaml_node *map, Phoenix__ContainerSpec 
 	return ret < 0 ? ret : 0;
 }
 
+static int read_transport(const struct yaml_node *map, Phoenix__ContainerSpec *spec,
+			  struct ph_error *error)
+{
+	size_t index;
+	int ret = schema_get_word(map, "transport", transports, &index, error);
+
+	if (ret == 0)
+		spec->transport = (Phoenix__Transport)index;
+	return ret < 0 ? ret : 0;
+}
+
 /* Read what a map says over what the spec already has; what names the map in errors. */
 static int read_spec(const struct yaml_node *map, const char *what, const char *const *keys,
 		     Phoenix__ContainerSpec *spec, struct ph_error *error)
@@ -270,6 +285,8 @@ static int read_spec(const struct yaml_node *map, const char *what, const char *
 		ret = read_scalars(map, spec, error);
 	if (ret == 0)
 		ret = read_confinement(map, spec, error);
+	if (ret == 0)
+		ret = read_transport(map, spec, error);
 	if (ret == 0)
 		ret = read_labels(map, spec, error);
 	if (ret == 0)

@@ -28,6 +28,7 @@ static const struct plan_effect effects[] = {
 	{ "resources.cpus", "limits are given when the container is made", true },
 	{ "resources.pids", "limits are given when the container is made", true },
 	{ "network.address", "the address is given when the container is made", true },
+	{ "transport", "the profile that allows it comes with the container", true },
 	{ "storage.driver", "Docker moves to it where no image is lost; verified", false },
 	{ "storage.allow_vfs", "a consent; nothing changes by itself", false },
 	{ "storage.allow_image_loss", "a consent; nothing changes by itself", false },

@@ -250,13 +250,14 @@ static void accepted(void *user, int fd, const struct ucred *peer)
 }
 
 /* The second gate: who may try to prove that it is this container's agent. */
-static int find_key(void *user, const struct handshake_claim *claim,
-		    uint8_t ret_key[HANDSHAKE_KEY_SIZE])
+int agent_link_find_key(struct agent_link *link, const struct handshake_claim *claim,
+			uint8_t ret_key[HANDSHAKE_KEY_SIZE])
 {
-	struct agent_link *link = user;
+	bool is_vsock = claim->transport == HANDSHAKE_VSOCK;
 	int r;
 
-	if (!text_equal(claim->name, link->name) || !link->boot_id[0])
+	if (!text_equal(claim->name, link->name) || !link->boot_id[0] ||
+	    is_vsock != link->config.is_vsock || link->state == AGENT_LINK_CLOSED)
 		return -EACCES;
 	r = link->config.find_key(link->config.user, ret_key);
 	if (r < 0)
@@ -287,9 +288,9 @@ static void replace_session(struct agent_link *link)
 	error_clear(&link->refusal);
 }
 
-static int proved(void *user, const struct greeted *greeted, struct ph_error *error)
+int agent_link_admit(struct agent_link *link, const struct greeted *greeted,
+		     struct ph_error *error)
 {
-	struct agent_link *link = user;
 	struct channel_config config = { .service = &link->service.base,
 					 .closed = session_closed,
 					 .throttled = session_throttled,
@@ -313,6 +314,24 @@ static int proved(void *user, const struct greeted *greeted, struct ph_error *er
 	states_move(&states, &link->state, AGENT_LINK_GREETING);
 	timer_start(link->watch, HELLO_DEADLINE_MS, 0);
 	return 0;
+}
+
+void agent_link_refuse(struct agent_link *link, const struct ph_error *error)
+{
+	tell_refused(link, error);
+}
+
+/* The same, as the greetings of our own socket call them. */
+
+static int find_key(void *user, const struct handshake_claim *claim,
+		    uint8_t ret_key[HANDSHAKE_KEY_SIZE])
+{
+	return agent_link_find_key(user, claim, ret_key);
+}
+
+static int proved(void *user, const struct greeted *greeted, struct ph_error *error)
+{
+	return agent_link_admit(user, greeted, error);
 }
 
 static void refused(void *user, const struct handshake_claim *claim, const struct ph_error *error)
@@ -343,6 +362,11 @@ void agent_link_set_ids(struct agent_link *link, uint32_t id_base, uint32_t id_c
 	link->config.id_count = id_count;
 }
 
+void agent_link_set_vsock(struct agent_link *link, bool is_vsock)
+{
+	link->config.is_vsock = is_vsock;
+}
+
 int agent_link_listen(struct agent_link *link, struct ph_error *error)
 {
 	const struct greetings_config greetings = { .loop = link->config.loop,
@@ -357,6 +381,10 @@ int agent_link_listen(struct agent_link *link, struct ph_error *error)
 
 	if (link->state != AGENT_LINK_CLOSED)
 		return 0;
+	if (link->config.is_vsock) {
+		states_move(&states, &link->state, AGENT_LINK_LISTENING);
+		return 0;
+	}
 	/* 0666: the parent directory keeps host users out, the bind mount lets the container in. */
 	r = listener_open(link->config.loop, &link->address, 0666, accepted, link, &link->listener,
 			  error);

@@ -43,6 +43,7 @@ struct agent_link_config {
 	uv_loop_t *loop;      /* borrowed */
 	const char *run_dir;  /* borrowed for the call */
 	const char *name;     /* of the container; borrowed for the call */
+	bool is_vsock;        /* its agent comes over vsock (agent_hall.h), not to a socket of its own */
 	uint32_t id_base;     /* Unix peers must have a uid in [id_base, id_base + id_count) */
 	uint32_t id_count;
 	/* The container's key as it is now, or a negative errno while it has none. */
@@ -69,7 +70,24 @@ struct agent_link *agent_link_new(const struct agent_link_config *config);
 /* Change the range that peers must have their uid in; for connections from now on. */
 void agent_link_set_ids(struct agent_link *link, uint32_t id_base, uint32_t id_count);
 
-/* Listen on RUN/agents/NAME/agent.sock (the directory is phoenix-host's work). Idempotent. */
+/* Let agents come over vsock, or not; before agent_link_listen(). */
+void agent_link_set_vsock(struct agent_link *link, bool is_vsock);
+
+/* The key of a claimed agent, as in struct handshake_policy: for whoever else lets its peers in. */
+int agent_link_find_key(struct agent_link *link, const struct handshake_claim *claim,
+			uint8_t ret_key[HANDSHAKE_KEY_SIZE]);
+
+/* Take a peer that has proved itself elsewhere, as in struct greetings_config. */
+int agent_link_admit(struct agent_link *link, const struct greeted *greeted,
+		     struct ph_error *error);
+
+/* Tell that somebody was refused who claimed to be this container's agent. Rated. */
+void agent_link_refuse(struct agent_link *link, const struct ph_error *error);
+
+/*
+ * Listen on RUN/agents/NAME/agent.sock (the directory is phoenix-host's work), or wait for peers that the
+ * hall lets in. Idempotent.
+ */
 int agent_link_listen(struct agent_link *link, struct ph_error *error);
 
 /* The nonce that an agent of the current start must show; "" accepts none. */

@@ -9,6 +9,7 @@
 #	phoenix_up
 #	... tap_run NAME COMMAND..., tap_is NAME GOT EXPECTED, tap_skip NAME REASON
 #	tap_done
+# PH_CONFIG, when set, is one more line of the configuration.
 # PH_BED says which bed it is on; dev/test sets it, and PH_PRESET and PH_IMAGE.
 
 PH_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -148,6 +149,7 @@ phoenix_up() {
 	profiles_dir: $PH_ROOT/profiles
 	network: {bridge: $PH_BRIDGE, subnet: $PH_SUBNET, dns: true}
 	log_level: ${PH_LOG_LEVEL:-info}
+	${PH_CONFIG:-}
 	END
 	start_host
 	start_phoenixd

@@ -139,6 +139,12 @@ static const struct {
 	{ "named", VARIABLES "#?named x,\n#?stacked y,\n", NULL, { 0 }, "\nx,\n#?stacked y,\n" },
 	{ "stacked", VARIABLES "#?named x,\n#?stacked y,\n", NULL, { .kind = CONFINE_STACKED },
 	  "\n#?named x,\ny,\n" },
+	{ "without vsock", VARIABLES "#?vsock x,\n#?no-vsock y,\n", NULL, { 0 },
+	  "\n#?vsock x,\ny,\n" },
+	{ "with vsock", VARIABLES "#?vsock x,\n#?no-vsock y,\n", NULL, { .vsock = true },
+	  "\nx,\n#?no-vsock y,\n" },
+	{ "name with vsock", VARIABLES "profile @PROFILE@\n", NULL, { .vsock = true },
+	  "\nprofile lxc-phoenix-v2-vsock\n" },
 	{ "any driver", VARIABLES "#?fuse x,\n#?overlay y,\n", NULL, { 0 }, "\nx,\ny,\n" },
 	{ "the driver auto", VARIABLES "#?fuse x,\n#?overlay y,\n", NULL, { .driver = "auto" },
 	  "\nx,\ny,\n" },
@@ -248,6 +254,8 @@ static void test_names(void **state)
 		{ .driver = "vfs" },
 		{ .data_root = "/srv", .driver = "vfs" },
 		{ .kind = CONFINE_STACKED, .driver = "vfs" },
+		{ .vsock = true },
+		{ .kind = CONFINE_STACKED, .vsock = true },
 	};
 	static const struct confine_render same[] = {
 		{ 0 },

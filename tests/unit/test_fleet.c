@@ -146,6 +146,12 @@ static const struct refusal_case refusal_cases[] = {
 	{ "a duplicate name", HEAD "- name: web1\n- name: web2\n- name: web1\n", "6:9",
 	  "the name 'web1' is used twice, in line 4" },
 
+	{ "transport unknown", HEAD "- {name: a, transport: tcp}\n", "4:24",
+	  "key 'transport' cannot be 'tcp'" },
+	{ "transport as a map", HEAD "- {name: a, transport: {kind: unix}}\n", "4:24",
+	  "key 'transport' must be" },
+	{ "transport mistyped", HEAD "- {name: a, transprot: unix}\n", "4:13",
+	  "did you mean 'transport'?" },
 	{ "confinement unknown", HEAD "- {name: a, confinement: unconfined}\n", "4:26",
 	  "key 'confinement' cannot be 'unconfined'" },
 	{ "confinement mistyped", HEAD "- {name: a, confinement: require}\n", "4:26",
@@ -562,6 +568,10 @@ static const struct difference_case difference_cases[] = {
 	{ "image", "{name: a, image: i}", "{name: a, image: j}", "image: i -> j" },
 	{ "confinement", "{name: a, image: i}", "{name: a, image: i, confinement: best-effort}",
 	  "confinement: required -> best-effort" },
+	{ "transport", "{name: a, image: i}", "{name: a, image: i, transport: vsock}",
+	  "transport: unix -> vsock" },
+	{ "transport as by default", "{name: a, image: i}", "{name: a, image: i, transport: unix}",
+	  "" },
 	{ "confinement mode", "{name: a, image: i}",
 	  "{name: a, image: i, confinement: {mode: stacked}}",
 	  "confinement: required -> required, stacked" },
@@ -589,7 +599,8 @@ static const struct difference_case difference_cases[] = {
 	  "resources.pids:  -> 4096; storage.driver:  -> fuse-overlayfs; "
 	  "storage.allow_vfs:  -> false; storage.allow_image_loss:  -> false; "
 	  "docker.source:  -> distribution; docker.version:  -> any; docker.hold:  -> true; "
-	  "docker.daemon_override:  -> false" },
+	  "docker.daemon_override:  -> false; "
+	  "transport:  -> unix" },
 	{ "docker's further keys", "{name: a, image: i}",
 	  "{name: a, image: i, docker: {source: bundle, bundle: b, version: 20.10.*, hold: false, "
 	  "daemon: {log-opts: {max-size: 7m, max-file: \"3\"}, debug: true, mtu: 1400}, "

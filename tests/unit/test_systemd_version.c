@@ -134,12 +134,36 @@ static void test_policies_differ_in_four_calls(void **state)
 		assert_non_null(strstr(str_text(&strict), through[i]));
 }
 
+/* With AF_VSOCK and without: one rule apart; make them anew from the others when those change. */
+static void test_policies_differ_in_vsock(void **state)
+{
+	static const char *const policies[] = { STRICT, LOOSER };
+	static const char rule[] = "socket errno 97 [0,40,SCMP_CMP_EQ]\n";
+
+	for (size_t i = 0; i < ARRAY_LENGTH(policies); i++) {
+		PH_AUTO_FREE char *path = ph_format("%s-vsock", policies[i]);
+		PH_AUTO_STR struct str without = STR_INIT;
+		PH_AUTO_STR struct str with = STR_INIT;
+		PH_AUTO_STR struct str expected = STR_INIT;
+		const char *at;
+
+		read_rules(policies[i], &without);
+		read_rules(path, &with);
+		at = strstr(str_text(&without), rule);
+		assert_non_null(at);
+		str_append_bytes(&expected, str_text(&without), (size_t)(at - str_text(&without)));
+		str_append(&expected, at + strlen(rule));
+		assert_string_equal(str_text(&with), str_text(&expected));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_no_symlink_is_followed),
 		cmocka_unit_test(test_policies_differ_in_four_calls),
+		cmocka_unit_test(test_policies_differ_in_vsock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,6 +155,11 @@ FORGERY(slot_huge, create, r->create.slot = 4096)
 FORGERY(profile_other, create, r->create.profile = TEXT("lxc-container-default"))
 FORGERY(profile_unconfined, create, r->create.profile = TEXT("unconfined"))
 FORGERY(profile_of_other_mode, create, r->create.profile = TEXT("lxc-phoenix-v2-stacked"))
+FORGERY(profile_of_other_transport, create, r->create.profile = TEXT("lxc-phoenix-v2-vsock"))
+FORGERY(transport, confine, r->confine.transport = (Phoenix__Transport)2)
+FORGERY(spec_transport, create, r->spec.transport = (Phoenix__Transport)7)
+FORGERY(transport_without_its_profile, create,
+	r->spec.transport = PHOENIX__TRANSPORT__TRANSPORT_VSOCK)
 FORGERY(mode, confine, r->confine.mode = (Phoenix__ConfinementMode)2)
 FORGERY(spec_mode, create, r->spec.confinement_mode = (Phoenix__ConfinementMode)9)
 FORGERY(profile_newline, create, r->create.profile = TEXT("lxc-phoenix-v2\nlxc.x = y"))
@@ -239,6 +244,10 @@ static void test_forged(void **state)
 		CASE(profile_other, "profile"),
 		CASE(profile_unconfined, "profile"),
 		CASE(profile_of_other_mode, "profile"),
+		CASE(profile_of_other_transport, "profile"),
+		CASE(transport, "transport"),
+		CASE(spec_transport, "transport"),
+		CASE(transport_without_its_profile, "profile"),
 		CASE(mode, "confinement mode"),
 		CASE(spec_mode, "confinement mode"),
 		CASE(profile_newline, "profile"),
@@ -275,6 +284,9 @@ static void test_good(void **state)
 		assert_int_equal(validate_request(good[i], NULL), 0);
 	r.spec.confinement_mode = PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED;
 	r.create.profile = TEXT("lxc-phoenix-v2-stacked");
+	assert_int_equal(validate_request(&r.create.base, NULL), 0);
+	r.spec.transport = PHOENIX__TRANSPORT__TRANSPORT_VSOCK;
+	r.create.profile = TEXT("lxc-phoenix-v2-stacked-vsock");
 	assert_int_equal(validate_request(&r.create.base, NULL), 0);
 	r.spec.confinement = PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT;
 	r.create.profile = TEXT("");

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,8 @@
 
 #define CONFINE_PROFILE "lxc-phoenix-v2"
 #define CONFINE_PROFILE_STACKED "lxc-phoenix-v2-stacked"
+#define CONFINE_PROFILE_VSOCK "lxc-phoenix-v2-vsock"
+#define CONFINE_PROFILE_STACKED_VSOCK "lxc-phoenix-v2-stacked-vsock"
 #define CONFINE_NAME_SIZE 64
 #define CONFINE_DATA_ROOT "/var/lib/docker"
 /* Of the frame, and of each fragment. */
@@ -35,6 +38,7 @@ enum confine_kind {
 /* All that a text depends on; everything zero is the default container on a host that knows nothing new. */
 struct confine_render {
 	enum confine_kind kind;
+	bool vsock;            /* "#?vsock": AF_VSOCK sockets, for the agent; else "#?no-vsock" */
 	const char *data_root; /* borrowed; Docker's, as the container sees it; NULL: the default */
 	const char *driver;    /* borrowed; what storage.driver says; NULL or "auto": any */
 	uint32_t features;     /* enum confine_feature */
@@ -49,7 +53,7 @@ uint32_t confine_feature_by_name(const char *name);
 size_t confine_feature_names(uint32_t features, const char *names[CONFINE_FEATURES_MAXIMUM]);
 
 /*
- * The name of the profile: one of the two above for what is the default in a container, else with eight hex
+ * The name of the profile: one of those above for what is the default in a container, else with eight hex
  * digits of a hash of data-root and driver behind it, so that texts that differ in one kernel have two names.
  * Features are the host's, the same for all. The driver's name is not checked here.
  */

@@ -24,6 +24,8 @@ enum {
 	FACT_STACKED = 1 << 17,
 	FACT_FUSE = 1 << 18,
 	FACT_OVERLAY = 1 << 19,
+	FACT_VSOCK = 1 << 20,
+	FACT_NO_VSOCK = 1 << 21,
 };
 
 /* The features stand in the order of the alphabet. */
@@ -41,6 +43,8 @@ static const struct {
 	{ "stacked", FACT_STACKED },
 	{ "fuse", FACT_FUSE },
 	{ "overlay", FACT_OVERLAY },
+	{ "vsock", FACT_VSOCK },
+	{ "no-vsock", FACT_NO_VSOCK },
 };
 
 /* What a storage driver of Docker mounts below the data-root. */
@@ -113,7 +117,11 @@ size_t confine_feature_names(uint32_t features, const char *names[CONFINE_FEATUR
 
 void confine_render_name(const struct confine_render *render, char ret_name[CONFINE_NAME_SIZE])
 {
-	const char *base = render->kind == CONFINE_STACKED ? CONFINE_PROFILE_STACKED : CONFINE_PROFILE;
+	static const char *const bases[][2] = {
+		[CONFINE_NAMED] = { CONFINE_PROFILE, CONFINE_PROFILE_VSOCK },
+		[CONFINE_STACKED] = { CONFINE_PROFILE_STACKED, CONFINE_PROFILE_STACKED_VSOCK },
+	};
+	const char *base = bases[render->kind][render->vsock];
 	const char *data_root = render->data_root ?: CONFINE_DATA_ROOT;
 	const char *driver = render->driver ?: "auto";
 	PH_AUTO_FREE char *facts = ph_format("%s\n%s\n", data_root, driver);
@@ -189,6 +197,7 @@ int confine_values_compute(const struct confine_render *render, struct confine_v
 	int code = check_data_root(data_root, error);
 
 	facts |= render->kind == CONFINE_STACKED ? FACT_STACKED : FACT_NAMED;
+	facts |= render->vsock ? FACT_VSOCK : FACT_NO_VSOCK;
 	if (code == 0)
 		code = find_driver(render->driver ?: "auto", &facts, error);
 	if (code < 0)

@@ -153,7 +153,7 @@ static int exec_agent(struct lxc_container *container, const struct push_request
 		.program = sealed->fd,
 		.key = key,
 		.arguments = { (char[]){ "phoenix-agent" }, (char[]){ "--socket" },
-			       (char[]){ "/dev/phoenix/agent.sock" }, (char[]){ "--boot-id" },
+			       (char *)request->address, (char[]){ "--boot-id" },
 			       (char *)request->boot_id, (char[]){ "--name" },
 			       (char *)request->name, (char[]){ "--key-fd" }, key_text, NULL },
 	};

@@ -16,6 +16,7 @@
 
 struct push_request {
 	const char *name;
+	const char *address; /* that the agent dials: "vsock:1:1022" */
 	const char *program; /* path of the static agent */
 	const char *boot_id; /* handed to the agent */
 	const uint8_t *key;  /* PUSH_KEY_SIZE bytes, handed to the agent through a pipe; borrowed */

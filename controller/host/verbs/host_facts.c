@@ -44,11 +44,12 @@ void host_facts_subids(struct subids *ret_subids)
 	subids_parse(subuid, subgid, ret_subids);
 }
 
-void host_facts_seccomp(const struct config *config, bool mount_api, char *path, size_t size)
+void host_facts_seccomp(const struct config *config, bool mount_api, bool vsock, char *path,
+			size_t size)
 {
 	struct stat status;
-	int length = snprintf(path, size, "%s/%s", config->profiles_dir,
-			      mount_api ? "seccomp-mount-api" : "seccomp");
+	int length = snprintf(path, size, "%s/seccomp%s%s", config->profiles_dir,
+			      mount_api ? "-mount-api" : "", vsock ? "-vsock" : "");
 
 	if (length < 0 || (size_t)length >= size || stat(path, &status) < 0 ||
 	    !S_ISREG(status.st_mode))

@@ -16,9 +16,10 @@ void host_facts_subids(struct subids *ret_subids);
 
 /*
  * Write the path of the seccomp policy in profiles_dir, "" when it is not installed: the one with the new mount API
- * let through, as far as systemd needs it, or without.
+ * let through, as far as systemd needs it, or without; the one with AF_VSOCK let through, or without.
  */
-void host_facts_seccomp(const struct config *config, bool mount_api, char *path, size_t size);
+void host_facts_seccomp(const struct config *config, bool mount_api, bool vsock, char *path,
+			size_t size);
 
 enum host_facts_fuse {
 	HOST_FACTS_FUSE_OPEN,    /* everybody may use /dev/fuse */

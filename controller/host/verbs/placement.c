@@ -25,6 +25,7 @@ void placement_from_request(const Phoenix__ContainerCreateRequest *request,
 		.id_base = request->ids->first,
 		.id_count = request->ids->count,
 		.slot = request->slot,
+		.vsock = request->spec->transport == PHOENIX__TRANSPORT__TRANSPORT_VSOCK,
 	};
 	text_copy(ret_placement->name, sizeof(ret_placement->name), request->spec->name);
 	text_copy(ret_placement->image, sizeof(ret_placement->image), request->spec->image);
@@ -83,6 +84,7 @@ int placement_load(const struct config *config, const char *name, struct placeme
 	PH_AUTO_CLOSE int directory = -1;
 	RECORD_AUTO json_t *record = NULL;
 	struct placement placement = { 0 };
+	uint64_t vsock;
 	int code = open_directory(config, name, &directory, error);
 
 	if (code == 0)
@@ -93,6 +95,8 @@ int placement_load(const struct config *config, const char *name, struct placeme
 	if (code < 0)
 		return code;
 	text_copy(placement.name, sizeof(placement.name), name);
+	/* Absent in records of before there was a choice. */
+	placement.vsock = record_number(record, "vsock", 1, &vsock) && vsock;
 	if (!read_record(record, &placement))
 		return error_set(error, -EBADMSG, name,
 				 "remove the container and apply the fleet again",
@@ -123,6 +127,7 @@ int placement_save(const struct config *config, const struct placement *placemen
 	record_set_number(record, "memory_bytes", placement->memory_bytes);
 	record_set_number(record, "cpu_percent", placement->cpu_percent);
 	record_set_number(record, "pids", placement->pids);
+	record_set_number(record, "vsock", placement->vsock);
 	return record_save(directory, FILE_NAME, record, error);
 }
 
@@ -161,5 +166,6 @@ bool placement_equal(const struct placement *left, const struct placement *right
 	       text_equal(left->profile, right->profile) && left->id_base == right->id_base &&
 	       left->id_count == right->id_count && left->address == right->address &&
 	       left->slot == right->slot && left->memory_bytes == right->memory_bytes &&
-	       left->cpu_percent == right->cpu_percent && left->pids == right->pids;
+	       left->cpu_percent == right->cpu_percent && left->pids == right->pids &&
+	       left->vsock == right->vsock;
 }

@@ -25,6 +25,7 @@ struct placement {
 	uint64_t memory_bytes; /* 0: no limit, as for the next two */
 	uint32_t cpu_percent;
 	uint32_t pids;
+	bool vsock; /* its agent dials config.vsock */
 };
 
 /* Take a placement from a validated request. */

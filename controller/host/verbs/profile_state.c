@@ -39,8 +39,10 @@ int profile_states_render(struct profile_states *states, const char *profile, ch
 	struct confine_render render = { .features = profile_states_facts(states)->features };
 	char name[CONFINE_NAME_SIZE];
 
-	/* The kinds are all that containers of this version differ in. */
-	for (render.kind = CONFINE_NAMED; render.kind <= CONFINE_STACKED; render.kind++) {
+	/* Kind and vsock are all that containers of this version differ in. */
+	for (unsigned int i = 0; i < 4; i++) {
+		render.kind = i & 1 ? CONFINE_STACKED : CONFINE_NAMED;
+		render.vsock = i & 2;
 		confine_render_name(&render, name);
 		if (text_equal(name, profile))
 			return confine_render(states->config->profiles_dir, &render, ret_text, error);

@@ -88,6 +88,14 @@ static int check_mode(Phoenix__ConfinementMode mode, struct ph_error *error)
 	return 0;
 }
 
+static int check_transport(Phoenix__Transport transport, struct ph_error *error)
+{
+	if (transport != PHOENIX__TRANSPORT__TRANSPORT_UNIX &&
+	    transport != PHOENIX__TRANSPORT__TRANSPORT_VSOCK)
+		return refuse(error, "transport", "there is no such transport");
+	return 0;
+}
+
 /* Exactly the way it is written everywhere: no leading zeros, no other base. */
 static int check_address(const char *field, const char *text, struct ph_error *error)
 {
@@ -146,6 +154,8 @@ static int check_spec(const Phoenix__ContainerSpec *spec, struct ph_error *error
 	if (code == 0)
 		code = check_mode(spec->confinement_mode, error);
 	if (code == 0)
+		code = check_transport(spec->transport, error);
+	if (code == 0)
 		code = check_labels(spec, error);
 	if (code == 0)
 		code = check_resources(spec->resources, error);
@@ -158,13 +168,19 @@ static int check_spec(const Phoenix__ContainerSpec *spec, struct ph_error *error
 	return code;
 }
 
+static const char *profile_of(const Phoenix__ContainerSpec *spec)
+{
+	bool is_stacked = spec->confinement_mode == PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED;
+
+	if (spec->transport == PHOENIX__TRANSPORT__TRANSPORT_VSOCK)
+		return is_stacked ? VALIDATE_PROFILE_STACKED_VSOCK : VALIDATE_PROFILE_VSOCK;
+	return is_stacked ? VALIDATE_PROFILE_STACKED : VALIDATE_PROFILE;
+}
+
 /* Only our own profile, and none only where the operator wrote best effort. */
 static int check_profile(const Phoenix__ContainerCreateRequest *request, struct ph_error *error)
 {
-	bool is_stacked = request->spec->confinement_mode ==
-			  PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED;
-
-	if (text_equal(request->profile, is_stacked ? VALIDATE_PROFILE_STACKED : VALIDATE_PROFILE))
+	if (text_equal(request->profile, profile_of(request->spec)))
 		return 0;
 	if (!text_empty(request->profile))
 		return refuse(error, "profile", "this is not the profile of Phoenix");
@@ -273,7 +289,9 @@ static int check_confine(const ProtobufCMessage *message, struct ph_error *error
 
 	int code = check_confinement(request->confinement, error);
 
-	return code < 0 ? code : check_mode(request->mode, error);
+	if (code == 0)
+		code = check_mode(request->mode, error);
+	return code < 0 ? code : check_transport(request->transport, error);
 }
 
 /* Whose keys: nobody's below the ids that containers may have. */

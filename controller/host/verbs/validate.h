@@ -15,6 +15,8 @@
 
 #define VALIDATE_PROFILE "lxc-phoenix-v2"
 #define VALIDATE_PROFILE_STACKED "lxc-phoenix-v2-stacked"
+#define VALIDATE_PROFILE_VSOCK "lxc-phoenix-v2-vsock"
+#define VALIDATE_PROFILE_STACKED_VSOCK "lxc-phoenix-v2-stacked-vsock"
 #define VALIDATE_SLOTS 4096
 #define VALIDATE_GRACE_MAXIMUM_MS 600000
 #define VALIDATE_MEMORY_MINIMUM (UINT64_C(16) << 20)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/address.h"
 #include "common/str.h"
 #include "controller/host/confine/label.h"
 #include "controller/host/lxc/push.h"
@@ -34,9 +35,11 @@ int verb_agent_push(const struct verb_host *host, const ProtobufCMessage *messag
 	const Phoenix__AgentPushRequest *request = (const void *)message;
 	Phoenix__AgentPushReply reply = PHOENIX__AGENT_PUSH_REPLY__INIT;
 	struct placement placement;
+	char address[128];
 	struct push_result result;
 	struct push_request push = {
 		.name = request->name,
+		.address = "/dev/phoenix/agent.sock",
 		.program = host->config->agent,
 		.boot_id = request->boot_id,
 		.key = request->key.data,
@@ -47,6 +50,13 @@ int verb_agent_push(const struct verb_host *host, const ProtobufCMessage *messag
 
 	if (code < 0)
 		return code;
+	if (placement.vsock && !host->config->has_vsock)
+		return error_set(error, -EOPNOTSUPP, request->name,
+				 "set it to vsock:1:1022, say, and restart both daemons",
+				 "the container's transport is vsock, but the configuration has no "
+				 "key 'vsock'");
+	if (placement.vsock)
+		push.address = address_format(&host->config->vsock, address);
 	push.id_base = placement.id_base;
 	push.id_count = placement.id_count;
 	code = push_agent(host->config, &push, &result, error);

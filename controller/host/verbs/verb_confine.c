@@ -64,7 +64,11 @@ static int load(const struct verb_host *host, struct profile_states *states,
 		const Phoenix__ConfineEnsureRequest *request, struct ph_error *error)
 {
 	bool is_stacked = request->mode == PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED;
-	const char *profile = is_stacked ? CONFINE_PROFILE_STACKED : CONFINE_PROFILE;
+	const struct confine_render kind = {
+		.kind = is_stacked ? CONFINE_STACKED : CONFINE_NAMED,
+		.vsock = request->transport == PHOENIX__TRANSPORT__TRANSPORT_VSOCK,
+	};
+	char profile[CONFINE_NAME_SIZE];
 	Phoenix__ConfineReply reply = PHOENIX__CONFINE_REPLY__INIT;
 	PH_AUTO_FREE char *text = NULL;
 	struct go_live result = { 0 };
@@ -72,6 +76,7 @@ static int load(const struct verb_host *host, struct profile_states *states,
 
 	if (code < 0)
 		return code;
+	confine_render_name(&kind, profile);
 	namespace_sweep(runs, (void *)host->config);
 	if (request->roll_back) {
 		code = go_live_back(states, profile, &result, error);
@@ -82,7 +87,7 @@ static int load(const struct verb_host *host, struct profile_states *states,
 	}
 	if (code < 0)
 		return code;
-	reply.profile = (char *)profile;
+	reply.profile = profile;
 	reply.changed = result.changed;
 	reply.replaced = result.replaced;
 	reply.processes = result.processes;
@@ -130,7 +135,9 @@ int verb_confine_remove(const struct verb_host *host, const ProtobufCMessage *me
 {
 	Phoenix__ConfineReply reply = PHOENIX__CONFINE_REPLY__INIT;
 	struct confine_facts facts;
-	static const char *const profiles[] = { CONFINE_PROFILE, CONFINE_PROFILE_STACKED };
+	static const char *const profiles[] = { CONFINE_PROFILE, CONFINE_PROFILE_STACKED,
+						CONFINE_PROFILE_VSOCK,
+						CONFINE_PROFILE_STACKED_VSOCK };
 	char name[64], directory[PATHS_SIZE];
 	int code;
 

@@ -229,21 +229,22 @@ static int format_paths(const struct config *config, const char *name, struct st
 }
 
 /* The strict policy, unless the container's systemd is one that cannot do with it. */
-static int choose_seccomp(const struct config *config, const char *name, struct start_paths *paths,
-			  struct ph_error *error)
+static int choose_seccomp(const struct config *config, const struct placement *placement,
+			  struct start_paths *paths, struct ph_error *error)
 {
 	PH_AUTO_CLOSE int root = -1;
-	int code = clone_open_rootfs(config, name, &root, error);
+	int code = clone_open_rootfs(config, placement->name, &root, error);
 
 	if (code == 0)
 		host_facts_seccomp(config, systemd_needs_mount_api(systemd_version(root)),
-				   paths->seccomp, sizeof(paths->seccomp));
+				   placement->vsock, paths->seccomp, sizeof(paths->seccomp));
 	return code;
 }
 
 static bool is_stacked(const struct placement *placement)
 {
-	return text_equal(placement->profile, CONFINE_PROFILE_STACKED);
+	return text_equal(placement->profile, CONFINE_PROFILE_STACKED) ||
+	       text_equal(placement->profile, CONFINE_PROFILE_STACKED_VSOCK);
 }
 
 static int configure(const struct config *config, const struct placement *placement,
@@ -276,7 +277,7 @@ static int configure(const struct config *config, const struct placement *placem
 	int code = format_paths(config, placement->name, &paths, error);
 
 	if (code == 0)
-		code = choose_seccomp(config, placement->name, &paths, error);
+		code = choose_seccomp(config, placement, &paths, error);
 	if (code < 0)
 		return code;
 	if (is_stacked(placement))

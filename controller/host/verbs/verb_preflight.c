@@ -102,6 +102,8 @@ static void add_confinement(const struct verb_host *host, Phoenix__HostPreflight
 	message_set_text(&reply->apparmor_remedy, confine_obstacle_remedy(facts->obstacle));
 	add_clash(host, VALIDATE_PROFILE, reply);
 	add_clash(host, VALIDATE_PROFILE_STACKED, reply);
+	add_clash(host, VALIDATE_PROFILE_VSOCK, reply);
+	add_clash(host, VALIDATE_PROFILE_STACKED_VSOCK, reply);
 }
 
 int verb_preflight(const struct verb_host *host, const ProtobufCMessage *message,

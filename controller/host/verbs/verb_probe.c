@@ -140,7 +140,7 @@ int verb_probe(const struct verb_host *host, const ProtobufCMessage *message,
 	confine_facts_detect(NULL, &confine);
 	cgroups_detect(&cgroups);
 	host_facts_subids(&subids);
-	host_facts_seccomp(host->config, false, seccomp, sizeof(seccomp));
+	host_facts_seccomp(host->config, false, false, seccomp, sizeof(seccomp));
 	find_devices(host, &findings);
 	find_cgroups(&cgroups, &findings);
 	find_programs(host->config, &findings);
