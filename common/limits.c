@@ -60,6 +60,7 @@ static const struct limits_method methods[] = {
 	{ "phoenix.Control", "Storage", 1 * KIB, 64 * KIB, 1, 0 },
 	{ "phoenix.Control", "Denials", 1 * KIB, FRAME_LIMIT, 0, 0 },
 	{ "phoenix.Control", "Preflight", 1 * KIB, FRAME_LIMIT, 1, 0 },
+	{ "phoenix.Control", "RotateKey", 1 * KIB, 1 * KIB, 1, 0 },
 	{ "phoenix.Control", "ConfinementStatus", 256, FRAME_LIMIT, 1, 0 },
 };
 

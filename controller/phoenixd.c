@@ -22,6 +22,7 @@
 #include "common/str.h"
 #include "controller/api/api.h"
 #include "controller/container/registry.h"
+#include "controller/sandbox/sandbox.h"
 
 #define NAME "phoenixd"
 #define LISTEN_FIRST 3 /* of the sockets that a service manager hands over */
@@ -79,6 +80,14 @@ static int open_vsock(const struct config *config)
 	return fd >= 0 ? fd : address_listen(&config->vsock, 0, VSOCK_BACKLOG);
 }
 
+/* No program that it could start would get any capability. Numbers that the kernel does not have end it. */
+static void empty_bounding_set(void)
+{
+	for (unsigned long capability = 0; capability < 64; capability++)
+		if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0)
+			return;
+}
+
 /* Started as root, it becomes its user before anything is opened; there is no way back. */
 static int drop_privileges(const struct config *config, struct ph_error *error)
 {
@@ -87,6 +96,7 @@ static int drop_privileges(const struct config *config, struct ph_error *error)
 	if (config->uid == 0)
 		return error_set(error, -EPERM, "user", "name an unprivileged user in the "
 				 "configuration (key: user)", "phoenixd does not run as root");
+	empty_bounding_set();
 	if (setgroups(1, &config->control_gid) < 0 ||
 	    setresgid(config->gid, config->gid, config->gid) < 0 ||
 	    setresuid(config->uid, config->uid, config->uid) < 0)
@@ -131,6 +141,9 @@ static int run(struct daemon *daemon)
 		registry_listen_vsock(daemon->registry, daemon->vsock);
 	if (r == 0)
 		r = api_open(daemon->registry, &daemon->api, &error);
+	/* Nothing of anybody's has been read so far: that begins with the loop. */
+	if (r == 0)
+		r = sandbox_enter(&error);
 	if (r < 0) {
 		daemon_print_failure(NAME, &error);
 		return EXIT_FAILURE;

@@ -10,6 +10,7 @@
 #include "common/message.h"
 #include "common/str.h"
 #include "controller/api/api_private.h"
+#include "controller/link/agent_policy.h"
 
 API_HANDLER(version, VersionRequest, VersionReply)
 {
@@ -53,6 +54,27 @@ static void answer_list(struct waiting *waiting)
 		message_free(items[i]);
 }
 
+/* With what may be asked of the agent; status is borrowed. */
+static void reply_show(struct waiting *waiting, Phoenix__ContainerStatus status)
+{
+	const struct agent_policy *rows = agent_policy_rows();
+	Phoenix__AgentRequest requests[AGENT_POLICY_ROWS];
+	Phoenix__AgentRequest *items[AGENT_POLICY_ROWS];
+
+	for (size_t i = 0; i < AGENT_POLICY_ROWS; i++) {
+		phoenix__agent_request__init(&requests[i]);
+		requests[i].method = (char *)rows[i].method;
+		requests[i].purpose = (char *)rows[i].purpose;
+		requests[i].allowed = agent_policy_allows(status.spec, rows[i].method);
+		if (!requests[i].allowed)
+			requests[i].otherwise = (char *)rows[i].otherwise;
+		items[i] = &requests[i];
+	}
+	status.agent_requests = items;
+	status.n_agent_requests = AGENT_POLICY_ROWS;
+	waiting->reply(&status.base, waiting->request);
+}
+
 static void answer_show(struct waiting *waiting)
 {
 	struct container *container = registry_find(waiting->registry, waiting->name);
@@ -63,7 +85,7 @@ static void answer_show(struct waiting *waiting)
 		return;
 	}
 	status = container_status(container);
-	waiting->reply(&status->base, waiting->request);
+	reply_show(waiting, *status);
 	message_free(status);
 }
 

@@ -297,6 +297,20 @@ static void print_claimed(const Phoenix__ContainerStatus *status)
 	print_conditions(status, false);
 }
 
+static void print_requests(const Phoenix__ContainerStatus *status)
+{
+	puts("\nMay be asked of the agent, and nothing else:");
+	for (size_t i = 0; i < status->n_agent_requests; i++) {
+		const Phoenix__AgentRequest *request = status->agent_requests[i];
+
+		fputs("  ", stdout);
+		print_padded(request->method, 14);
+		fputs(request->allowed ? " yes  " : " NO   ", stdout);
+		print_clean(request->allowed ? request->purpose : request->otherwise);
+		putchar('\n');
+	}
+}
+
 void status_print_whole(const Phoenix__ContainerStatus *status)
 {
 	print_clean(name_of(status));
@@ -310,6 +324,7 @@ void status_print_whole(const Phoenix__ContainerStatus *status)
 		print_observed(status->observed);
 	print_conditions(status, true);
 	print_claimed(status);
+	print_requests(status);
 	if (status->failure) {
 		puts("\nThe last operation failed:");
 		output_failure(status->failure);

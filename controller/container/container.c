@@ -14,6 +14,7 @@
 #include "controller/container/keeper.h"
 #include "controller/container/operation.h"
 #include "controller/link/agent_key.h"
+#include "controller/link/agent_policy.h"
 
 #define KEY_MAXIMUM 96
 #define HEALTH_TIMEOUT_MS 10000
@@ -87,6 +88,13 @@ static void agent_published(void *user, const Phoenix__PublishRequest *request, 
 	}
 }
 
+static bool may_ask(void *user, const char *method)
+{
+	const struct container *container = user;
+
+	return agent_policy_allows(container->record->spec, method);
+}
+
 /* The record of what is in no other record. */
 static void agent_limited(void *user, const struct agent_excess *excess)
 {
@@ -138,6 +146,7 @@ struct container *container_new(struct registry *registry, Phoenix__ContainerRec
 		.lost = agent_lost,
 		.published = agent_published,
 		.limited = agent_limited,
+		.allowed = may_ask,
 		.user = container,
 	};
 

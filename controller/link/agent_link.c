@@ -421,6 +421,8 @@ int agent_link_call(struct agent_link *link, const char *method, const ProtobufC
 {
 	if (link->state != AGENT_LINK_CONNECTED || !link->session)
 		return -ENOTCONN;
+	if (!link->config.allowed(link->config.user, method))
+		return -EACCES;
 	return channel_call(link->session->channel, &phoenix__agent__descriptor, method, request,
 			    timeout_ms, handlers, user, ret_call);
 }

@@ -61,6 +61,8 @@ struct agent_link_config {
 	void (*published)(void *user, const Phoenix__PublishRequest *request, size_t count);
 	/* What the container has sent above its rates since the last time, at most twice a minute. */
 	void (*limited)(void *user, const struct agent_excess *excess);
+	/* Whether this request may be made of the agent; agent_link_call() asks it. */
+	bool (*allowed)(void *user, const char *method);
 	void *user;
 };
 
@@ -103,7 +105,7 @@ const char *agent_link_version(const struct agent_link *link);
 uint32_t agent_link_protocol(const struct agent_link *link);
 
 /*
- * Call a method of agent.proto. -ENOTCONN without a session; otherwise as rpc_call(). item may be
+ * Call a method of agent.proto. -ENOTCONN without a session; -EACCES when it may not be asked; otherwise as rpc_call(). item may be
  * NULL for unary methods.
  */
 int agent_link_call(struct agent_link *link, const char *method, const ProtobufCMessage *request,

@@ -85,6 +85,11 @@ static void published(void *user, const Phoenix__PublishRequest *request, size_t
 {
 }
 
+static bool allowed(void *user, const char *method)
+{
+	return strcmp(method, "Describe") != 0;
+}
+
 static void limited(void *user, const struct agent_excess *excess)
 {
 }
@@ -102,6 +107,7 @@ static struct world *world_new(void)
 					    .lost = lost,
 					    .published = published,
 					    .limited = limited,
+					    .allowed = allowed,
 					    .user = world };
 	struct ph_error error;
 	char path[320];
@@ -454,6 +460,9 @@ static void test_calls_of_the_replaced(void **state)
 	world->agents[0].hang_install = true;
 	start_agent(world, 0);
 	expect_sessions(world, 1);
+	assert_int_equal(agent_link_call(world->link, "Describe", &request.base, 0, &handlers,
+					 &result, NULL),
+			 -EACCES);
 	assert_int_equal(agent_link_call(world->link, "Install", &request.base, 0, &handlers,
 					 &result, NULL),
 			 0);

@@ -23,7 +23,7 @@ LAYERS = (
     *((f'controller/rollout/{name}', ('controller/rollout/engine', 'controller/rollout/mutants.h', 'common/', 'proto/'))
       for name in ('engine*', 'states.c', 'results.c', 'waves.c')),
     ('controller/*', ('controller/link/', 'controller/rollout/', 'controller/denials/', 'controller/doctor/', 'controller/preflight/', 'controller/api/', 'controller/fleet/',
-                      'controller/container/', 'controller/events/', 'controller/store/',
+                      'controller/container/', 'controller/events/', 'controller/store/', 'controller/sandbox/',
                       'common/', 'proto/')),
 )
 
@@ -33,6 +33,7 @@ DOORS = (
     ('lxc/*', ('controller/host/lxc/*',)),
     ('sys/apparmor*', ('controller/host/confine/*',)),
     ('aalogparse*', ('controller/host/confine/*',)),
+    ('seccomp.h', ('controller/sandbox/*',)),
     ('sqlite3*', ('controller/store/*', 'controller/events/*')),
     ('uv.h', (
         'common/address.*', 'common/channel.*', 'common/listener.*', 'common/timer.*',
