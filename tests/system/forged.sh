@@ -69,7 +69,8 @@ fill_spool() {
 # --- the machine, as one text --------------------------------------------------------------------------------------
 
 tree() {
-	find "$@" -xdev -printf '%p %y %m %U %G %s %T@ %n %l\n' 2>/dev/null | sort
+	find "$@" -xdev -printf '%p %y %m %U %G %s %n %l\n' 2>/dev/null | sort
+	find "$@" -xdev -type f -exec sha256sum {} + 2>/dev/null | sort
 }
 
 # The start of a process: its number and when it began.
