@@ -60,43 +60,80 @@ static const struct limits_method methods[] = {
 	{ "phoenix.Control", "Storage", 1 * KIB, 64 * KIB, 1, 0 },
 	{ "phoenix.Control", "Denials", 1 * KIB, FRAME_LIMIT, 0, 0 },
 	{ "phoenix.Control", "Preflight", 1 * KIB, FRAME_LIMIT, 1, 0 },
+	{ "phoenix.Control", "Plan", FRAME_LIMIT, FRAME_LIMIT, 1, 0 },
+	{ "phoenix.Control", "Drift", FRAME_LIMIT, FRAME_LIMIT, 1, 0 },
 	{ "phoenix.Control", "RotateKey", 1 * KIB, 1 * KIB, 1, 0 },
 	{ "phoenix.Control", "ConfinementStatus", 256, FRAME_LIMIT, 1, 0 },
 };
 
 static const struct limits_method any_method = { .input = FRAME_LIMIT, .output = FRAME_LIMIT };
 
-/* Where more than LIMITS_REPEATED are meant. A list of containers is bounded by what a frame and the
- * decode budget hold. */
+/* How often a field may occur. A list of containers is bounded by what a frame and the decode budget hold;
+ * what an agent sends is small. */
 static const struct {
 	const char *message, *field;
 	uint32_t maximum;
 } repeated[] = {
-	{ "phoenix.Fleet", "containers", 4096 },
-	{ "phoenix.ListReply", "containers", 4096 },
-	{ "phoenix.ContainerListReply", "containers", 4096 },
-	{ "phoenix.ImageListReply", "images", 4096 },
+	{ "phoenix.AgentPreflightReply", "complaints", 64 },
+	{ "phoenix.AgentPreflightReply", "controllers", 64 },
+	{ "phoenix.ConfineProfile", "containers", 4096 },
 	{ "phoenix.ConfineStatusReply", "containers", 4096 },
 	{ "phoenix.ConfineStatusReply", "features", 1024 },
 	{ "phoenix.ConfineStatusReply", "profiles", 1024 },
-	{ "phoenix.ConfineProfile", "containers", 4096 },
+	{ "phoenix.ContainerListReply", "containers", 4096 },
 	{ "phoenix.ContainerObservation", "nested", 1024 },
-	{ "phoenix.ProbeReply", "id_ranges", 1024 },
-	{ "phoenix.ProbeReply", "facts", 256 },
-	{ "phoenix.HostPreflightReply", "modules", 256 },
-	{ "phoenix.HostPreflightReply", "clashes", 1024 },
-	{ "phoenix.HostPreflightReply", "sysctls", 256 },
-	{ "phoenix.PreflightReply", "findings", 4096 },
-	{ "phoenix.DenialsReply", "patterns", 4096 },
-	{ "phoenix.DenialsReply", "dropped", 4096 },
+	{ "phoenix.ContainerRecord", "versions", 64 },
+	{ "phoenix.ContainerSpec", "labels", 64 },
+	{ "phoenix.ContainerStatus", "agent_capabilities", 64 },
+	{ "phoenix.ContainerStatus", "agent_requests", 64 },
+	{ "phoenix.ContainerStatus", "conditions", 64 },
+	{ "phoenix.ContainerStatus", "versions", 64 },
+	{ "phoenix.Denial", "details", 64 },
 	{ "phoenix.DenialsItem", "denials", 1024 },
 	{ "phoenix.DenialsItem", "dropped", 1024 },
+	{ "phoenix.DenialsReply", "dropped", 4096 },
+	{ "phoenix.DenialsReply", "patterns", 4096 },
+	{ "phoenix.DescribeReply", "facts", 64 },
+	{ "phoenix.DockerSpec", "users", 256 },
+	{ "phoenix.DriftReply", "findings", 4096 },
+	{ "phoenix.DriftReply", "repairs", 4096 },
+	{ "phoenix.Event", "fields", 64 },
+	{ "phoenix.EventsItem", "events", 64 },
+	{ "phoenix.Fleet", "containers", 4096 },
+	{ "phoenix.HealthReply", "conditions", 64 },
+	{ "phoenix.HealthReply", "dead", 256 },
+	{ "phoenix.HealthReply", "inputs", 256 },
+	{ "phoenix.HealthRequest", "docker_users", 256 },
+	{ "phoenix.HelloRequest", "capabilities", 64 },
+	{ "phoenix.HostPreflightReply", "clashes", 1024 },
+	{ "phoenix.HostPreflightReply", "controllers", 64 },
+	{ "phoenix.HostPreflightReply", "key_users", 256 },
+	{ "phoenix.HostPreflightReply", "modules", 256 },
+	{ "phoenix.HostPreflightReply", "sysctls", 256 },
+	{ "phoenix.ImageListReply", "images", 4096 },
+	{ "phoenix.InstallItem", "versions", 64 },
+	{ "phoenix.ListReply", "containers", 4096 },
+	{ "phoenix.NetworkReply", "findings", 64 },
+	{ "phoenix.PlanItem", "changes", 256 },
+	{ "phoenix.PlanReply", "items", 4096 },
+	{ "phoenix.PreflightReply", "findings", 4096 },
+	{ "phoenix.ProbeReply", "facts", 256 },
+	{ "phoenix.ProbeReply", "findings", 64 },
+	{ "phoenix.ProbeReply", "id_ranges", 1024 },
+	{ "phoenix.PublishRequest", "events", 64 },
+	{ "phoenix.RolloutItem", "changes", 256 },
+	{ "phoenix.RolloutItemStatus", "changes", 256 },
+	{ "phoenix.RolloutListReply", "rollouts", 1024 },
+	{ "phoenix.RolloutRecord", "items", 4096 },
+	{ "phoenix.RolloutStatus", "items", 4096 },
+	{ "phoenix.StorageCost", "figures", 64 },
+	{ "phoenix.StorageReport", "costs", 64 },
+	{ "phoenix.StorageReport", "facts", 256 },
+	{ "phoenix.StorageReport", "findings", 64 },
+	{ "phoenix.StorageReport", "images", 256 },
+	{ "phoenix.StorageReport", "reasons", 64 },
 	{ "phoenix.VerifyReport", "checks", 256 },
 	{ "phoenix.VerifyReport", "facts", 256 },
-	{ "phoenix.StorageReport", "images", 256 },
-	{ "phoenix.StorageReport", "facts", 256 },
-	{ "phoenix.HealthReply", "inputs", 256 },
-	{ "phoenix.DockerSpec", "users", 256 },
 };
 
 const struct limits_method *limits_of(const ProtobufCServiceDescriptor *service, const char *method)
@@ -120,6 +157,15 @@ uint32_t limits_repeated(const ProtobufCMessageDescriptor *message, const char *
 		    text_equal(repeated[i].field, field))
 			return repeated[i].maximum;
 	return LIMITS_REPEATED;
+}
+
+bool limits_has_repeated(const ProtobufCMessageDescriptor *message, const char *field)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(repeated); i++)
+		if (text_equal(repeated[i].message, message->name) &&
+		    text_equal(repeated[i].field, field))
+			return true;
+	return false;
 }
 
 /* ---- the walk over a message's bytes ---- */

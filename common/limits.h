@@ -35,6 +35,9 @@ bool limits_are_own(const struct limits_method *limits);
 /* How often a repeated field of a message type may occur. */
 uint32_t limits_repeated(const ProtobufCMessageDescriptor *message, const char *field);
 
+/* Whether it has a row of its own; for the test. */
+bool limits_has_repeated(const ProtobufCMessageDescriptor *message, const char *field);
+
 /*
  * Whether bytes are what a message of this type may look like: well-formed as far as lengths go, no
  * deeper than LIMITS_DEPTH, each field as often as it may: a repeated one as limits_repeated() says,

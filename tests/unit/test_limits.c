@@ -51,7 +51,30 @@ static void an_agents_streams_are_bounded(void **state)
 	assert_true(limits_of(agent, "Verify")->window > 0);
 }
 
-/* The default, and two rows. */
+/* Every repeated field of every message that one of the services carries has its row. */
+static void check_fields(const ProtobufCMessageDescriptor *message, int depth)
+{
+	for (unsigned int i = 0; i < message->n_fields; i++) {
+		const ProtobufCFieldDescriptor *field = &message->fields[i];
+
+		if (field->label == PROTOBUF_C_LABEL_REPEATED &&
+		    !limits_has_repeated(message, field->name))
+			fail_msg("limits.c has no row for %s.%s", message->name, field->name);
+		if (field->type == PROTOBUF_C_TYPE_MESSAGE && depth < LIMITS_DEPTH)
+			check_fields(field->descriptor, depth + 1);
+	}
+}
+
+static void every_repeated_field_has_a_row(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(services); i++)
+		for (unsigned int j = 0; j < services[i]->n_methods; j++) {
+			check_fields(services[i]->methods[j].input, 1);
+			check_fields(services[i]->methods[j].output, 1);
+		}
+}
+
+/* Three of them. */
 static void counts_of_repeated_fields(void **state)
 {
 	assert_int_equal(limits_repeated(&phoenix__publish_request__descriptor, "events"),
@@ -161,6 +184,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_method_has_a_row),
 		cmocka_unit_test(an_agents_streams_are_bounded),
+		cmocka_unit_test(every_repeated_field_has_a_row),
 		cmocka_unit_test(counts_of_repeated_fields),
 		cmocka_unit_test(bytes_are_judged),
 		cmocka_unit_test(repetitions_are_counted),
