@@ -8,10 +8,11 @@ DEADLINE=1500 BED_INIT=guest
 # shellcheck disable=SC2317 # run by run_machine
 boot_bed() {
 	# Kernel messages to the log, the command's output through a virtio console to standard output.
+	# no_timer_check: on a busy machine an emulated timer looks broken to the kernel, which then panics.
 	TMPDIR=$JOB qemu-system-x86_64 -accel tcg,thread=multi,tb-size=1024 -cpu max -smp 2 -m "${PH_BED_MEMORY:-4G}" \
 		-nodefaults -no-user-config -no-reboot -display none -monitor none \
 		-kernel "$KERNEL" -initrd "$INITRD" \
-		-append "console=ttyS0 rw apparmor=1 security=apparmor mitigations=off quiet panic=-1 \
+		-append "console=ttyS0 rw apparmor=1 security=apparmor mitigations=off no_timer_check quiet panic=-1 \
 			systemd.unit=phoenix-bed.target systemd.show_status=no systemd.journald.forward_to_console=no \
 			phoenix.bed=guest phoenix.job=9p" \
 		-drive "file=$DISK,if=virtio,format=raw,cache=unsafe,snapshot=on,file.locking=off" \
