@@ -113,6 +113,15 @@ test_foreign_text() {
 	tap_is 'in place' "$(init_of web1) $(condition web1 ProfileCurrent)" "$before TRUE AsLoaded"
 }
 
+# Profiles that a test may write into, for a phoenix-host that reads them anew.
+own_profiles() {
+	[[ ! -d $PH_WORK/profiles ]] || return 0
+	cp -r "$PH_ROOT/profiles" "$PH_WORK/profiles"
+	sed -i "s|^profiles_dir:.*|profiles_dir: $PH_WORK/profiles|" "$PH_WORK/phoenix.yaml"
+	kill_daemon "$PH_HOST_PID"
+	start_host
+}
+
 # An upgrade: the text changes while Docker runs a container.
 test_replaced_in_place() {
 	local before hash pid
@@ -121,12 +130,8 @@ test_replaced_in_place() {
 		tar -C /tmp/i -c . | docker import - t:1; docker run -d --network none t:1 /bin/sleeper 1000' >/dev/null ||
 		tap_note 'no nested container runs meanwhile'
 	before=$(init_of web1) hash=$(hash_of $PROFILE)
-	mkdir "$PH_WORK/profiles"
-	cp -r "$PH_ROOT/profiles/." "$PH_WORK/profiles"
-	sed -i "s|^profiles_dir:.*|profiles_dir: $PH_WORK/profiles|" "$PH_WORK/phoenix.yaml"
-	kill_daemon "$PH_HOST_PID"
+	own_profiles
 	sed -i 's|^}$|  audit deny /only/in/the/new/text wl,\n}|' "$PH_WORK/profiles/$PROFILE"
-	start_host
 	tap_run 'a newer text is noticed' wait_until 60 condition_is web1 ProfileCurrent 'FALSE Outdated'
 	pid=$(pgrep -f '^/bin/sleeper 1000' | head -n 1 || true)
 	tap_run 'apply replaces it under the running containers' ctl apply -f "$PH_WORK/web1.yaml"
@@ -142,6 +147,7 @@ test_replaced_in_place() {
 
 test_bad_text() {
 	local hash
+	own_profiles
 	hash=$(hash_of $PROFILE)
 	cp "$PH_WORK/profiles/$PROFILE" "$PH_WORK/good"
 	sed -i 's|^}$|  file, this is no rule,\n}|' "$PH_WORK/profiles/$PROFILE"
