@@ -6,6 +6,7 @@
 #	                          which only `dev/test --zfs` runs; without it: native
 #	# deadline: 300             seconds, four times that in a guest; without it: 300
 #	# image: golden             Docker is already installed in the container image; without it: it is not
+#	# image: bare               natively without an init, which starts and stops at once
 #	# suites: bookworm forky    the script runs once with each Debian in the container; without it: bookworm
 #	# suites on guest13: trixie the same for one bed (uml, guest12, guest13), which then does not look at the line above
 #	# images on guest13: offline-forky   images that the script finds with dev/lib/container-image on that bed
@@ -79,11 +80,12 @@ suffix() {
 	[[ $2 == bookworm ]] || printf '%s%s' "$1" "$2"
 }
 
-# Print the kind of container image that a bed needs: `image_kind BED plain|golden`.
+# Print the kind of container image that a bed needs: `image_kind BED plain|golden|bare`.
 image_kind() {
 	case $1-$2 in
 	uml-golden) echo umlgolden ;;
 	*-golden) echo golden ;;
+	native-bare) echo bare ;;
 	uml-*) echo uml ;;
 	guest* | zfs*) echo offline ;;
 	*) echo systemd ;;

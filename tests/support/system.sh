@@ -145,7 +145,7 @@ phoenix_up() {
 	group: 0
 	run_dir: $PH_WORK/run
 	state_dir: $PH_WORK/state
-	agent: $PH_BIN/phoenix-agent
+	agent: ${PH_AGENT:-$PH_BIN/phoenix-agent}
 	profiles_dir: $PH_ROOT/profiles
 	network: {bridge: $PH_BRIDGE, subnet: $PH_SUBNET, dns: true}
 	log_level: ${PH_LOG_LEVEL:-info}

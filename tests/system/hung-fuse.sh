@@ -1,0 +1,78 @@
+#!/bin/bash
+# A container with FUSE mounts that never answer, one of them where its agent looks for Docker's data: who enters it
+# may hang for ever. phoenixd's loop and phoenix-host go on, the neighbour is served, the container can be looked at,
+# and removed.
+# beds: by-hand
+# deadline: 150
+# image: bare
+set -euo pipefail
+# shellcheck source=tests/support/system.sh
+. "$(dirname "$0")/../support/system.sh"
+
+HANG=$PH_ROOT/build/$PH_PRESET/tests/hostile/hang
+
+milliseconds() {
+	local now=$EPOCHREALTIME
+	echo $((${now/[.,]/} / 1000))
+}
+
+# How long phoenixd takes to answer what needs nobody else, again and again until the given jobs have ended.
+watch_loop() {
+	local begin took
+	while kill -0 "$@" 2>/dev/null; do
+		begin=$(milliseconds)
+		ctl version >/dev/null || echo failed >>"$PH_WORK/loop.failed"
+		took=$(($(milliseconds) - begin))
+		echo "$took" >>"$PH_WORK/loop"
+	done
+}
+
+# `ask NAME STATUSES COMMAND...`: the command comes to its end, with one of these exit statuses.
+ask() {
+	local name=$1 statuses=$2 begin status=0
+	shift 2
+	begin=$(milliseconds)
+	timeout 60 "$PH_BIN/phoenixctl" --socket "$PH_WORK/run/control.sock" "$@" >"$PH_WORK/answer" 2>&1 || status=$?
+	tap_like "$name (exit status $status)" " $statuses " " $status "
+	tap_note "$(($(milliseconds) - begin)) ms"
+}
+
+phoenix_up
+ctl image import base "$PH_IMAGE" >/dev/null
+cat >"$PH_WORK/fleet.yaml" <<-END
+version: 1
+defaults: {image: base, confinement: $(confinement), docker: {source: none}}
+containers: [{name: hung}, {name: neighbour}]
+END
+tap_run 'two containers' ctl apply -f "$PH_WORK/fleet.yaml"
+cp "$HANG" "$PH_WORK/state/containers/hung/rootfs/hang"
+lxc-attach -P "$PH_WORK/state/containers" -n hung --clear-env -- \
+	/hang /mnt/hung /var/lib/docker/hung >"$PH_WORK/hang.out" 2>&1 &
+tap_run 'file systems that never answer are mounted' wait_until 10 grep -q hanging "$PH_WORK/hang.out"
+if timeout 1 lxc-attach -P "$PH_WORK/state/containers" -n hung -- stat /mnt/hung >/dev/null 2>&1; then
+	tap_not_ok 'and who looks at them waits'
+else
+	tap_ok 'and who looks at them waits'
+fi
+
+# All at once: what enters the container, and the loop meanwhile.
+jobs=()
+for command in 'storage hung' 'preflight hung' 'verify hung' 'health' 'show hung'; do
+	# shellcheck disable=SC2086 # words
+	timeout 25 "$PH_BIN/phoenixctl" --socket "$PH_WORK/run/control.sock" $command >/dev/null 2>&1 &
+	jobs+=($!)
+done
+watch_loop "${jobs[2]}"
+tap_note "phoenixd's answers meanwhile: $(wc -l <"$PH_WORK/loop"), the slowest $(sort -n "$PH_WORK/loop" | tail -n 1) ms," \
+	"half of them within $(sort -n "$PH_WORK/loop" | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}') ms, start of phoenixctl included"
+tap_is "phoenixd's loop never failed to answer" "$(cat "$PH_WORK/loop.failed" 2>/dev/null)" ''
+tap_run 'and did so again and again' test "$(wc -l <"$PH_WORK/loop")" -ge 10
+ask 'the neighbour is looked into' '0 2' preflight neighbour
+ask 'all are listed' 0 list
+ask 'health of all is told' '0 3' health
+ask 'the hung one is shown' 0 show hung
+for job in "${jobs[@]}"; do wait "$job" || true; done
+ask 'and can be removed' 0 remove hung
+tap_is 'nothing of it is left' "$(ctl list --names)" neighbour
+tap_is 'no process waits in it any more' "$(pgrep -f '^/hang /mnt/hung' | wc -l)" 0
+tap_done
