@@ -294,6 +294,13 @@ static bool has_lost_label(const struct container *container,
 	       !text_has_prefix(observation->label, container->record->profile);
 }
 
+/* It still runs as it was configured before this operation. */
+static bool is_outdated(const struct operation *operation)
+{
+	return !text_empty(operation->record->replaces) &&
+	       text_equal(operation->container->record->incarnation, operation->record->replaces);
+}
+
 static int start_observed(struct operation *operation, const ProtobufCMessage *message,
 			  struct ph_error *error)
 {
@@ -305,12 +312,19 @@ static int start_observed(struct operation *operation, const ProtobufCMessage *m
 	container_set_observed(container, observation);
 	if (!observation->running || !container->record->incarnation[0])
 		return start_now(operation, error);
-	if (!has_lost_label(container, observation))
+	if (is_outdated(operation))
+		journal_write(operation->registry->journal, PHOENIX__EVENT__SEVERITY__INFO,
+			      container_name(container), operation->record->id,
+			      "container.restart", "Reconfigured",
+			      "what it was started with has changed: it is started again");
+	else if (has_lost_label(container, observation))
+		journal_write(operation->registry->journal, PHOENIX__EVENT__SEVERITY__WARNING,
+			      container_name(container), operation->record->id,
+			      "confinement.restart", "LabelLost",
+			      "it ran as %s: it is started again under %s", observation->label,
+			      container->record->profile);
+	else
 		return FLOW_UNCHANGED;
-	journal_write(operation->registry->journal, PHOENIX__EVENT__SEVERITY__WARNING,
-		      container_name(container), operation->record->id, "confinement.restart",
-		      "LabelLost", "it ran as %s: it is started again under %s",
-		      observation->label, container->record->profile);
 	container_leave_agent(container);
 	request.name = (char *)container_name(container);
 	request.grace_ms = RESTART_GRACE_MS;
@@ -387,6 +401,8 @@ static int start_agent(void *subject, struct ph_error *error)
 	r = agent_link_listen(operation->container->link, error);
 	if (r < 0)
 		return r;
+	if (operation->record->push_agent && container_is_connected(operation->container))
+		container_renew_agent(operation->container);
 	operation->agent_was_connected = container_is_connected(operation->container);
 	return operation_agent(operation, "Describe", &request.base, NULL, described);
 }

@@ -80,6 +80,9 @@ bool container_is_connected(const struct container *container);
  */
 void container_keep_agent(struct container *container, uint32_t grace_ms);
 
+/* Drop the session of the connected agent and push the controller's own in its place. */
+void container_renew_agent(struct container *container);
+
 /* Stop keeping an agent: before it is stopped or removed. */
 void container_leave_agent(struct container *container);
 

@@ -175,6 +175,15 @@ void container_keep_agent(struct container *container, uint32_t grace_ms)
 	timer_start(container->keeper_timer, grace_ms, 0);
 }
 
+void container_renew_agent(struct container *container)
+{
+	container->is_agent_wanted = false; /* the loss is ours: no backoff */
+	agent_link_drop(container->link);
+	container->is_agent_wanted = true;
+	if (container->keeper == KEEPER_IDLE)
+		push(container);
+}
+
 void container_leave_agent(struct container *container)
 {
 	container->is_agent_wanted = false;

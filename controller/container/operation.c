@@ -185,6 +185,18 @@ static void operation_free(struct operation *operation)
 	free(operation);
 }
 
+/* Saved with the phase, by type->ended(): who asks later for this operation's end finds it there. */
+static void note_end(const struct operation *operation, const struct ph_error *error)
+{
+	Phoenix__ContainerRecord *record = operation->container->record;
+	Phoenix__Failure failure = PHOENIX__FAILURE__INIT;
+
+	if (error)
+		rpc_failure_from_error(&failure, error);
+	message_set_text(&record->last_operation, operation->record->id);
+	MESSAGE_REPLACE(record->last_failure, error ? &failure : NULL);
+}
+
 static void flow_finished(void *subject, const struct flow *flow, const struct ph_error *error)
 {
 	struct operation *operation = subject;
@@ -197,8 +209,7 @@ static void flow_finished(void *subject, const struct flow *flow, const struct p
 			     operation->record->container);
 	unlink_operation(operation);
 	if (operation->container)
-		message_set_text(&operation->container->record->last_operation,
-				 operation->record->id);
+		note_end(operation, has_failed ? &failure : NULL);
 	operation->type->ended(operation, has_failed ? &failure : NULL);
 	record_delete(operation);
 	if (has_failed)
@@ -268,28 +279,40 @@ static struct operation *operation_new(struct container *container,
 	return operation;
 }
 
+/* What a container is configured with when it starts, and cannot be given while it runs. */
+static bool needs_start(const Phoenix__ContainerSpec *old, const Phoenix__ContainerSpec *new)
+{
+	return old->confinement != new->confinement ||
+	       old->confinement_mode != new->confinement_mode ||
+	       !message_equal(old->resources, new->resources);
+}
+
 static Phoenix__OperationRecord *record_new(const struct container *container,
-					    const struct operation_type *type,
-					    const Phoenix__ContainerSpec *spec, bool is_new)
+					    const struct operation_order *order)
 {
 	Phoenix__OperationRecord record = PHOENIX__OPERATION_RECORD__INIT;
+	const Phoenix__ContainerRecord *now = container->record;
 	uint8_t random[8];
 	char id[2 * sizeof(random) + 1];
 
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		abort();
-	record.id = bytes_to_hex(random, sizeof(random), id);
-	record.kind = (char *)type->name;
+	bytes_to_hex(random, sizeof(random), id);
+	record.id = order->id ? (char *)order->id : id;
+	record.kind = (char *)order->type->name;
 	record.container = (char *)container_name(container);
-	record.spec = (Phoenix__ContainerSpec *)spec;
+	record.spec = (Phoenix__ContainerSpec *)order->spec;
 	record.started_ms = clock_wall_ms();
-	record.created = is_new;
+	record.created = order->is_new;
+	record.keeps = order->keeps;
+	record.push_agent = order->push_agent;
+	if (order->spec && !order->is_new && needs_start(now->spec, order->spec))
+		record.replaces = now->incarnation;
 	return MESSAGE_COPY(&record);
 }
 
-int operation_start(struct container *container, const struct operation_type *type,
-		    const Phoenix__ContainerSpec *spec, bool is_new,
-		    struct operation_watcher *watcher, struct ph_error *error)
+int operation_start_order(struct container *container, const struct operation_order *order,
+			  struct operation_watcher *watcher, struct ph_error *error)
 {
 	struct registry *registry = container->registry;
 	struct operation *operation;
@@ -300,13 +323,31 @@ int operation_start(struct container *container, const struct operation_type *ty
 				 "operation %s (%s) is in progress",
 				 container->operation->record->id,
 				 container->operation->type->name);
-	operation = operation_new(container, type, record_new(container, type, spec, is_new));
-	operation->is_made_here = is_new;
+	operation = operation_new(container, order->type, record_new(container, order));
+	operation->is_made_here = order->is_new;
+	operation->flow.undo_on_failure = !order->keeps;
 	if (watcher)
 		operation_watch(operation, watcher);
 	flow_start(&operation->flow, 0, clock_monotonic_ms());
 	arm_if_alive(registry, operation);
 	return 0;
+}
+
+int operation_start(struct container *container, const struct operation_type *type,
+		    const Phoenix__ContainerSpec *spec, bool is_new,
+		    struct operation_watcher *watcher, struct ph_error *error)
+{
+	const struct operation_order order = { .type = type, .spec = spec, .is_new = is_new };
+
+	return operation_start_order(container, &order, watcher, error);
+}
+
+void operation_cancel(struct operation *operation)
+{
+	struct registry *registry = operation->registry;
+
+	flow_cancel(&operation->flow, clock_monotonic_ms());
+	arm_if_alive(registry, operation);
 }
 
 void operation_resume(struct container *container, Phoenix__OperationRecord *record)
@@ -328,6 +369,7 @@ void operation_resume(struct container *container, Phoenix__OperationRecord *rec
 	}
 	operation = operation_new(container, type, record);
 	operation->is_made_here = record->created;
+	operation->flow.undo_on_failure = !record->keeps;
 	if (flow_find_step(type->steps, type->count, record->step, &step) < 0)
 		step = 0;
 	journal_write(container->registry->journal, PHOENIX__EVENT__SEVERITY__INFO,

@@ -67,6 +67,26 @@ struct operation {
 	Phoenix__InstallItem *installed;       /* owned: summary of the install */
 };
 
+/* An operation that is asked for, with all that it may be told. */
+struct operation_order {
+	const struct operation_type *type;
+	const Phoenix__ContainerSpec *spec; /* desired, for apply; else NULL */
+	const char *id;  /* its name in the store; NULL: a random one */
+	bool is_new;     /* the container is made by it */
+	bool keeps;      /* a failure undoes nothing */
+	bool push_agent; /* push the agent again, also where one is connected */
+};
+
+/* Start an operation on a container that has none in progress, as operation_start() does. */
+int operation_start_order(struct container *container, const struct operation_order *order,
+			  struct operation_watcher *watcher, struct ph_error *error);
+
+/*
+ * End an operation that waits, with -ECANCELED: what it has begun elsewhere may still go on. It may be
+ * gone when this returns.
+ */
+void operation_cancel(struct operation *operation);
+
 /*
  * Start an operation on a container that has none in progress. spec is the desired one for apply,
  * else NULL. watcher may be NULL. -EBUSY with the operation in the way.
