@@ -17,12 +17,13 @@
 #include "controller/fleet/check.h"
 #include "controller/fleet/docker_keys.h"
 #include "controller/fleet/fleet.h"
+#include "controller/fleet/rollout_keys.h"
 #include "controller/fleet/selector.h"
 
 #define LABEL_MAXIMUM 63
 #define PIDS_MAXIMUM (4 * 1024 * 1024)
 
-static const char *const top_keys[] = { "version", "defaults", "groups", "containers", NULL };
+static const char *const top_keys[] = { "version", "defaults", "groups", "rollout", "containers", NULL };
 static const char *const default_keys[] = {
 	"labels", "image", "confinement", "resources", "storage", "docker",
 	"transport", NULL,
@@ -484,6 +485,8 @@ static int read_fleet(struct parse *parse, struct ph_error *error)
 		ret = read_defaults(parse, error);
 	if (ret == 0)
 		ret = read_groups(parse, error);
+	if (ret == 0)
+		ret = rollout_keys_read(parse->root, parse->fleet, error);
 	if (ret == 0)
 		ret = find_list(parse, error);
 	if (ret < 0)

@@ -81,6 +81,7 @@ struct refusal_case {
 	const char *why;   /* part of it */
 };
 
+#define ONE_MORE "containers: [{name: a, image: b}]\n"
 #define HEAD "version: 1\ndefaults: {image: bookworm}\ncontainers:\n"
 
 static const struct refusal_case refusal_cases[] = {
@@ -119,6 +120,23 @@ static const struct refusal_case refusal_cases[] = {
 	  HEAD "- name: a\ngroups:\n- {match: \"*\", resources: {memory: 1MiB}}\n", "6:36",
 	  "memory" },
 	{ "groups as a map", "version: 1\ngroups: {a: b}\n", "2:9", "must be a list" },
+	{ "unknown key of the rollout", "version: 1\nrollout: {cannary: 1}\n" ONE_MORE, "2:11",
+	  "did you mean 'canary'?" },
+	{ "a rollout of nobody", "version: 1\nrollout:\n  soak: 1s\n  max_unavailable: 0\n" ONE_MORE,
+	  "4:20", "could not finish" },
+	{ "no number of containers", "version: 1\nrollout: {canary: some}\n" ONE_MORE, "2:19",
+	  "'some' is no number of containers" },
+	{ "more than all of them", "version: 1\nrollout: {canary: 101%}\n" ONE_MORE, "2:19",
+	  "no number of containers" },
+	{ "no duration", "version: 1\nrollout: {soak: 5 min}\n" ONE_MORE, "2:17", "is no duration" },
+	{ "a soak beyond the deadline", "version: 1\nrollout: {soak: 1h}\n" ONE_MORE, "2:10",
+	  "could not finish" },
+	{ "an unknown outcome", "version: 1\nrollout: {on_failure: ignore}\n" ONE_MORE, "2:23",
+	  "cannot be 'ignore'" },
+	{ "an unknown gate", "version: 1\nrollout: {gates: [wave]}\n" ONE_MORE, "2:19", "no gate 'wave'" },
+	{ "a hook elsewhere", "version: 1\nrollout: {drain_hook: ../x}\n" ONE_MORE, "2:23", "name" },
+	{ "no label to spread over", "version: 1\nrollout: {spread: '-'}\n" ONE_MORE, "2:19",
+	  "not a key for a label" },
 	{ "unknown key at the top", "version: 1\ncontainer: []\n", "2:1",
 	  "key 'container' is not known here; did you mean 'containers'?" },
 	{ "unknown key of a container", HEAD "- name: a\n  imgae: b\n", "5:3",
@@ -774,10 +792,47 @@ static void an_accepted_fleet_can_be_sent(void **state)
 	assert_true(refused > 0);
 }
 
+/* What is written counts, the rest is as documented. */
+static void a_rollout_is_read(void **state)
+{
+	static const char text[] =
+		"version: 1\nrollout:\n  canary: 10%\n  canary_soak: 2h\n  soak: 500ms\n  drain: 3s\n"
+		"  max_unavailable: 2\n  failure_budget: 5%\n  step_deadline: 1d\n  progress_deadline: 2d\n"
+		"  on_failure: revert\n  gates: [waves]\n  spread: zone\n  drain_hook: lb\n" ONE_MORE;
+	static const char bare[] = "version: 1\nrollout: {soak: 20s}\n" ONE_MORE;
+	const Phoenix__RolloutStrategy *rollout;
+	Phoenix__Fleet *fleet;
+	struct ph_error error;
+
+	assert_int_equal(fleet_parse("f", text, strlen(text), &fleet, &error), 0);
+	rollout = fleet->rollout;
+	assert_int_equal(rollout->canary->percent, 10);
+	assert_int_equal(rollout->canary_soak_ms, 7200000);
+	assert_int_equal(rollout->soak_ms, 500);
+	assert_int_equal(rollout->drain_ms, 3000);
+	assert_int_equal(rollout->max_unavailable->count, 2);
+	assert_int_equal(rollout->failure_budget->percent, 5);
+	assert_int_equal(rollout->step_deadline_ms, 86400000);
+	assert_int_equal(rollout->progress_deadline_ms, 172800000);
+	assert_int_equal(rollout->on_failure, PHOENIX__ROLLOUT_STRATEGY__ON_FAILURE__REVERT);
+	assert_false(rollout->gate_canary);
+	assert_true(rollout->gate_waves);
+	assert_string_equal(rollout->spread, "zone");
+	assert_string_equal(rollout->drain_hook, "lb");
+	fleet_free(fleet);
+
+	assert_int_equal(fleet_parse("f", bare, strlen(bare), &fleet, &error), 0);
+	assert_null(fleet->rollout->canary); /* one */
+	assert_int_equal(fleet->rollout->canary_soak_ms, 20000);
+	assert_int_equal(fleet->rollout->step_deadline_ms, 900000);
+	fleet_free(fleet);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(specs_follow_the_table),
+		cmocka_unit_test(a_rollout_is_read),
 		cmocka_unit_test(refusals_follow_the_table),
 		cmocka_unit_test(limits_hold),
 		cmocka_unit_test(messages_follow_the_table),
