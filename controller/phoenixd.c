@@ -22,6 +22,7 @@
 #include "common/str.h"
 #include "controller/api/api.h"
 #include "controller/container/registry.h"
+#include "controller/rollout/rollouts.h"
 #include "controller/sandbox/sandbox.h"
 
 #define NAME "phoenixd"
@@ -48,6 +49,7 @@ struct daemon {
 	struct config config;
 	int vsock; /* listens; owned until the registry has it; or why it does not */
 	struct registry *registry;
+	struct rollouts *rollouts;
 	struct api *api;
 };
 
@@ -109,6 +111,7 @@ static void api_closed(void *user)
 {
 	struct daemon *daemon = user;
 
+	rollouts_close(daemon->rollouts);
 	registry_close(daemon->registry);
 }
 
@@ -139,6 +142,8 @@ static int run(struct daemon *daemon)
 	r = registry_open(&daemon->loop, &daemon->config, &daemon->registry, &error);
 	if (r == 0 && daemon->config.has_vsock)
 		registry_listen_vsock(daemon->registry, daemon->vsock);
+	if (r == 0)
+		r = rollouts_open(daemon->registry, &daemon->rollouts, &error);
 	if (r == 0)
 		r = api_open(daemon->registry, &daemon->api, &error);
 	/* Nothing of anybody's has been read so far: that begins with the loop. */

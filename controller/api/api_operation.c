@@ -16,6 +16,7 @@
 #include "controller/api/api_private.h"
 #include "controller/fleet/fleet.h"
 #include "controller/fleet/plan.h"
+#include "controller/rollout/rollouts.h"
 
 #define PROBE_MS 10000
 #define PARALLEL_MAXIMUM 8 /* operations in progress for one order */
@@ -260,6 +261,26 @@ static struct order *order_new(struct registry *registry, enum order_kind kind,
 	return order;
 }
 
+/* Two hands on one container would undo each other's work. */
+static int check_not_held(const struct registry *registry, const char *name, struct ph_error *error)
+{
+	const char *holder = registry->rollouts ? rollouts_holder(registry->rollouts, name) : NULL;
+
+	if (!holder)
+		return 0;
+	return error_set(error, -EBUSY, name,
+			 "wait for it: phoenixctl rollout status --watch; or end it: phoenixctl "
+			 "rollout abort", "rollout %s has its hands on this container", holder);
+}
+
+static int check_unheld_or_same(const struct registry *registry, const struct container *container,
+				const Phoenix__ContainerSpec *spec, struct ph_error *error)
+{
+	return fleet_spec_equal(container->record->spec, spec) ?
+		       0 :
+		       check_not_held(registry, spec->name, error);
+}
+
 /* ---- verify, remove ---- */
 
 static void start_selected(Phoenix__Control_Service *service, enum order_kind kind,
@@ -301,6 +322,10 @@ API_HANDLER(remove, NameRequest, OperationItem)
 		rpc_fail(request, &error);
 		return;
 	}
+	if (check_not_held(api_registry(service), input->name, &error) < 0) {
+		rpc_fail(request, &error);
+		return;
+	}
 	start_selected(service, ORDER_REMOVE, input->name, (ProtobufCClosure)reply, request);
 }
 
@@ -326,6 +351,8 @@ static int check_spec(const struct registry *registry, const Phoenix__ImageListR
 		return error->code;
 	if (r == 0 && !container)
 		r = plan_check_image(images, spec, error);
+	if (r == 0 && container && !container_is(container, CONTAINER_PHASE_PREPARING))
+		r = check_unheld_or_same(registry, container, spec, error);
 	if (r == 0 && container && !container_is(container, CONTAINER_PHASE_PREPARING))
 		r = plan_check_changes(container->record->spec, spec, error);
 	return r;

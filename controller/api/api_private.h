@@ -55,6 +55,10 @@ bool api_select(const struct registry *registry, const char *text, struct select
 
 /* Whether a container is selected. */
 bool api_is_selected(const struct selector *selector, const struct container *container);
+API_HANDLER(rollout_start, RolloutStartRequest, RolloutStatus);
+API_HANDLER(rollout_show, RolloutRequest, RolloutStatus);
+API_HANDLER(rollout_command, RolloutCommandRequest, RolloutStatus);
+API_HANDLER(rollout_list, RolloutRequest, RolloutListReply);
 
 /* Fail a request because no container has that name. */
 void api_fail_not_found(struct rpc_request *request, const char *name);

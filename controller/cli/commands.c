@@ -168,6 +168,96 @@ const struct command commands[] = {
 		.run = command_storage,
 	},
 	{
+		.name = "rollout start",
+		.arguments = "-f FLEET.yaml [--only SELECTOR]",
+		.summary = "carry the changes of a fleet file to containers that exist",
+		.description =
+			"Preflight of all, then canaries, then waves: each container is drained,\n"
+			"changed, verified, and watched for a while before the next. What fails goes\n"
+			"back to its last good state; when more fail than may, no other container is\n"
+			"touched. The key 'rollout' of the file says how (docs/rollouts.md). Goes on in\n"
+			"phoenixd: ^C ends the watching only. With --watch it exits with 3 when the\n"
+			"rollout did not get done.",
+		.example = "phoenixctl rollout start -f fleet.yaml --only role=web --watch",
+		.options = { { "file", 'f', "FILE", "the fleet file, - for standard input" },
+			     { "only", 'O', "SELECTOR", "only these: names, globs, labels" },
+			     { "watch", 'w', NULL, "follow it to its end" },
+			     { "dry-run", 'd', NULL, "show the changes, make none" },
+			     { "push-agents", 'A', NULL,
+			       "also give each container the controller's own agent anew" } },
+		.run = command_rollout_start,
+	},
+	{
+		.name = "rollout status",
+		.arguments = "[ID]",
+		.summary = "show how a rollout stands",
+		.description =
+			"The newest, unless one is named. Exits with 3 when it was halted or reverted\n"
+			"by itself.",
+		.example = "phoenixctl rollout status --watch",
+		.arguments_maximum = 1,
+		.options = { { "watch", 'w', NULL, "follow it to its end" } },
+		.run = command_rollout_status,
+	},
+	{
+		.name = "rollout show",
+		.arguments = "[ID]",
+		.summary = "show all of a rollout: each change with its reason, each failure",
+		.description = "The newest, unless one is named. Exits as status does.",
+		.example = "phoenixctl rollout show",
+		.arguments_maximum = 1,
+		.run = command_rollout_show,
+	},
+	{
+		.name = "rollout pause",
+		.arguments = "[ID]",
+		.summary = "begin no further container",
+		.description =
+			"What was begun is finished; nothing else is touched until resume.",
+		.example = "phoenixctl rollout pause",
+		.arguments_maximum = 1,
+		.run = command_rollout_pause,
+	},
+	{
+		.name = "rollout resume",
+		.arguments = "[ID]",
+		.summary = "go on with a rollout that is paused or at a gate",
+		.description =
+			"A gate is passed, a pause ends.",
+		.example = "phoenixctl rollout resume",
+		.arguments_maximum = 1,
+		.run = command_rollout_resume,
+	},
+	{
+		.name = "rollout abort",
+		.arguments = "[ID]",
+		.summary = "stop a rollout",
+		.description =
+			"What was begun goes back to its last good state, what is done stays, nothing\n"
+			"else is touched.",
+		.example = "phoenixctl rollout abort",
+		.arguments_maximum = 1,
+		.run = command_rollout_abort,
+	},
+	{
+		.name = "rollout revert",
+		.arguments = "[ID]",
+		.summary = "take a rollout back",
+		.description =
+			"Everything that it changed goes back to its last good state, no more at once\n"
+			"than may be unavailable. Also of one that is over, while its changes still stand.",
+		.example = "phoenixctl rollout revert",
+		.arguments_maximum = 1,
+		.run = command_rollout_revert,
+	},
+	{
+		.name = "rollout history",
+		.summary = "list the rollouts, the newest first",
+		.description = "Those in progress and the last 20 that are over.",
+		.example = "phoenixctl rollout history",
+		.run = command_rollout_history,
+	},
+	{
 		.name = "events",
 		.summary = "print what has happened, and what happens",
 		.description =

@@ -23,6 +23,7 @@
 struct container;
 struct operation;
 struct denials;
+struct rollouts;
 
 struct registry {
 	uv_loop_t *loop;               /* borrowed */
@@ -31,6 +32,7 @@ struct registry {
 	struct journal *journal;       /* owned */
 	struct host_link *host;        /* owned */
 	struct denials *denials;       /* owned */
+	struct rollouts *rollouts;     /* borrowed; NULL: none are driven here */
 	struct container *containers;  /* owned; sorted by name */
 	struct operation *operations;  /* owned; those that have not ended */
 	Phoenix__ProbeReply *probe;    /* owned; the newest, NULL before the first */

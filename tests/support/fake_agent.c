@@ -67,7 +67,9 @@ static void agent__install(Phoenix__Agent_Service *service, const Phoenix__Insta
 		rpc_request_on_cancel(request, hang_ended, session);
 		return;
 	}
-	if (agent->fail_install) {
+	agent->fragments += input->docker && input->docker->daemon[0];
+	if (agent->fail_install || (input->docker && input->docker->daemon[0] &&
+				    text_equal(agent->poisoned, session->name))) {
 		error_set(&error, -ENETUNREACH, "deb.example.org", "check the network",
 			  "no route to the mirror");
 		error_step(&error, "fetch");

@@ -25,6 +25,8 @@ struct fake_agent {
 	unsigned int verifies;
 	unsigned int resumes;    /* nested containers released by the controller */
 	uint16_t protocol_oldest, protocol; /* that it speaks; 0: as a real one */
+	const char *poisoned;    /* in this container no install with docker.daemon works */
+	unsigned int fragments;  /* installs with docker.daemon that were asked for */
 	const char *input;       /* value of the one health input; NULL: "1" */
 };
 

@@ -789,6 +789,98 @@ METHOD(image_list, NameRequest, ImageListReply)
 	reply(&answer, request);
 }
 
+/* ---- rollouts ---- */
+
+struct rollout_answer {
+	Phoenix__RolloutStatus status;
+	Phoenix__RolloutRecord record;
+	Phoenix__RolloutItemStatus items[2], *pointers[2];
+	Phoenix__Failure failure;
+};
+
+/* One container was converted, the other one has failed and was brought back. */
+static void fill_rollout(const struct server *server, struct rollout_answer *answer)
+{
+	phoenix__rollout_status__init(&answer->status);
+	phoenix__rollout_record__init(&answer->record);
+	phoenix__failure__init(&answer->failure);
+	for (size_t i = 0; i < 2; i++) {
+		phoenix__rollout_item_status__init(&answer->items[i]);
+		answer->pointers[i] = &answer->items[i];
+	}
+	answer->items[0].name = text_of(server, "web1");
+	answer->items[0].state = PHOENIX__ROLLOUT_ITEM__STATE__DONE;
+	answer->items[1].name = text_of(server, "web2");
+	answer->items[1].wave = 1;
+	answer->items[1].state = PHOENIX__ROLLOUT_ITEM__STATE__REVERTED;
+	answer->items[1].failure = &answer->failure;
+	answer->failure.why = text_of(server, "dockerd does not start");
+	answer->record.id = text_of(server, "r1");
+	answer->record.state = PHOENIX__ROLLOUT_RECORD__STATE__HALTED;
+	answer->record.cause = PHOENIX__ROLLOUT_RECORD__CAUSE__BUDGET;
+	answer->record.ended_ms = 2;
+	answer->record.total = 2;
+	answer->status.rollout = &answer->record;
+	answer->status.n_items = 2;
+	answer->status.items = answer->pointers;
+}
+
+METHOD(rollout_start, RolloutStartRequest, RolloutStatus)
+{
+	struct server *server = server_of(service);
+	struct rollout_answer answer;
+
+	if (is_dealt_with(server, request))
+		return;
+	fill_rollout(server, &answer);
+	if (text_equal(input->selector, "none"))
+		fail_request(request, -ENOENT, NULL, "--only");
+	else
+		reply(&answer.status, request);
+}
+
+METHOD(rollout_show, RolloutRequest, RolloutStatus)
+{
+	struct server *server = server_of(service);
+	struct rollout_answer answer;
+
+	if (is_dealt_with(server, request))
+		return;
+	fill_rollout(server, &answer);
+	reply(&answer.status, request);
+	end_stream(server, request);
+}
+
+METHOD(rollout_command, RolloutCommandRequest, RolloutStatus)
+{
+	struct server *server = server_of(service);
+	struct rollout_answer answer;
+
+	if (is_dealt_with(server, request))
+		return;
+	fill_rollout(server, &answer);
+	if (input->command == PHOENIX__ROLLOUT_COMMAND_REQUEST__COMMAND__REVERT)
+		reply(&answer.status, request);
+	else
+		fail_request(request, -EINVAL, NULL, "r1");
+}
+
+METHOD(rollout_list, RolloutRequest, RolloutListReply)
+{
+	struct server *server = server_of(service);
+	Phoenix__RolloutListReply list = PHOENIX__ROLLOUT_LIST_REPLY__INIT;
+	Phoenix__RolloutStatus *rollouts[1];
+	struct rollout_answer answer;
+
+	if (is_dealt_with(server, request))
+		return;
+	fill_rollout(server, &answer);
+	rollouts[0] = &answer.status;
+	list.n_rollouts = 1;
+	list.rollouts = rollouts;
+	reply(&list, request);
+}
+
 /* ---- the process ---- */
 
 static void client_closed(void *user, const struct ph_error *error)
@@ -799,7 +891,7 @@ static void client_closed(void *user, const struct ph_error *error)
 static void accepted(void *user, int fd, const struct ucred *peer)
 {
 	static const char *const streaming[] = { "Apply",       "Verify",      "Remove", "Events",
-						 "ImageImport", "ImageRemove", "Denials", NULL };
+						 "ImageImport", "ImageRemove", "Denials", "RolloutShow", NULL };
 	struct server *server = user;
 	struct channel_config config = { .service = &server->service.base,
 					 .streaming = streaming,

@@ -1,0 +1,190 @@
+/*
+ * Actions as operations on containers. An operation carries the name of its action, so whoever comes
+ * back after a crash sees whether it is going, has ended (the container's record tells how), or was
+ * never begun. What cannot be begun now, because something else works on the container, is tried
+ * again until the engine's deadline ends it.
+ */
+#include <errno.h>
+
+#include "common/clock.h"
+#include "common/message.h"
+#include "common/str.h"
+#include "controller/rollout/rollouts_private.h"
+
+static struct container *container_of_hand(const struct hand *hand)
+{
+	return registry_find(hand->rollout->rollouts->registry,
+			     hand->rollout->record->items[hand->item]->name);
+}
+
+enum rollout_health hand_health(const struct hand *hand)
+{
+	const struct container *container = container_of_hand(hand);
+	const Phoenix__Condition *ready;
+
+	if (!container || !container_is(container, CONTAINER_PHASE_RUNNING))
+		return ROLLOUT_HEALTH_NOT_READY;
+	ready = conditions_find(&container->conditions, "Ready");
+	if (!ready || ready->status == PHOENIX__CONDITION__STATUS__UNKNOWN)
+		return ROLLOUT_HEALTH_UNKNOWN;
+	return ready->status == PHOENIX__CONDITION__STATUS__TRUE ? ROLLOUT_HEALTH_READY :
+								   ROLLOUT_HEALTH_NOT_READY;
+}
+
+/* ---- results ---- */
+
+static void progress(void *user, const Phoenix__Progress *message)
+{
+}
+
+/* Whether an error says that it could not be begun, and not how it went. */
+static bool is_busy_error(const struct ph_error *error)
+{
+	return error && error->code == -EBUSY;
+}
+
+static void operation_ended(void *user, const char *name, bool changed,
+			    const struct ph_error *error)
+{
+	struct hand *hand = user;
+
+	if (is_busy_error(error)) {
+		hand->is_waiting = true;
+		return;
+	}
+	hand_ended(hand, error);
+}
+
+/* How an operation ended that nobody was there to see. */
+static void take_result(struct hand *hand, const struct container *container)
+{
+	const Phoenix__Failure *failure = container->record->last_failure;
+	struct ph_error error;
+
+	if (!failure) {
+		hand_ended(hand, NULL);
+		return;
+	}
+	error_set(&error, failure->code ? failure->code : -EIO, failure->where, failure->remedy, "%s",
+		  failure->why);
+	error_prefix(&error, "%s", failure->what);
+	error_step(&error, failure->step);
+	hand_ended(hand, &error);
+}
+
+static bool has_result(const struct container *container, const char *id)
+{
+	const Phoenix__ContainerRecord *record = container->record;
+
+	return text_equal(record->last_operation, id) &&
+	       !(record->last_failure && record->last_failure->code == -EBUSY);
+}
+
+/* ---- beginning ---- */
+
+static struct operation_order order_of(const struct hand *hand, const char *id)
+{
+	const Phoenix__RolloutItem *item = hand->rollout->record->items[hand->item];
+	bool is_back = hand->action.kind == ROLLOUT_REVERT;
+	struct operation_order order = {
+		.type = hand->action.kind == ROLLOUT_VERIFY ? &operation_verify : &operation_apply,
+		.id = id,
+		.keeps = true,
+	};
+
+	if (order.type == &operation_apply)
+		order.spec = is_back ? item->old : item->new_;
+	order.push_agent = item->push_agent && hand->action.kind == ROLLOUT_CONVERT;
+	return order;
+}
+
+/* A revert does not wait for what this rollout itself has begun there. */
+static void end_ours(const struct hand *hand, struct container *container)
+{
+	const char *id = container->operation->record->id;
+
+	if (hand->action.kind == ROLLOUT_REVERT &&
+	    text_has_prefix(id, hand->rollout->record->id))
+		operation_cancel(container->operation);
+}
+
+static void begin_operation(struct hand *hand)
+{
+	struct container *container = container_of_hand(hand);
+	struct operation_order order;
+	struct ph_error error;
+	char id[64];
+
+	hand->is_waiting = false;
+	if (!container) {
+		error_set(&error, -ENOENT, hand->rollout->record->items[hand->item]->name, NULL,
+			  "the container is gone");
+		hand_ended(hand, &error);
+		return;
+	}
+	rollout_operation_id(hand->rollout->record, hand->action.sequence, id);
+	if (container->operation && text_equal(container->operation->record->id, id)) {
+		operation_watch(container->operation, &hand->watcher);
+		return;
+	}
+	if (has_result(container, id)) {
+		take_result(hand, container);
+		return;
+	}
+	if (container->operation)
+		end_ours(hand, container);
+	if (hand->action.kind == ROLLOUT_CONVERT)
+		hand->converted_ms = clock_wall_ms();
+	order = order_of(hand, id);
+	if (operation_start_order(container, &order, &hand->watcher, &error) < 0)
+		hand->is_waiting = true;
+}
+
+/* Its conversion, of this very process, has verified it already. */
+static bool is_verified(const struct hand *hand)
+{
+	const struct container *container = container_of_hand(hand);
+
+	return container && hand->converted_ms && container_is_ready(container) &&
+	       (!container->record->verify ||
+		container->record->verify->wall_ms >= hand->converted_ms ||
+		text_equal(container->record->spec->docker_source, "none"));
+}
+
+void hand_begin(struct hand *hand, const struct rollout_action *action)
+{
+	hand_let_go(hand);
+	hand->action = *action;
+	hand->is_busy = true;
+	hand->watcher = (struct operation_watcher){ .progress = progress,
+						    .ended = operation_ended,
+						    .user = hand };
+	if (action->kind == ROLLOUT_CHECK)
+		hand_check(hand);
+	else if (action->kind == ROLLOUT_DRAIN)
+		hand_drain(hand);
+	else if (action->kind == ROLLOUT_VERIFY && is_verified(hand))
+		hand_ended(hand, NULL);
+	else
+		begin_operation(hand);
+}
+
+void hand_retry(struct hand *hand)
+{
+	if (!hand->is_busy)
+		return;
+	if (hand->action.kind == ROLLOUT_CHECK)
+		hand_check(hand);
+	else
+		begin_operation(hand);
+}
+
+void hand_let_go(struct hand *hand)
+{
+	operation_unwatch(&hand->watcher);
+	drain_free(hand->drain);
+	hand->drain = NULL;
+	asking_forget(hand->asking);
+	hand->asking = NULL;
+	hand->is_busy = hand->is_waiting = false;
+}
