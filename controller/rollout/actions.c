@@ -156,6 +156,7 @@ void hand_begin(struct hand *hand, const struct rollout_action *action)
 	hand_let_go(hand);
 	hand->action = *action;
 	hand->is_busy = true;
+	hand->begun_ms = clock_monotonic_ms();
 	hand->watcher = (struct operation_watcher){ .progress = progress,
 						    .ended = operation_ended,
 						    .user = hand };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "common/str.h"
 #include "controller/container/preflight.h"
@@ -12,6 +13,7 @@
 #include "controller/rollout/rollouts_private.h"
 
 #define AGENT_MS 40000
+#define CONTACT_MS 20000
 
 /* A question to an agent; outlives the hand that asked. */
 struct asking {
@@ -89,6 +91,15 @@ static void answered(void *user, const ProtobufCMessage *message, const struct p
 	hand_ended(hand, error_is_set(&failure) ? &failure : NULL);
 }
 
+/* Something else works on it, or its agent may yet come back after a restart of ours. */
+static bool is_worth_waiting(const struct hand *hand, const struct container *container)
+{
+	if (!container)
+		return false;
+	return container->operation || (hand_health(hand) == ROLLOUT_HEALTH_UNKNOWN &&
+					clock_monotonic_ms() - hand->begun_ms < CONTACT_MS);
+}
+
 void hand_check(struct hand *hand)
 {
 	static const struct rpc_handlers handlers = { .finished = answered };
@@ -98,13 +109,11 @@ void hand_check(struct hand *hand)
 	struct asking *asking;
 	struct ph_error error;
 
-	hand->is_waiting = false;
+	hand->is_waiting = is_worth_waiting(hand, container);
+	if (hand->is_waiting)
+		return;
 	if (check_known(hand, container, &error) < 0) {
 		hand_ended(hand, &error);
-		return;
-	}
-	if (container->operation) {
-		hand->is_waiting = true;
 		return;
 	}
 	asking = ph_alloc(sizeof(*asking));

@@ -19,7 +19,7 @@
 #include "controller/rollout/changes.h"
 #include "controller/rollout/rollouts_private.h"
 
-#define WAIT_MS 200 /* for adoption, or for somebody else's lease to run out */
+#define WAIT_MS 250 /* for adoption, or for somebody else's lease to run out */
 
 /* No jump of the wall clock moves a deadline while a process lives. */
 uint64_t rollouts_now(const struct rollouts *rollouts)
@@ -241,17 +241,22 @@ static void let_go_of_all(struct rollouts *rollouts)
 		rollout_let_go(rollout);
 }
 
-static void tick(void *user)
+static bool has_work(const struct rollouts *rollouts)
 {
-	struct rollouts *rollouts = user;
+	for (struct rollout *rollout = rollouts->list; rollout; rollout = rollout->next)
+		if (!rollout_is_over(rollout->record))
+			return true;
+	return false;
+}
+
+/* Take or renew the lease, and go on with what is stored when it is ours anew. */
+static void keep_lease(struct rollouts *rollouts)
+{
 	bool had = lease_is_held(&rollouts->lease, clock_wall_ms());
 	uint64_t token = rollouts->lease.token;
 	struct ph_error error;
 	int r;
 
-	timer_start(rollouts->timer, WAIT_MS, 0);
-	if (!rollouts->registry->is_adopted)
-		return;
 	r = lease_take(&rollouts->lease, rollouts->registry->store, clock_wall_ms(), &error);
 	if (r < 0)
 		log_error(LOG_LEVEL_ERROR, "rollout", NULL, &error);
@@ -259,7 +264,6 @@ static void tick(void *user)
 		let_go_of_all(rollouts);
 		return;
 	}
-	timer_start(rollouts->timer, LEASE_RENEW_MS, 0);
 	if (had)
 		return;
 	log_write(LOG_LEVEL_INFO, "rollout", NULL, "the lease is ours, token %" PRIu64,
@@ -269,11 +273,24 @@ static void tick(void *user)
 	join_all(rollouts);
 }
 
+/* Without a rollout in progress nobody needs the lease: nothing is written, and nobody wakes up. */
+static void tick(void *user)
+{
+	struct rollouts *rollouts = user;
+
+	if (rollouts->registry->is_adopted && !has_work(rollouts))
+		return;
+	if (rollouts->registry->is_adopted)
+		keep_lease(rollouts);
+	timer_start(rollouts->timer, rollouts_may_act(rollouts) ? LEASE_RENEW_MS : WAIT_MS, 0);
+}
+
 /* Asked for something, it does not wait for its timer. */
 static bool may_act_now(struct rollouts *rollouts)
 {
-	if (!rollouts_may_act(rollouts))
-		tick(rollouts);
+	if (rollouts->registry->is_adopted && !rollouts_may_act(rollouts))
+		keep_lease(rollouts);
+	timer_start(rollouts->timer, LEASE_RENEW_MS, 0);
 	return rollouts_may_act(rollouts);
 }
 

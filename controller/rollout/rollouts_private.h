@@ -22,6 +22,7 @@ struct hand {
 	struct rollout *rollout;
 	size_t item;
 	struct rollout_action action;
+	uint64_t begun_ms; /* monotonic: when this process took the action up */
 	bool is_busy;    /* an action is being carried out */
 	bool is_waiting; /* it could not be begun yet: tried again */
 	struct operation_watcher watcher;
