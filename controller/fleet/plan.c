@@ -17,7 +17,9 @@
 #include "controller/fleet/fleet.h"
 
 #define ACTION(name) PHOENIX__PLAN_ITEM__ACTION__##name
-#define FIXED_REMEDY "remove the container and apply again; its Docker data goes with it"
+#define FIXED_REMEDY                                                                               \
+	"phoenixctl rollout start -f FILE carries limits and confinement over; for the rest remove "   \
+	"the container and apply again: its Docker data goes with it"
 #define VERIFIES "dockerd is restarted when something it reads has changed, and verified"
 
 static const struct plan_effect effects[] = {

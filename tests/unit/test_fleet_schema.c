@@ -24,6 +24,7 @@ static const struct place {
 	{ "", "version: 1\n" UNKNOWN "\n" },
 	{ "properties/defaults", "version: 1\ndefaults: {" UNKNOWN "}\n" },
 	{ "properties/groups/items", "version: 1\ngroups: [{" UNKNOWN "}]\n" },
+	{ "properties/rollout", "version: 1\nrollout: {" UNKNOWN "}\n" },
 	{ "properties/containers/items", "version: 1\ncontainers: [{" UNKNOWN "}]\n" },
 	{ "$defs/confinement/oneOf/1", "version: 1\ndefaults: {confinement: {" UNKNOWN "}}\n" },
 	{ "$defs/resources", "version: 1\ndefaults: {resources: {" UNKNOWN "}}\n" },
