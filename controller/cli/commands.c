@@ -183,7 +183,7 @@ const struct command commands[] = {
 			     { "only", 'O', "SELECTOR", "only these: names, globs, labels" },
 			     { "watch", 'w', NULL, "follow it to its end" },
 			     { "dry-run", 'd', NULL, "show the changes, make none" },
-			     { "push-agents", 'A', NULL,
+			     { "push-agents", 'G', NULL,
 			       "also give each container the controller's own agent anew" } },
 		.run = command_rollout_start,
 	},

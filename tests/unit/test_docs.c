@@ -249,6 +249,14 @@ static void every_key_of_the_fleet_file_is_explained(void **state)
 	assert_explained("docs/fleet.md", &keys);
 }
 
+static void every_key_of_a_rollout_is_explained(void **state)
+{
+	PH_CLEANUP(names_fini) struct names keys = { 0 };
+
+	collect_keys("controller/fleet/rollout_keys.c", "keys", "", &keys);
+	assert_explained("docs/rollouts.md", &keys);
+}
+
 static void what_apply_refuses_is_explained(void **state)
 {
 	PH_AUTO_FREE char *text = slurp("controller/fleet/plan.c");
@@ -281,6 +289,7 @@ int main(void)
 		cmocka_unit_test(every_reason_is_explained),
 		cmocka_unit_test(every_key_of_the_configuration_is_explained),
 		cmocka_unit_test(every_key_of_the_fleet_file_is_explained),
+		cmocka_unit_test(every_key_of_a_rollout_is_explained),
 		cmocka_unit_test(what_apply_refuses_is_explained),
 	};
 
