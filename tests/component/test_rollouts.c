@@ -17,6 +17,7 @@
 #include "controller/container/container.h"
 #include "controller/container/operation.h"
 #include "controller/fleet/rollout_keys.h"
+#include "controller/link/agent_key.h"
 #include "controller/rollout/engine.h"
 #include "controller/rollout/lease.h"
 #include "controller/rollout/rollouts.h"
@@ -115,6 +116,7 @@ static void open_controller(struct world *world)
 	if (registry_open(&world->loop, &world->config, &world->registry, &error) < 0 ||
 	    rollouts_open(world->registry, &world->rollouts, &error) < 0)
 		fail_msg("%s", error.why);
+	world->registry->check_peer = NULL; /* our agents are in no container */
 	run_until(world, is_adopted);
 }
 
@@ -132,10 +134,15 @@ static void close_controller(struct world *world)
 static void bring_agents_back(struct world *world)
 {
 	for (struct container *container = world->registry->containers; container;
-	     container = container->next)
+	     container = container->next) {
+		uint8_t key[HANDSHAKE_KEY_SIZE];
+
+		if (agent_key_read(world->config.state_dir, container_name(container), key) < 0)
+			continue; /* its next push makes one */
 		fake_agent_start(&world->agent, &world->loop, world->scratch.path,
-				 container_name(container), container->record->incarnation,
+				 container_name(container), container->record->incarnation, key,
 				 container->record->ids->first);
+	}
 }
 
 static void progress(void *user, const Phoenix__Progress *message)
