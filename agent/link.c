@@ -6,10 +6,13 @@
 #include "agent/link.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "agent/spool.h"
 #include "common/channel.h"
 #include "common/clock.h"
 #include "common/handshake.h"
@@ -23,6 +26,7 @@
 #define HANDSHAKE_TIMEOUT_MS 5000
 #define HELLO_TIMEOUT_MS 5000
 #define HEARTBEAT_TIMEOUT_MS 10000
+#define PUBLISH_TIMEOUT_MS 10000
 #define BACKOFF_FIRST_MS 20
 #define BACKOFF_LAST_MS 1000
 
@@ -31,6 +35,10 @@ struct link {
 	struct link_config config;
 	struct channel *channel; /* NULL while dialing */
 	struct handshake handshake;
+	struct spool *spool;
+	bool is_greeted;
+	bool is_publishing; /* a batch is out */
+	uint64_t lost_ms;   /* when the session before ended; 0: there was none */
 	struct timer *dial;
 	struct timer *patience; /* with the other side's part of the handshake */
 	struct timer *heartbeat;
@@ -66,6 +74,53 @@ static void give_up_if_refused(const struct ph_error *error)
 		exit(EXIT_FAILURE);
 }
 
+static void publish(struct link *link);
+
+static void published(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
+{
+	struct link *link = user;
+
+	link->is_publishing = false;
+	if (error)
+		return; /* the batch stays: it goes out again with the next one, or the next session */
+	spool_taken(link->spool);
+	publish(link);
+}
+
+/* One batch at a time; the next one follows its answer. */
+static void publish(struct link *link)
+{
+	static const struct rpc_handlers handlers = { .finished = published };
+	const Phoenix__PublishRequest *batch;
+
+	if (!link->channel || !link->is_greeted || link->is_publishing)
+		return;
+	batch = spool_batch(link->spool);
+	if (batch && channel_call(link->channel, &phoenix__controller__descriptor, "Publish",
+				  &batch->base, PUBLISH_TIMEOUT_MS, &handlers, link, NULL) == 0)
+		link->is_publishing = true;
+}
+
+static void tell_return(struct link *link)
+{
+	char text[96];
+
+	if (!link->lost_ms)
+		return;
+	snprintf(text, sizeof(text), "the controller was away for %llu ms",
+		 (unsigned long long)(clock_monotonic_ms() - link->lost_ms));
+	link->lost_ms = 0;
+	link_tell(link, PHOENIX__EVENT__SEVERITY__INFO, "link.restored", "Reconnected", text);
+}
+
+void link_tell(struct link *link, Phoenix__Event__Severity severity, const char *type,
+	       const char *reason, const char *message)
+{
+	spool_add(link->spool, clock_wall_ms(), clock_monotonic_ms(), severity, type, reason,
+		  message);
+	publish(link);
+}
+
 static void greeted(void *user, const ProtobufCMessage *message, const struct ph_error *error)
 {
 	const Phoenix__HelloReply *reply = (const Phoenix__HelloReply *)message;
@@ -78,6 +133,9 @@ static void greeted(void *user, const ProtobufCMessage *message, const struct ph
 		return;
 	}
 	link->backoff_ms = BACKOFF_FIRST_MS;
+	link->is_greeted = true;
+	tell_return(link);
+	publish(link);
 	timer_start(link->heartbeat, reply->heartbeat_ms, reply->heartbeat_ms);
 	log_write(LOG_LEVEL_INFO, "link", NULL, "connected, protocol %u", reply->protocol);
 }
@@ -163,7 +221,10 @@ static void channel_closed(void *user, const struct ph_error *error)
 {
 	struct link *link = user;
 
+	if (link->is_greeted)
+		link->lost_ms = clock_monotonic_ms();
 	link->channel = NULL;
+	link->is_greeted = false;
 	handshake_fini(&link->handshake);
 	timer_stop(link->patience);
 	timer_stop(link->heartbeat);
@@ -192,10 +253,14 @@ static void dial(void *user)
 struct link *link_open(uv_loop_t *loop, const struct link_config *config)
 {
 	struct link *link = ph_alloc(sizeof(*link));
+	uint8_t random[8];
+	char stream[2 * sizeof(random) + 1];
 
 	link->loop = loop;
 	link->config = *config;
 	link->backoff_ms = BACKOFF_FIRST_MS;
+	handshake_random(random, sizeof(random));
+	link->spool = spool_new(bytes_to_hex(random, sizeof(random), stream));
 	link->dial = timer_new(loop, dial, link);
 	link->patience = timer_new(loop, patience_lost, link);
 	link->heartbeat = timer_new(loop, send_heartbeat, link);

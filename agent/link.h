@@ -21,5 +21,9 @@ struct link_config {
 	struct service_agent *agent;  /* serves the controller's requests; borrowed */
 };
 
+/* Tell the controller of something: now, or when it is there again (spool.h). */
+void link_tell(struct link *link, Phoenix__Event__Severity severity, const char *type,
+	       const char *reason, const char *message);
+
 /* Start dialing. The link lives as long as the process. */
 struct link *link_open(uv_loop_t *loop, const struct link_config *config);

@@ -82,6 +82,12 @@ static const uint8_t *take_key(const char *descriptor)
 	return NULL;
 }
 
+static void tell(void *user, Phoenix__Event__Severity severity, const char *type,
+		 const char *reason, const char *message)
+{
+	link_tell(user, severity, type, reason, message);
+}
+
 static int serve(const char *socket_address, struct link_config config, const char *descriptor)
 {
 	static struct service_agent agent;
@@ -103,7 +109,8 @@ static int serve(const char *socket_address, struct link_config config, const ch
 	service_agent_init(&agent, &loop);
 	timer = timer_new(&loop, supervise, &agent);
 	timer_start(timer, SUPERVISE_MS, SUPERVISE_MS);
-	link_open(&loop, &config);
+	agent.tell_user = link_open(&loop, &config);
+	agent.tell = tell;
 	uv_run(&loop, UV_RUN_DEFAULT);
 	return EXIT_SUCCESS;
 }

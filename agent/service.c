@@ -422,6 +422,16 @@ static void supervised(void *user, const struct ph_error *error)
 	agent->supervision = NULL;
 	if (error)
 		log_error(LOG_LEVEL_WARNING, "supervise", NULL, error);
+	/* Told when it changes, not at every look. */
+	if (agent->is_docker_down == (error != NULL) || !agent->tell)
+		return;
+	agent->is_docker_down = error != NULL;
+	if (error)
+		agent->tell(agent->tell_user, PHOENIX__EVENT__SEVERITY__ERROR, "docker.down",
+			    "NotRunning", error->why);
+	else
+		agent->tell(agent->tell_user, PHOENIX__EVENT__SEVERITY__INFO, "docker.up", "Running",
+			    "dockerd runs again");
 }
 
 void service_agent_supervise(struct service_agent *agent)

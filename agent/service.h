@@ -19,6 +19,11 @@ struct service_agent {
 	struct clock_watch clock;       /* seen by every look at health and at dockerd */
 	bool supervises;                /* no init here: dockerd is kept running by us */
 	struct worker *supervision;     /* a look at dockerd that is in progress */
+	bool is_docker_down;            /* the last look found it so, and it was told */
+	/* Tell the controller of something; NULL: nobody is told. */
+	void (*tell)(void *user, Phoenix__Event__Severity severity, const char *type,
+		     const char *reason, const char *message);
+	void *tell_user;
 };
 
 /* Names of the methods that stream, for the channel. */

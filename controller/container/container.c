@@ -71,14 +71,32 @@ static void agent_lost(void *user, bool was_session, const struct ph_error *erro
 }
 
 /* An agent speaks of its own container only, whatever names it uses. */
+/* Whether an event is one that came before: its answer was lost, and the agent has sent it again. */
+static bool came_before(struct container *container, const Phoenix__Event *event)
+{
+	if (text_empty(event->stream) || event->seq == 0)
+		return false;
+	if (!text_equal(container->spool, event->stream)) {
+		text_copy(container->spool, sizeof(container->spool), event->stream);
+		container->spool_seq = 0;
+	}
+	if (event->seq <= container->spool_seq)
+		return true;
+	container->spool_seq = event->seq;
+	return false;
+}
+
 static void agent_published(void *user, const Phoenix__PublishRequest *request, size_t count)
 {
 	struct container *container = user;
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < request->n_events; i++) {
 		Phoenix__Event event = *request->events[i];
 		char type[64];
 
+		/* Those above the rate are dropped and counted elsewhere; they have come all the same. */
+		if (came_before(container, request->events[i]) || i >= count)
+			continue;
 		snprintf(type, sizeof(type), "claim.%.50s", request->events[i]->type);
 		event.container = (char *)container_name(container);
 		event.type = type;

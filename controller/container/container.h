@@ -45,6 +45,8 @@ struct container {
 	struct host_call *push;            /* borrowed; while pushing */
 	uint32_t backoff_ms;
 	char *drift;                       /* owned; what the last poll found, "" nothing, NULL none yet */
+	char spool[32];                    /* the stream of the agent's events */
+	uint64_t spool_seq;                /* the last of them that was taken */
 	uint64_t connected_ms;             /* monotonic: when the last session began */
 	struct ph_error push_error;        /* why the last push failed */
 };

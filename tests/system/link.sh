@@ -47,14 +47,23 @@ agent_of() {
 	done
 }
 
+events_of() { # NAME TYPE
+	ctl --json events | jq -s "[.. | objects | select(.type? == \"$2\" and .container == \"$1\")] | length"
+}
+
+is_told() {
+	(($(events_of "$1" "$2") > 0))
+}
+
 refusals() { # NAME
-	ctl --json events | jq -s "[.. | objects | select(.type? == \"agent.refused\" and .container == \"$1\")] | length"
+	events_of "$1" agent.refused
 }
 
 # Somebody with all that is known to everybody, and a key of his own making.
 impostor() { # NAME ADDRESS
+	head -c 32 /dev/urandom >"$PH_WORK/another-key"
 	timeout 3 "$PH_BIN/phoenix-agent" --socket "$2" --name "$1" --boot-id "$(field "$1" .incarnation)" \
-		--key-fd 9 9< <(head -c 32 /dev/urandom) >/dev/null 2>&1 || true
+		--key-fd 9 9<"$PH_WORK/another-key" >/dev/null 2>&1 || true
 }
 
 is_refused() { # NAME ADDRESS BEFORE
@@ -94,6 +103,8 @@ test_transport() { # NAME TRANSPORT ADDRESS
 	start_phoenixd
 	tap_run "$transport: after kill -9 of phoenixd the agent is back" wait_until 20 connected "$name"
 	tap_is "$transport: and is the same" "$(agent_of "$name")" "$first"
+	tap_run "$transport: what it spooled meanwhile is told" wait_until 10 is_told "$name" claim.link.restored
+	tap_is "$transport: and told once" "$(events_of "$name" claim.link.restored)" 1
 
 	tap_run "$transport: rotate-key" ctl rotate-key "$name"
 	tap_run "$transport: an agent is back with the new key" wait_until 20 connected "$name"
