@@ -14,12 +14,14 @@
 #include <sys/wait.h>
 
 #include "common/cleanup.h"
+#include "common/memory.h"
 #include "controller/host/exec/exec.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/scratch.h"
 
 #define POLICY "/etc/apparmor.d"
 #define REFUSED true
+#define ANY_LINE 0
 
 /* Every kind of damage to a line that declares a variable: NAME and VALUE are put in. */
 static const struct damage {
@@ -27,6 +29,7 @@ static const struct damage {
 	bool has_value;
 	enum doctor_kind kind;
 	bool refused;
+	size_t below; /* the guilty line is so far below the declaration's */
 } damages[] = {
 	{ "at lost", "{", "}=", "", true, DOCTOR_MISSING_AT, false },
 	{ "at and braces lost", "", "=", "", true, DOCTOR_MISSING_AT, false },
@@ -38,7 +41,7 @@ static const struct damage {
 	{ "a dollar", "$", "=", "", true, DOCTOR_BOOLEAN, false },
 	{ "no value", "@{", "}=", "", false, DOCTOR_NO_VALUE, REFUSED },
 	{ "a stray line before", "/stray/ = x\n@{", "}=", "", true, DOCTOR_STRAY, false },
-	{ "words behind", "@{", "}=", "\nhello world", true, DOCTOR_STRAY, false },
+	{ "words behind", "@{", "}=", "\nhello world", true, DOCTOR_STRAY, false, 1 },
 	{ "added to nothing", "@{PHOENIX_NEW}+=/x\n@{", "}=", "", true, DOCTOR_UNDECLARED_ADD, false },
 };
 
@@ -95,7 +98,7 @@ static const struct {
 
 struct world {
 	struct scratch scratch;
-	char tree[300], backups[300];
+	char tree[300], kept[300], backups[300];
 };
 
 static void run(const char *const *argv)
@@ -107,6 +110,7 @@ static void world_init(struct world *world)
 {
 	scratch_init(&world->scratch);
 	snprintf(world->tree, sizeof(world->tree), "%s/tree", world->scratch.path);
+	snprintf(world->kept, sizeof(world->kept), "%s/kept", world->scratch.path);
 	snprintf(world->backups, sizeof(world->backups), "%s/backups", world->scratch.path);
 	run((const char *const[]){ "cp", "-a", POLICY, world->tree, NULL });
 }
@@ -167,7 +171,7 @@ static size_t replace_last(struct world *world, const char *file, const char *fi
 }
 
 static bool accuses(const struct doctor_diagnosis *diagnosis, const char *file, enum doctor_kind kind,
-		    bool refused)
+		    size_t line, bool refused)
 {
 	for (size_t i = 0; i < diagnosis->guilty_count; i++) {
 		const struct doctor_guilty *guilty = &diagnosis->guilty[i];
@@ -175,7 +179,8 @@ static bool accuses(const struct doctor_diagnosis *diagnosis, const char *file, 
 		if (strcmp(guilty->text->path, file) != 0 || (guilty->refusal != NULL) != refused)
 			continue;
 		for (size_t j = 0; j < guilty->scan.count; j++)
-			if (guilty->scan.findings[j].kind == kind && guilty->scan.findings[j].line > 0)
+			if (guilty->scan.findings[j].kind == kind && guilty->scan.findings[j].line > 0 &&
+			    (line == ANY_LINE || guilty->scan.findings[j].line == line))
 				return true;
 		if (!kind)
 			return true;
@@ -205,27 +210,46 @@ static void repair_and_check(struct world *world, const struct doctor_diagnosis 
 		fail_msg("%s: the repaired tree does not load", name);
 }
 
-static void examine(struct world *world, const char *name, const char *file, enum doctor_kind kind, bool refused)
+static void keep(struct world *world)
 {
-	DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis diagnosis = DOCTOR_DIAGNOSIS_INIT;
-	PH_AUTO_FREE char *damaged = read_file(world, file), *after = NULL;
-
-	assert_int_equal(doctor_diagnose(world->tree, &diagnosis, NULL), 0);
-	if (!accuses(&diagnosis, file, kind, refused))
-		fail_msg("%s in %s: not accused", name, file);
-	if (!is_innocent_but(&diagnosis, file, file))
-		fail_msg("%s in %s: an innocent file is accused", name, file);
-	if (!refused) {
-		assert_int_equal(diagnosis.verdict, DOCTOR_REPAIRABLE);
-		repair_and_check(world, &diagnosis, name);
-		return;
-	}
-	assert_int_equal(diagnosis.verdict, DOCTOR_REFUSED);
-	after = read_file(world, file);
-	assert_string_equal(damaged, after);
+	run((const char *const[]){ "cp", "-a", world->tree, world->kept, NULL });
 }
 
-static void write_damage(struct world *world, size_t target, const struct damage *damage)
+/* Whether every file of the tree has the bytes that keep() saw. */
+static bool is_as_kept(struct world *world)
+{
+	const char *const argv[] = { "diff", "-r", "--no-dereference", world->kept, world->tree, NULL };
+
+	return exec_check(argv, NULL, NULL, NULL) == 0;
+}
+
+struct expected {
+	const char *name, *file;
+	enum doctor_kind kind;
+	size_t line;
+	bool refused;
+};
+
+static void examine(struct world *world, const struct expected *expected)
+{
+	DOCTOR_AUTO_DIAGNOSIS struct doctor_diagnosis diagnosis = DOCTOR_DIAGNOSIS_INIT;
+	const char *name = expected->name, *file = expected->file;
+
+	keep(world);
+	assert_int_equal(doctor_diagnose(world->tree, &diagnosis, NULL), 0);
+	if (!accuses(&diagnosis, file, expected->kind, expected->line, expected->refused))
+		fail_msg("%s in %s:%zu: not accused", name, file, expected->line);
+	if (!is_innocent_but(&diagnosis, file, file))
+		fail_msg("%s in %s: an innocent file is accused", name, file);
+	if (!is_as_kept(world))
+		fail_msg("%s in %s: looking has changed the tree", name, file);
+	assert_int_equal(diagnosis.verdict, expected->refused ? DOCTOR_REFUSED : DOCTOR_REPAIRABLE);
+	if (!expected->refused)
+		repair_and_check(world, &diagnosis, name);
+}
+
+/* Returns the guilty line. */
+static size_t write_damage(struct world *world, size_t target, const struct damage *damage)
 {
 	PH_AUTO_STR struct str line = STR_INIT;
 	PH_AUTO_FREE char *text = read_file(world, targets[target].file);
@@ -240,19 +264,20 @@ static void write_damage(struct world *world, size_t target, const struct damage
 	*end = '\0';
 	str_appendf(&line, "%s%s%s%s%s", damage->before, targets[target].variable, damage->between,
 		    damage->has_value ? at + start.length - 1 : "", damage->after);
-	replace_last(world, targets[target].file, at, str_text(&line));
+	return replace_last(world, targets[target].file, at, str_text(&line)) + damage->below;
 }
 
 static void test_declarations(void **state)
 {
 	for (size_t target = 0; target < ARRAY_LENGTH(targets); target++) {
 		for (size_t i = 0; i < ARRAY_LENGTH(damages); i++) {
+			struct expected expected = { damages[i].name, targets[target].file, damages[i].kind,
+						     ANY_LINE, damages[i].refused };
 			struct world world;
 
 			world_init(&world);
-			write_damage(&world, target, &damages[i]);
-			examine(&world, damages[i].name, targets[target].file, damages[i].kind,
-				damages[i].refused);
+			expected.line = write_damage(&world, target, &damages[i]);
+			examine(&world, &expected);
 			world_fini(&world);
 		}
 	}
@@ -269,11 +294,45 @@ static void apply_edit(struct world *world, const struct edit *edit)
 static void test_edits(void **state)
 {
 	for (size_t i = 0; i < ARRAY_LENGTH(edits); i++) {
+		const struct expected expected = { edits[i].name, edits[i].file, edits[i].kind, ANY_LINE,
+						   edits[i].refused };
 		struct world world;
 
 		world_init(&world);
 		apply_edit(&world, &edits[i]);
-		examine(&world, edits[i].name, edits[i].file, edits[i].kind, edits[i].refused);
+		examine(&world, &expected);
+		world_fini(&world);
+	}
+}
+
+/* A damaged line that was not there before, as the first one of a file and as the last one. */
+static void test_positions(void **state)
+{
+	static const struct {
+		const char *line;
+		enum doctor_kind kind;
+	} lines[] = {
+		{ "{PHOENIX_A}=/x", DOCTOR_MISSING_AT },
+		{ "@{PHOENIX_A}==/x", DOCTOR_DOUBLE_EQUALS },
+		{ "@PHOENIX_A=/x", DOCTOR_BRACES },
+	};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(targets) * 2; i++) {
+		size_t line = i % ARRAY_LENGTH(lines);
+		bool is_first = i < ARRAY_LENGTH(targets);
+		struct expected expected = { lines[line].line, targets[i % ARRAY_LENGTH(targets)].file,
+					     lines[line].kind, 1, false };
+		PH_AUTO_FREE char *text = NULL, *new = NULL;
+		struct world world;
+
+		world_init(&world);
+		text = read_file(&world, expected.file);
+		new = is_first ? ph_format("%s\n%s", expected.name, text) :
+				 ph_format("%s%s\n", text, expected.name);
+		for (const char *c = text; !is_first && *c; c++)
+			expected.line += *c == '\n';
+		write_file(&world, expected.file, new);
+		examine(&world, &expected);
 		world_fini(&world);
 	}
 }
@@ -291,8 +350,9 @@ static void test_two_files_at_once(void **state)
 		write_damage(&world, i % ARRAY_LENGTH(targets), &damages[i]);
 		apply_edit(&world, &edits[i % 4]);
 		assert_int_equal(doctor_diagnose(world.tree, &diagnosis, NULL), 0);
-		assert_true(accuses(&diagnosis, targets[i % ARRAY_LENGTH(targets)].file, damages[i].kind, false));
-		assert_true(accuses(&diagnosis, edits[i % 4].file, DOCTOR_UNCLOSED, false));
+		assert_true(accuses(&diagnosis, targets[i % ARRAY_LENGTH(targets)].file, damages[i].kind, ANY_LINE,
+				    false));
+		assert_true(accuses(&diagnosis, edits[i % 4].file, DOCTOR_UNCLOSED, ANY_LINE, false));
 		assert_true(is_innocent_but(&diagnosis, targets[i % ARRAY_LENGTH(targets)].file, edits[i % 4].file));
 		repair_and_check(&world, &diagnosis, damages[i].name);
 		world_fini(&world);
@@ -307,10 +367,13 @@ static void test_odd_but_healthy(void **state)
 
 		world_init(&world);
 		write_file(&world, odd[i].file, odd[i].text);
+		keep(&world);
 		assert_int_equal(doctor_diagnose(world.tree, &diagnosis, NULL), 0);
 		if (diagnosis.verdict != DOCTOR_HEALTHY)
 			fail_msg("%s: %s", odd[i].name,
 				 diagnosis.failure_count ? diagnosis.failures[0].message : "noted");
+		assert_int_equal(diagnosis.guilty_count, 0);
+		assert_true(is_as_kept(&world));
 		world_fini(&world);
 	}
 }
@@ -325,7 +388,7 @@ static void test_undeclared_is_noted(void **state)
 	write_file(&world, "tunables/run", "@{run}=/run/ @{NOBODY}/run/\n");
 	assert_int_equal(doctor_diagnose(world.tree, &diagnosis, NULL), 0);
 	assert_int_equal(diagnosis.verdict, DOCTOR_NOTED);
-	assert_true(accuses(&diagnosis, "tunables/run", DOCTOR_UNDECLARED_USE, true));
+	assert_true(accuses(&diagnosis, "tunables/run", DOCTOR_UNDECLARED_USE, 1, true));
 	world_fini(&world);
 }
 
@@ -350,7 +413,7 @@ static void test_symlinks(void **state)
 		assert_int_equal(unlink(path_of(&world, "tunables/run", path)), 0);
 		assert_int_equal(symlink(cases[i].outside ? "../../outside" : cases[i].to, path), 0);
 		assert_int_equal(doctor_diagnose(world.tree, &diagnosis, NULL), 0);
-		assert_true(accuses(&diagnosis, cases[i].outside ? "tunables/run" : target, DOCTOR_MISSING_AT,
+		assert_true(accuses(&diagnosis, cases[i].outside ? "tunables/run" : target, DOCTOR_MISSING_AT, 1,
 				    cases[i].outside));
 		if (!cases[i].outside)
 			repair_and_check(&world, &diagnosis, "symlink");
@@ -367,7 +430,10 @@ static void test_huge_file(void **state)
 	world_init(&world);
 	assert_int_equal(truncate(path_of(&world, "tunables/run", path), 64 << 20), 0);
 	assert_int_equal(doctor_diagnose(world.tree, &diagnosis, NULL), 0);
-	assert_int_equal(diagnosis.tree.texts ? diagnosis.verdict == DOCTOR_HEALTHY : 1, 0);
+	assert_int_equal(diagnosis.verdict, DOCTOR_REFUSED);
+	assert_int_equal(diagnosis.guilty_count, 1);
+	assert_string_equal(diagnosis.guilty[0].text->path, "tunables/run");
+	assert_non_null(strstr(diagnosis.guilty[0].refusal, "too big"));
 	world_fini(&world);
 }
 
@@ -513,6 +579,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_declarations),
 		cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_positions),
 		cmocka_unit_test(test_two_files_at_once),
 		cmocka_unit_test(test_odd_but_healthy),
 		cmocka_unit_test(test_undeclared_is_noted),
