@@ -217,6 +217,7 @@ static void test_obstacles(void **state)
 		PH_AUTO_FREE char *make = NULL;
 		PH_AUTO_FREE char *clean = NULL;
 		char module[64], fs[64], policy[64], cgroup[64], parser[64];
+		char mode[CONFINE_LAX_SIZE] = "";
 		struct confine_places places = { module, fs, policy, cgroup, parser };
 		struct confine_facts facts;
 		struct ph_error error = { 0 };
@@ -231,6 +232,9 @@ static void test_obstacles(void **state)
 		snprintf(cgroup, sizeof(cgroup), "%s/cgroup", root);
 		snprintf(parser, sizeof(parser), "%s/parser", root);
 		confine_facts_detect(&places, &facts);
+		assert_int_equal(confine_kernel_enforces(&places, mode),
+				 HOSTS[i].obstacle != CONFINE_NOT_ENFORCING);
+		assert_string_equal(mode, HOSTS[i].obstacle == CONFINE_NOT_ENFORCING ? "complain" : "");
 		assert_int_equal(system(clean), 0);
 		if (facts.obstacle != HOSTS[i].obstacle || strcmp(facts.detail, HOSTS[i].detail))
 			fail_msg("%s: %d %s", HOSTS[i].name, facts.obstacle, facts.detail);

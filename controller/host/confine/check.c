@@ -22,6 +22,7 @@ int confine_check_begin(struct confine_check *check, const char *profile, struct
 	*check = CONFINE_CHECK_INIT;
 	check->proc = proc;
 	check->profile = profile;
+	confine_kernel_enforces(NULL, check->lax);
 	return 0;
 }
 
@@ -80,6 +81,9 @@ int confine_check_visit(void *user, pid_t pid)
 		note_offender(check, pid, text);
 	} else if (!confine_label_enforces(&label, check->profile)) {
 		note_offender(check, pid, confine_label_format(&label, text, sizeof(text)));
+	} else if (check->lax[0]) {
+		snprintf(text, sizeof(text), "AppArmor as a whole is in %s mode", check->lax);
+		note_offender(check, pid, text);
 	}
 	return 0;
 }

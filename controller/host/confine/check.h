@@ -11,11 +11,13 @@
 #include <sys/types.h>
 
 #include "common/error.h"
+#include "controller/host/confine/facts.h"
 #include "controller/host/confine/label.h"
 
 struct confine_check {
 	const char *profile; /* borrowed: what every process has to carry, enforced */
 	int proc;            /* owned: the host's /proc */
+	char lax[CONFINE_LAX_SIZE]; /* the mode of AppArmor as a whole, when that does not enforce */
 	uint32_t processes;  /* seen, without those that had gone */
 	uint32_t offenders;
 	pid_t first_offender;               /* 0: none */

@@ -23,6 +23,7 @@
 #include "controller/host/confine/render.h"
 #include "controller/host/exec/exec.h"
 
+#define MODULE "/sys/module/apparmor/parameters"
 #define PARSER_MAJOR_MINIMUM 3
 #define BEST_EFFORT                                                                                \
 	"; or write \"confinement: best-effort\" in the fleet file, which leaves containers unconfined"
@@ -41,7 +42,7 @@ static const struct {
 	[CONFINE_NO_PERMISSION] = { "policy cannot be loaded from here",
 				    "run phoenix-host as root of the host, outside of any container" },
 	[CONFINE_NOT_ENFORCING] = { "AppArmor as a whole does not enforce",
-				    "echo enforce > /sys/module/apparmor/parameters/mode" },
+				    "printf enforce > /sys/module/apparmor/parameters/mode" },
 	[CONFINE_NO_MOUNT_RULES] = { "the running kernel does not mediate mounts",
 				     "boot a kernel whose AppArmor does (4.8 or later)" BEST_EFFORT },
 	[CONFINE_NO_PARSER] = { "apparmor_parser is not installed", "apt-get install apparmor" },
@@ -87,10 +88,22 @@ static bool can_write(const char *directory, const char *file)
 	return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
 }
 
+bool confine_kernel_enforces(const struct confine_places *places, char ret_mode[CONFINE_LAX_SIZE])
+{
+	const char *module = places && places->module ? places->module : MODULE;
+	char mode[CONFINE_LAX_SIZE];
+
+	if (read_line(module, "mode", mode, sizeof(mode)) < 0 || text_equal(mode, "enforce") ||
+	    text_equal(mode, "kill"))
+		return true;
+	text_copy(ret_mode, CONFINE_LAX_SIZE, mode);
+	return false;
+}
+
 static enum confine_obstacle judge_kernel(const struct confine_places *places, char *detail,
 					  size_t size)
 {
-	char line[64];
+	char line[64], mode[CONFINE_LAX_SIZE];
 
 	if (read_line(places->module, "enabled", line, sizeof(line)) < 0)
 		return CONFINE_NO_KERNEL;
@@ -100,9 +113,8 @@ static enum confine_obstacle judge_kernel(const struct confine_places *places, c
 		return CONFINE_NO_SECURITYFS;
 	if (!can_write(places->securityfs, ".replace"))
 		return CONFINE_NO_PERMISSION;
-	if (read_line(places->module, "mode", line, sizeof(line)) == 0 &&
-	    !text_equal(line, "enforce") && !text_equal(line, "kill")) {
-		snprintf(detail, size, "mode %s", line);
+	if (!confine_kernel_enforces(places, mode)) {
+		snprintf(detail, size, "mode %s", mode);
 		return CONFINE_NOT_ENFORCING;
 	}
 	if (!exists(places->securityfs, "features/mount/mask"))
@@ -219,7 +231,7 @@ void confine_facts_detect(const struct confine_places *places, struct confine_fa
 	enum confine_obstacle obstacle;
 	struct parser parser = { 0 };
 
-	at.module = at.module ?: "/sys/module/apparmor/parameters";
+	at.module = at.module ?: MODULE;
 	at.securityfs = at.securityfs ?: "/sys/kernel/security/apparmor";
 	at.policy = at.policy ?: "/etc/apparmor.d";
 	at.cgroup = at.cgroup ?: "/sys/fs/cgroup";

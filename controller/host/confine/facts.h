@@ -43,6 +43,14 @@ struct confine_places {
 /* Look at the host. Never fails: what cannot be found out is an obstacle. places may be NULL. */
 void confine_facts_detect(const struct confine_places *places, struct confine_facts *ret_facts);
 
+#define CONFINE_LAX_SIZE 32
+
+/*
+ * Whether AppArmor as a whole enforces; if not, ret_mode is its mode ("complain"), untouched otherwise. The kernel goes
+ * on showing every label and profile as enforced then: each has to be asked together with this. places may be NULL.
+ */
+bool confine_kernel_enforces(const struct confine_places *places, char ret_mode[CONFINE_LAX_SIZE]);
+
 /* The same judgement on the parser's answer to --version, for tests: -EINVAL when it has none. */
 int confine_parser_version(const char *output, char version[32], unsigned int *ret_major,
 			   unsigned int *ret_minor);

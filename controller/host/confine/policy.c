@@ -60,12 +60,17 @@ enum confine_policy_state confine_policy_find(const char *list, const char *name
 int confine_policy_state(const char *name, struct ph_error *error)
 {
 	PH_AUTO_STR struct str list = STR_INIT;
+	enum confine_policy_state state;
+	char mode[CONFINE_LAX_SIZE];
 
 	if (!read_whole(AT_FDCWD, SECURITYFS "/profiles", LIST_MAXIMUM, &list))
 		return error_set(error, -EIO, SECURITYFS "/profiles",
 				 "mount securityfs and run as root of the host",
 				 "the kernel's list of profiles cannot be read");
-	return confine_policy_find(str_text(&list), name);
+	state = confine_policy_find(str_text(&list), name);
+	return state == CONFINE_POLICY_ENFORCED && !confine_kernel_enforces(NULL, mode) ?
+		       CONFINE_POLICY_LAX :
+		       state;
 }
 
 /* Whether one entry of the kernel's policy tree ("lxc-phoenix-v2.7") is this profile. */

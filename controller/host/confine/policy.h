@@ -15,7 +15,7 @@ enum confine_policy_outcome {
 enum confine_policy_state {
 	CONFINE_POLICY_ABSENT = 0,
 	CONFINE_POLICY_ENFORCED = 1,
-	CONFINE_POLICY_LAX = 2, /* loaded, but in complain mode or as unconfined */
+	CONFINE_POLICY_LAX = 2, /* loaded, but it or the whole of AppArmor is in complain mode, or as unconfined */
 };
 
 struct confine_policy {
