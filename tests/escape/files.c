@@ -153,6 +153,7 @@ static const struct attempt ROWS[] = {
 	{ "kpagecount", read_some, DENIED, UA, MAYBE_UNSEEN, .path = "/proc/kpagecount" },
 	{ "default_smp_affinity", poke, DENIED, UA, MAYBE,
 	  .path = "/proc/irq/default_smp_affinity" },
+	{ "scsi", poke, DENIED, UA, MAYBE, .path = "/proc/scsi/scsi" },
 	{ "mtrr", poke, DENIED, UA, MAYBE, .path = "/proc/mtrr" },
 	{ "bus/pci", poke, DENIED, UA, MAYBE, .path = "/proc/bus/pci/00/00.0" },
 	{ "acpi/wakeup", poke, DENIED, UA, MAYBE, .path = "/proc/acpi/wakeup" },

@@ -182,6 +182,20 @@ static void set_xattr(const struct attempt *attempt, struct verdict *verdict)
 	unlink(attempt->path);
 }
 
+/* A file that has lost its name is still there by its descriptor. */
+static void reopen_deleted(const struct attempt *attempt, struct verdict *verdict)
+{
+	char path[64];
+	int fd = open(SCRATCH "/gone", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0 || unlink(SCRATCH "/gone")) {
+		verdict_refused(verdict, "prepare", errno);
+		return;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	verdict_of(verdict, "open", open(path, O_RDWR | O_CLOEXEC));
+}
+
 /* runc executes a sealed copy of itself. */
 static void execute_memory_file(const struct attempt *attempt, struct verdict *verdict)
 {
@@ -314,6 +328,7 @@ static const struct attempt ROWS[] = {
 	  .path = "/var/lib/docker/escape-attribute", .value = "y" },
 	{ "exec from a sealed memory file", execute_memory_file, NEEDS,
 	  .why = "runc, the pushed agent" },
+	{ "open a deleted file again", reopen_deleted, NEEDS, .why = "by /proc/self/fd, as runc does" },
 	{ "setuid file in an image layer", hold_mode, NEEDS },
 	{ "sethostname", set_host_name, NEEDS },
 	{ "unshare net", unshare_namespace, NEEDS, .flags = CLONE_NEWNET },
