@@ -362,17 +362,21 @@ static void apply_images(void *user, const ProtobufCMessage *reply, const struct
 {
 	struct order *order = user;
 	struct ph_error failure;
+	size_t checked = 0;
 	int r = 0;
 
 	if (error) {
 		apply_refuse(order, error);
 		return;
 	}
-	for (size_t i = 0; i < order->fleet->n_containers && r == 0; i++)
+	for (; checked < order->fleet->n_containers && r == 0; checked++)
 		r = check_spec(order->registry, (const Phoenix__ImageListReply *)reply,
-			       order->fleet->containers[i], &failure);
+			       order->fleet->containers[checked], &failure);
 	if (r < 0) {
 		error_prefix(&failure, "apply: nothing was changed");
+		/* Whoever watches is told as well that this host has refused a container, and why. */
+		journal_error(order->registry->journal, order->fleet->containers[checked - 1]->name, NULL,
+			      "operation.refused", "Refused", &failure);
 		apply_refuse(order, &failure);
 		return;
 	}

@@ -34,7 +34,7 @@ label_of() {
 events() { ctl --json events | jq -r '.events[]? // . | "\(.type) \(.container) \(.reason) \(.message)"' 2>/dev/null; }
 
 # A new container is refused, with reason and remedy, as an answer and as an event; nothing of it is left. The status says
-# the same: `is_refused STATE REASON REMEDY`.
+# the same, and by its exit whether what runs is held: `is_refused STATE REASON REMEDY EXIT`.
 is_refused() {
 	local name=new$((++refusals))
 	tap_exits "$1: a new container is refused" 1 ctl apply -f "$(fleet "$name")"
@@ -42,7 +42,7 @@ is_refused() {
 	tap_like "$1: and what to do" "$tap_output" "$3"
 	tap_is "$1: nothing was made" "$(ls "$PH_WORK/state/containers")" web
 	tap_like "$1: it is an event" "$(events)" "$2"
-	tap_exits "$1: status says so" 3 ctl apparmor status
+	tap_exits "$1: status says so" "$4" ctl apparmor status
 	tap_like "$1: with the reason" "$tap_output" "cannot confine here.*$2"
 	tap_like "$1: and the remedy" "$tap_output" "$3"
 }
@@ -60,7 +60,7 @@ test_complain() {
 	tap_run 'complain mode of the kernel: noticed within a minute' wait_until 60 has_event 'ProfileCurrent is False.*enforce mode'
 	tap_is 'complain mode of the kernel: the condition' "$(condition web ProfileCurrent)" 'FALSE NotEnforced'
 	tap_is 'complain mode of the kernel: nothing is called confined' "$(condition web Confined)" 'FALSE OffLabel'
-	is_refused 'complain mode of the kernel' 'AppArmor as a whole does not enforce' 'printf enforce'
+	is_refused 'complain mode of the kernel' 'AppArmor as a whole does not enforce' 'printf enforce' 3
 	printf enforce >"$MODE"
 	tap_run 'with enforce mode all is well' wait_until 60 condition_is web Confined 'TRUE AllProcessesLabelled'
 }
@@ -77,11 +77,11 @@ parser_back() { [[ ! -e $PARSER.away ]] || mv "$PARSER.away" "$PARSER"; }
 
 test_parsers() {
 	parser_is ''
-	is_refused 'no parser' 'apparmor_parser is not installed' 'apt-get install apparmor'
+	is_refused 'no parser' 'apparmor_parser is not installed' 'apt-get install apparmor' 0
 	tap_is 'no parser: what runs stays confined' "$(condition web Confined)" 'TRUE AllProcessesLabelled'
 	never_unconfined 'no parser'
 	parser_is 'echo "AppArmor parser version 2.13.6"'
-	is_refused 'an old parser' 'older than 3.0' 'apparmor'
+	is_refused 'an old parser' 'older than 3.0' 'apparmor' 0
 	never_unconfined 'an old parser'
 	parser_back
 }
