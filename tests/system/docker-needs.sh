@@ -6,6 +6,7 @@
 # what Docker needs, PH_NEEDS=all also tries what is known not to work.
 # beds: uml
 # image: golden
+# suites: bookworm forky
 # deadline: 500
 set -euo pipefail
 # shellcheck source=tests/support/system.sh
