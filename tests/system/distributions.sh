@@ -2,7 +2,7 @@
 # Docker of three distributions side by side, each in a container of its own: 20.10 (Debian 12), 26.1 (Debian 13) and 28.5
 # with runc 1.3 (forky), converged, verified, and left alone by a second apply. In the guest with systemd in all of them and
 # AppArmor enforcing.
-# beds: native guest13
+# beds: native
 # images on guest13: offline-trixie offline-forky
 # deadline: 400
 set -euo pipefail

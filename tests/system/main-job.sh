@@ -2,7 +2,6 @@
 # The main job on real parts: image, apply, health, verify, apply again, a killed agent, remove.
 # beds: native uml guest
 # suites: bookworm forky
-# suites on guest13: bookworm
 # deadline: 300
 set -euo pipefail
 # shellcheck source=tests/support/system.sh
