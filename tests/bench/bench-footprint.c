@@ -25,6 +25,7 @@
 
 #include "common/cleanup.h"
 #include "common/frame.h"
+#include "common/handshake.h"
 #include "common/memory.h"
 #include "common/str.h"
 #include "proto/agent.pb-c.h"
@@ -41,6 +42,8 @@
 #define DRIFT_MAXIMUM 0.25
 #define NOBODY 65534
 #define SOCKET_NAME "agent.sock"
+#define KEY_FD 9
+#define KEY_FD_TEXT "9"
 
 struct bench {
 	char folder[64]; /* the empty root, with the socket in it */
@@ -93,20 +96,39 @@ static double median(double *values, size_t count)
 	return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
+static const uint8_t agent_key[HANDSHAKE_KEY_SIZE] = { 1 };
+
+static int find_key(void *user, const struct handshake_claim *claim,
+		    uint8_t ret_key[HANDSHAKE_KEY_SIZE])
+{
+	memcpy(ret_key, agent_key, sizeof(agent_key));
+	return HANDSHAKE_WELCOME;
+}
+
 /* Fork with only async-signal-safe calls in the child: the same for both programs. */
 static pid_t start(const struct bench *bench, int program)
 {
 	static const char *const arguments[] = { "phoenix-agent", "--socket", "unix:/" SOCKET_NAME,
-						 "--boot-id",     "bench",    NULL };
+						 "--boot-id",     "bench",    "--name",
+						 "bench",         "--key-fd", KEY_FD_TEXT,
+						 NULL };
 	static char *const environment[] = { NULL };
-	pid_t pid = vfork();
+	int ends[2];
+	pid_t pid;
 
+	if (pipe2(ends, O_CLOEXEC) < 0 ||
+	    write(ends[1], agent_key, sizeof(agent_key)) != sizeof(agent_key))
+		die("pipe");
+	close(ends[1]);
+	pid = vfork();
 	if (pid < 0)
 		die("vfork");
-	if (pid > 0)
+	if (pid > 0) {
+		close(ends[0]);
 		return pid;
-	if (dup2(bench->null, STDERR_FILENO) >= 0 && chroot(bench->folder) == 0 &&
-	    chdir("/") == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0)
+	}
+	if (dup2(bench->null, STDERR_FILENO) >= 0 && dup2(ends[0], KEY_FD) >= 0 &&
+	    chroot(bench->folder) == 0 && chdir("/") == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0)
 		fexecve(program, (char *const *)arguments, environment);
 	_exit(127);
 }
@@ -120,15 +142,13 @@ static void wait_readable(int fd)
 		die("the agent says nothing");
 }
 
-/* Take the next request of the agent; the caller frees it. */
-static Phoenix__Envelope *receive(struct agent *agent)
+/* Take the next frame of the agent; borrowed until the next one. */
+static const uint8_t *receive_frame(struct agent *agent, size_t *ret_length)
 {
 	const uint8_t *payload;
-	Phoenix__Envelope *envelope;
 	uint8_t bytes[4096];
-	size_t length;
 
-	while (frame_reader_next(&agent->reader, &payload, &length) != FRAME_READY) {
+	while (frame_reader_next(&agent->reader, &payload, ret_length) != FRAME_READY) {
 		ssize_t got;
 
 		wait_readable(agent->fd);
@@ -137,6 +157,44 @@ static Phoenix__Envelope *receive(struct agent *agent)
 			die("the agent hung up");
 		frame_reader_feed(&agent->reader, bytes, (size_t)got);
 	}
+	return payload;
+}
+
+/* phoenixd's side of the handshake: part of what a start takes. */
+static void shake_hands(struct agent *agent)
+{
+	const struct handshake_policy policy = { .transport = HANDSHAKE_UNIX,
+						 .protocol_oldest = 1,
+						 .protocol = 1,
+						 .find = find_key };
+	uint8_t nonce[HANDSHAKE_NONCE_SIZE], header[FRAME_HEADER_SIZE];
+	struct handshake handshake;
+	struct handshake_frame reply;
+	struct ph_error error;
+	const uint8_t *payload;
+	size_t length;
+	int result;
+
+	handshake_random(nonce, sizeof(nonce));
+	handshake_init_controller(&handshake, &policy, nonce);
+	do {
+		payload = receive_frame(agent, &length);
+		result = handshake_receive(&handshake, payload, length, &reply, &error);
+		frame_write_header(header, (uint32_t)reply.length);
+		if (result < 0 ||
+		    (reply.length && (write(agent->fd, header, sizeof(header)) < 0 ||
+				      write(agent->fd, reply.bytes, reply.length) < 0)))
+			die("the handshake fails");
+	} while (result != HANDSHAKE_DONE);
+}
+
+/* Take the next request of the agent; the caller frees it. */
+static Phoenix__Envelope *receive(struct agent *agent)
+{
+	Phoenix__Envelope *envelope;
+	size_t length;
+	const uint8_t *payload = receive_frame(agent, &length);
+
 	envelope = phoenix__envelope__unpack(NULL, length, payload);
 	if (!envelope || envelope->body_case != PHOENIX__ENVELOPE__BODY_REQUEST)
 		die("the agent sends something else than a request");
@@ -190,6 +248,7 @@ static void greet(const struct bench *bench, struct agent *agent)
 	if (agent->fd < 0)
 		die("accept");
 	frame_reader_init(&agent->reader, 0);
+	shake_hands(agent);
 	envelope = receive(agent);
 	agent->hello_ns = now_ns(CLOCK_MONOTONIC) - begin;
 	if (strcmp(envelope->request->method, "Hello") != 0)
