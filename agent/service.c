@@ -11,6 +11,7 @@
 #include "agent/docker/docker.h"
 #include "agent/health/health.h"
 #include "agent/preflight/preflight.h"
+#include "agent/storage/repair.h"
 #include "agent/storage/settle.h"
 #include "agent/storage/storage_report.h"
 #include "agent/storage/verify.h"
@@ -24,11 +25,12 @@
 #define BUNDLES "/dev/phoenix-bundles" /* where phoenix-host shows them, read-only */
 #define INSTALL_DEADLINE_MS (45 * 60 * 1000)
 #define VERIFY_DEADLINE_MS (10 * 60 * 1000)
+#define REPAIR_DEADLINE_MS 120000
 #define QUICK_DEADLINE_MS 30000 /* a question whose answer may need a slow dockerd */
 
 const char *const service_streaming[] = { "Install", "Verify", NULL };
 const char *const service_capabilities[] = { "docker.install", "storage.verify", "storage.report",
-					     "health", "preflight", NULL };
+					     "health", "preflight", "repair", NULL };
 
 static struct service_agent *agent_of(Phoenix__Agent_Service *service)
 {
@@ -260,14 +262,15 @@ static void question_ended(void *user, const struct ph_error *error)
 }
 
 /* The data is copied with the process: it may be on the caller's stack. */
-static void ask(struct service_agent *agent, worker_fn run, void *data,
-		const ProtobufCMessageDescriptor *type, ProtobufCClosure reply, void *request)
+static void ask_within(uint32_t deadline_ms, struct service_agent *agent, worker_fn run, void *data,
+		       const ProtobufCMessageDescriptor *type, ProtobufCClosure reply,
+		       void *request)
 {
 	struct question *question = ph_alloc(sizeof(*question));
 	const struct worker_config config = {
 		.run = run,
 		.data = data,
-		.deadline_ms = QUICK_DEADLINE_MS,
+		.deadline_ms = deadline_ms,
 		.message_type = type,
 		.message = question_answered,
 		.finished = question_ended,
@@ -285,6 +288,12 @@ static void ask(struct service_agent *agent, worker_fn run, void *data,
 		rpc_fail(request, &error);
 		free(question);
 	}
+}
+
+static void ask(struct service_agent *agent, worker_fn run, void *data,
+		const ProtobufCMessageDescriptor *type, ProtobufCClosure reply, void *request)
+{
+	ask_within(QUICK_DEADLINE_MS, agent, run, data, type, reply, request);
 }
 
 /* Resident set of this process's parent, the agent itself; 0 when it cannot be read. */
@@ -329,6 +338,33 @@ static void agent__health(Phoenix__Agent_Service *service, const Phoenix__Health
 	clock_watch_see(&agent_of(service)->clock, clock_wall_ms(), clock_monotonic_ms());
 	ask(agent_of(service), run_health, &data, &phoenix__health_reply__descriptor,
 	    (ProtobufCClosure)reply, request);
+}
+
+static int run_repair(struct worker_output *output, void *data, struct ph_error *error)
+{
+	const Phoenix__RepairRequest *request = data;
+	Phoenix__RepairReply reply = PHOENIX__REPAIR_REPLY__INIT;
+	char message[256] = "";
+	int r;
+
+	if (!text_equal(request->kind, "fuse-daemon"))
+		return error_set(error, -EOPNOTSUPP, "kind", "use agent and phoenixd of one version",
+				 "this agent cannot repair '%.32s'", request->kind);
+	r = repair_fuse_daemon(HEALTH_DATA_ROOT, request->container, message, sizeof(message),
+			       error);
+	if (r < 0)
+		return r;
+	reply.repaired = r == REPAIR_DONE;
+	reply.message = message;
+	worker_send(output, &reply.base);
+	return 0;
+}
+
+static void agent__repair(Phoenix__Agent_Service *service, const Phoenix__RepairRequest *input,
+			  Phoenix__RepairReply_Closure reply, void *request)
+{
+	ask_within(REPAIR_DEADLINE_MS, agent_of(service), run_repair, (void *)input,
+		   &phoenix__repair_reply__descriptor, (ProtobufCClosure)reply, request);
 }
 
 static int run_describe(struct worker_output *output, void *data, struct ph_error *error)

@@ -268,7 +268,8 @@ struct judgement storage_mounts_judge(const struct storage_mounts *mounts)
 	mount = first(mounts, MOUNT_DEAD, &count);
 	if (mount)
 		return judgement(TYPE, JUDGEMENT_FALSE, "MountDead",
-				 "docker kill it, umount that mount, docker start it",
+				 "docker kill it, umount that mount, docker start it; 'docker: "
+				 "{repair: [fuse-daemon]}' has Phoenix do so",
 				 "the storage of %s is dead: %s; %zu of %zu mounts, whatever "
 				 "docker ps says",
 				 owner(mount, text), strerror(mount->error_number), count,

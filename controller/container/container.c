@@ -13,6 +13,7 @@
 #include "common/str.h"
 #include "controller/container/keeper.h"
 #include "controller/container/operation.h"
+#include "controller/container/repair.h"
 #include "controller/link/agent_key.h"
 #include "controller/link/agent_policy.h"
 
@@ -21,8 +22,10 @@
 
 static void health_answered(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
 {
-	if (!error)
-		container_set_claimed(user, (const Phoenix__HealthReply *)reply);
+	if (error)
+		return;
+	container_set_claimed(user, (const Phoenix__HealthReply *)reply);
+	repair_consider(user);
 }
 
 /* A new session's claims are asked for at once, so that readiness does not wait for the next poll. */

@@ -35,6 +35,8 @@ struct container {
 	Phoenix__ContainerObservation *observed; /* owned; NULL: never looked */
 	Phoenix__HealthReply *claimed;     /* owned; NULL: never asked, or agent lost */
 	bool is_asked;                     /* a question for its claims is out */
+	bool is_repairing;                 /* a repair is being done in it */
+	bool is_repair_limited;            /* that no more are made was told */
 	char health_problem[320];          /* why the last such question failed; "": it did not */
 	struct conditions conditions;
 	struct operation *operation;       /* borrowed; the one in progress */

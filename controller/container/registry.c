@@ -21,6 +21,7 @@
 #include "controller/container/denial_events.h"
 #include "controller/container/drift_events.h"
 #include "controller/container/operation.h"
+#include "controller/container/repair.h"
 #include "controller/denials/denials.h"
 #include "controller/link/agent_hall.h"
 
@@ -241,8 +242,10 @@ static void agent_answered(void *user, const ProtobufCMessage *reply, const stru
 	/* Claims do not go with a late answer, but with the session or with none at all. */
 	if (container && error)
 		container_set_unhealthy(container, error);
-	else if (container)
+	if (container && !error) {
 		container_set_claimed(container, (const Phoenix__HealthReply *)reply);
+		repair_consider(container);
+	}
 	refresh_arrived(asked->refresh);
 	free(asked);
 }

@@ -155,13 +155,25 @@ static char *write_override(const Phoenix__ContainerSpec *spec)
 	return write_bool(spec->docker && spec->docker->daemon_override);
 }
 
-static char *write_users(const Phoenix__ContainerSpec *spec)
+static char *write_list(char *const *texts, size_t count)
 {
 	struct str text = STR_INIT;
 
-	for (size_t i = 0; spec->docker && i < spec->docker->n_users; i++)
-		str_appendf(&text, "%s%s", i ? ", " : "", spec->docker->users[i]);
+	for (size_t i = 0; i < count; i++)
+		str_appendf(&text, "%s%s", i ? ", " : "", texts[i]);
 	return str_take(&text);
+}
+
+static char *write_users(const Phoenix__ContainerSpec *spec)
+{
+	return spec->docker ? write_list(spec->docker->users, spec->docker->n_users) :
+			      ph_strdup("");
+}
+
+static char *write_repair(const Phoenix__ContainerSpec *spec)
+{
+	return spec->docker ? write_list(spec->docker->repair, spec->docker->n_repair) :
+			      ph_strdup("");
 }
 
 static char *write_address(const Phoenix__ContainerSpec *spec)
@@ -194,6 +206,7 @@ static const struct field fields[] = {
 	{ "docker.daemon", write_daemon },
 	{ "docker.daemon_override", write_override },
 	{ "docker.users", write_users },
+	{ "docker.repair", write_repair },
 	{ "docker.bundle", write_bundle },
 	{ "docker.repository.uri", write_repository_uri },
 	{ "docker.repository.suite", write_repository_suite },

@@ -24,7 +24,8 @@
 
 static const char *const keys[] = { "source",          "version", "hold",   "daemon",
 				    "daemon_override", "users",   "bundle", "repository",
-				    NULL };
+				    "repair",          NULL };
+static const char *const repairs[] = { "fuse-daemon", NULL };
 static const char *const repository_keys[] = { "uri", "suite", "components", "key", NULL };
 static const char *const sources[] = { "distribution", "docker-ce", "bundle", "none", NULL };
 
@@ -123,18 +124,27 @@ static int read_daemon(const struct yaml_node *section, Phoenix__ContainerSpec *
 
 /* --- users, repository ------------------------------------------------------------------------------ */
 
-static void users_clear(Phoenix__DockerSpec *docker)
+static void texts_clear(char ***texts, size_t *count)
 {
-	for (size_t i = 0; i < docker->n_users; i++)
-		free(docker->users[i]);
-	free(docker->users);
-	docker->users = NULL;
-	docker->n_users = 0;
+	for (size_t i = 0; i < *count; i++)
+		free((*texts)[i]);
+	free(*texts);
+	*texts = NULL;
+	*count = 0;
+}
+
+static bool is_repair(const char *word)
+{
+	for (size_t i = 0; repairs[i]; i++)
+		if (text_equal(word, repairs[i]))
+			return true;
+	return false;
 }
 
 static int read_users(const struct yaml_node *section, Phoenix__ContainerSpec *spec,
 		      struct ph_error *error)
 {
+	Phoenix__DockerSpec *docker;
 	const struct yaml_node *list;
 	int ret = schema_get_list(section, "users", &list, error);
 
@@ -143,16 +153,46 @@ static int read_users(const struct yaml_node *section, Phoenix__ContainerSpec *s
 	if (list->count > DOCKER_USERS_MAXIMUM)
 		return schema_error(list, error, NULL, "there are %zu users; at most %d fit",
 				    list->count, DOCKER_USERS_MAXIMUM);
-	users_clear(docker_of(spec)); /* the container's list stands for itself */
-	spec->docker->users = ph_alloc_array(list->count ? list->count : 1,
-					     sizeof(*spec->docker->users));
+	docker = docker_of(spec);
+	texts_clear(&docker->users, &docker->n_users); /* the container's list stands for itself */
+	docker->users = ph_alloc_array(list->count ? list->count : 1, sizeof(*docker->users));
 	for (size_t i = 0; i < list->count; i++) {
 		const char *name;
 
 		ret = schema_read_text(list->items[i], "users", 32, &name, error);
 		if (ret < 0)
 			return ret;
-		spec->docker->users[spec->docker->n_users++] = ph_strdup(name);
+		docker->users[docker->n_users++] = ph_strdup(name);
+	}
+	return 0;
+}
+
+/* The container's list stands for itself, as with users; an empty one takes the consent back. */
+static int read_repair(const struct yaml_node *section, Phoenix__ContainerSpec *spec,
+		       struct ph_error *error)
+{
+	const struct yaml_node *list;
+	Phoenix__DockerSpec *docker;
+	int ret = schema_get_list(section, "repair", &list, error);
+
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	docker = docker_of(spec);
+	texts_clear(&docker->repair, &docker->n_repair);
+	if (list->count > ARRAY_LENGTH(repairs) - 1)
+		return schema_error(list, error, NULL, "there are only %zu kinds of repair",
+				    ARRAY_LENGTH(repairs) - 1);
+	docker->repair = ph_alloc_array(list->count ? list->count : 1, sizeof(*docker->repair));
+	for (size_t i = 0; i < list->count; i++) {
+		const char *word;
+
+		ret = schema_read_text(list->items[i], "repair", 32, &word, error);
+		if (ret < 0)
+			return ret;
+		if (!is_repair(word))
+			return schema_error(list->items[i], error, "write fuse-daemon",
+					    "'%s' is nothing that can be repaired", word);
+		docker->repair[docker->n_repair++] = ph_strdup(word);
 	}
 	return 0;
 }
@@ -242,6 +282,8 @@ int docker_keys_read(const struct yaml_node *map, Phoenix__ContainerSpec *spec,
 		ret = read_daemon(section, spec, error);
 	if (ret == 0)
 		ret = read_users(section, spec, error);
+	if (ret == 0)
+		ret = read_repair(section, spec, error);
 	return ret == 0 ? read_repository(section, spec, error) : ret;
 }
 
@@ -285,6 +327,16 @@ static int check_users(const Phoenix__DockerSpec *docker, struct check_problem *
 				       "write names of users as /etc/passwd has them",
 				       "'%.40s' is no user's name", name);
 	}
+	return 0;
+}
+
+static int check_repair(const Phoenix__DockerSpec *docker, struct check_problem *ret_problem)
+{
+	for (size_t i = 0; i < docker->n_repair; i++)
+		if (!is_repair(docker->repair[i]))
+			return problem(ret_problem, "docker.repair", "write fuse-daemon",
+				       "'%.30s' is nothing that can be repaired",
+				       docker->repair[i]);
 	return 0;
 }
 
@@ -392,6 +444,8 @@ int docker_keys_check(const Phoenix__ContainerSpec *spec, struct check_problem *
 			       "write any, a version, or a pattern: \"20.10.*\"",
 			       "'%.60s' is no version", spec->docker->version);
 	ret = check_users(spec->docker, ret_problem);
+	if (ret == 0)
+		ret = check_repair(spec->docker, ret_problem);
 	if (ret == 0)
 		ret = check_daemon(spec->docker, ret_problem);
 	return ret == 0 ? check_repository(spec, ret_problem) : ret;

@@ -393,6 +393,62 @@ static void refresh(struct world *world)
 	run_until(world, has_ended);
 }
 
+static bool is_repaired(struct world *world)
+{
+	return world->agent.repairs == 1 &&
+	       !registry_find(world->registry, "web1")->is_repairing;
+}
+
+static bool is_limited(struct world *world)
+{
+	return registry_find(world->registry, "web1")->is_repair_limited;
+}
+
+static void consent_to_repair(struct container *container)
+{
+	Phoenix__DockerSpec docker = PHOENIX__DOCKER_SPEC__INIT;
+	char *words[] = { (char *)"fuse-daemon" };
+
+	docker.repair = words;
+	docker.n_repair = 1;
+	MESSAGE_REPLACE(container->record->spec->docker, &docker);
+}
+
+/* Without consent nothing is repaired; with it once, and not again at once, whatever restarts. */
+static void test_repair(void **state)
+{
+	static const char id[] =
+		"3f2a91c0d5e7aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	struct world *world = world_new();
+
+	apply(world, "web1");
+	world->agent.dead = id;
+	refresh(world);
+	assert_int_equal(world->agent.repairs, 0);
+	assert_int_equal(count_events(world, "repair.started", "FuseDaemonDied"), 0);
+
+	consent_to_repair(registry_find(world->registry, "web1"));
+	refresh(world);
+	run_until(world, is_repaired);
+	assert_int_equal(world->agent.repairs, 1);
+	assert_int_equal(count_events(world, "repair.started", "FuseDaemonDied"), 1);
+	assert_int_equal(count_events(world, "repair.done", "Repaired"), 1);
+
+	world->agent.dead = id; /* it has died again at once */
+	refresh(world);
+	run_until(world, is_limited);
+	refresh(world); /* and is told once */
+	assert_int_equal(world->agent.repairs, 1);
+	assert_int_equal(count_events(world, "repair.limited", "TooOften"), 1);
+
+	close_registry(world); /* what was done is known to the next phoenixd too */
+	open_registry(world);
+	for (int look = 0; look < 3; look++)
+		refresh(world);
+	assert_int_equal(world->agent.repairs, 1);
+	world_free(world);
+}
+
 /* What becomes of policy while containers run: a condition, an event once, and apply as the remedy. */
 static void test_states_of_policy(void **state)
 {
@@ -811,6 +867,7 @@ int main(void)
 		cmocka_unit_test(test_preflight_may_fail),
 		cmocka_unit_test(test_failure_walk),
 		cmocka_unit_test(test_unconfined_is_stopped),
+		cmocka_unit_test(test_repair),
 		cmocka_unit_test(test_states_of_policy),
 		cmocka_unit_test(test_required_without_apparmor_makes_nothing),
 		cmocka_unit_test(test_replaced_profile_is_proved),

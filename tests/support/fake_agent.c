@@ -214,11 +214,32 @@ static void agent__health(Phoenix__Agent_Service *service, const Phoenix__Health
 	Phoenix__HealthReply answer = PHOENIX__HEALTH_REPLY__INIT;
 	Phoenix__Pair pair = PHOENIX__PAIR__INIT;
 	Phoenix__Pair *pairs[] = { &pair };
+	Phoenix__NestedContainer nested = PHOENIX__NESTED_CONTAINER__INIT;
+	Phoenix__NestedContainer *dead[] = { &nested };
 
 	pair.key = (char *)"docker";
 	pair.value = (char *)(agent->input ? agent->input : "1");
 	answer.n_inputs = 1;
 	answer.inputs = pairs;
+	if (agent->dead) {
+		nested.id = (char *)agent->dead;
+		nested.name = (char *)"web";
+		answer.n_dead = 1;
+		answer.dead = dead;
+	}
+	reply(&answer, request);
+}
+
+static void agent__repair(Phoenix__Agent_Service *service, const Phoenix__RepairRequest *input,
+			  Phoenix__RepairReply_Closure reply, void *request)
+{
+	struct fake_agent *agent = session_of(service)->agent;
+	Phoenix__RepairReply answer = PHOENIX__REPAIR_REPLY__INIT;
+
+	agent->repairs++;
+	answer.repaired = agent->dead && strcmp(agent->dead, input->container) == 0;
+	answer.message = (char *)"restarted";
+	agent->dead = NULL;
 	reply(&answer, request);
 }
 
@@ -238,12 +259,15 @@ static void greeted(void *user, const ProtobufCMessage *reply, const struct ph_e
 static void say_hello(struct fake_agent_session *session)
 {
 	static const struct rpc_handlers handlers = { .finished = greeted };
+	static char *capabilities[] = { (char *)"repair" };
 	Phoenix__HelloRequest hello = PHOENIX__HELLO_REQUEST__INIT;
 
 	hello.protocol = session->handshake.claim.protocol;
 	hello.protocol_oldest = session->handshake.claim.protocol_oldest;
 	hello.version = (char *)"fake";
 	hello.boot_id = session->boot_id;
+	hello.capabilities = capabilities;
+	hello.n_capabilities = 1;
 	channel_call(session->channel, &phoenix__controller__descriptor, "Hello", &hello.base,
 		     5000, &handlers, session, NULL);
 }

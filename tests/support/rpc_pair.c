@@ -189,6 +189,14 @@ static void agent_storage(Phoenix__Agent_Service *service, const Phoenix__Storag
 	closure(&reply, closure_data);
 }
 
+static void agent_repair(Phoenix__Agent_Service *service, const Phoenix__RepairRequest *input,
+			 Phoenix__RepairReply_Closure closure, void *closure_data)
+{
+	Phoenix__RepairReply reply = PHOENIX__REPAIR_REPLY__INIT;
+
+	closure(&reply, closure_data);
+}
+
 static void agent_preflight(Phoenix__Agent_Service *service,
 			    const Phoenix__AgentPreflightRequest *input,
 			    Phoenix__AgentPreflightReply_Closure closure, void *closure_data)

@@ -225,6 +225,12 @@ static const struct refusal_case refusal_cases[] = {
 	{ "users as a word", HEAD "- {name: a, docker: {users: ann}}\n", "4:29", "must be a list" },
 	{ "a user that is an option", HEAD "- {name: a, docker: {users: [-G]}}\n", "4:29",
 	  "no user's name" },
+	{ "repair as a word", HEAD "- {name: a, docker: {repair: fuse-daemon}}\n", "4:30",
+	  "must be a list" },
+	{ "a repair that does not exist", HEAD "- {name: a, docker: {repair: [fuse-deamon]}}\n",
+	  "4:31", "'fuse-deamon' is nothing that can be repaired" },
+	{ "two repairs of one kind", HEAD "- {name: a, docker: {repair: [fuse-daemon, fuse-daemon]}}\n",
+	  "4:30", "there are only 1 kinds of repair" },
 	{ "hold as a word", HEAD "- {name: a, docker: {hold: maybe}}\n", "4:28", "hold" },
 
 	{ "memory in decimal units", HEAD "- {name: a, resources: {memory: 1GB}}\n", "4:33",
@@ -622,11 +628,11 @@ static const struct difference_case difference_cases[] = {
 	{ "docker's further keys", "{name: a, image: i}",
 	  "{name: a, image: i, docker: {source: bundle, bundle: b, version: 20.10.*, hold: false, "
 	  "daemon: {log-opts: {max-size: 7m, max-file: \"3\"}, debug: true, mtu: 1400}, "
-	  "users: [ann, bob]}}",
+	  "users: [ann, bob], repair: [fuse-daemon]}}",
 	  "docker.source: distribution -> bundle; docker.version: any -> 20.10.*; "
 	  "docker.hold: true -> false; docker.daemon:  -> "
 	  "{\"log-opts\":{\"max-size\":\"7m\",\"max-file\":\"3\"},\"debug\":true,\"mtu\":1400}; "
-	  "docker.users:  -> ann, bob; docker.bundle:  -> b" },
+	  "docker.users:  -> ann, bob; docker.repair:  -> fuse-daemon; docker.bundle:  -> b" },
 };
 
 static Phoenix__ContainerSpec *parse_spec(const char *container)
