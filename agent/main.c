@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "agent/docker/command_line.h"
+#include "agent/health/by_hand.h"
 #include "agent/link.h"
 #include "agent/service.h"
 #include "agent/storage/by_hand.h"
@@ -33,6 +34,7 @@ static const char usage[] =
 	"       phoenix-agent verify [OPTIONS]    prove storage and Docker here\n"
 	"       phoenix-agent choose [OPTIONS]    tell which storage driver suits a data-root\n"
 	"       phoenix-agent storage [OPTIONS]   tell what the drivers cost there\n"
+	"       phoenix-agent health [OPTIONS]    tell how Docker is here\n"
 	"\n"
 	"  --socket ADDRESS  where the controller listens (default unix:" DEFAULT_SOCKET ")\n"
 	"  --name NAME       of the container, as the controller knows it\n"
@@ -51,6 +53,7 @@ static const struct {
 	{ "verify", verify_main },
 	{ "choose", choose_main },
 	{ "storage", storage_main },
+	{ "health", health_main },
 	{ "nested", nested_main },
 };
 

@@ -36,7 +36,8 @@ static bool is_stopped(const struct daemon *daemon)
 
 bool daemons_can_answer(const struct daemons *daemons)
 {
-	return daemons->dockerd.pid && !is_stopped(&daemons->dockerd);
+	return daemons->dockerd.pid && !is_stopped(&daemons->dockerd) &&
+	       !is_stopped(&daemons->containerd); /* which dockerd asks in its turn */
 }
 
 #define RESPONDING "DockerResponding"

@@ -34,7 +34,7 @@ struct fuse_daemons {
 /* Find dockerd and containerd; whether dockerd answers is the caller's to ask and to fill in. */
 void daemons_read(struct daemons *ret_daemons);
 
-/* Whether dockerd can be expected to answer. */
+/* Whether dockerd can be expected to answer: neither it nor containerd is stopped. */
 bool daemons_can_answer(const struct daemons *daemons);
 
 /* Judge DockerResponding. */

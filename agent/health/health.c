@@ -2,9 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -25,6 +29,8 @@
 
 #define INFO_MS 15000 /* an emulated machine needs more than five seconds */
 #define DEAD_MAXIMUM 8 /* containers that a reply names */
+#define FUSE_MAJOR 10  /* of the kernel's list of devices */
+#define FUSE_MINOR 229
 
 /* ---- what is looked at ---- */
 
@@ -145,9 +151,16 @@ static struct judgement judge_fuse_device(const char *driver)
 	static const char type[] = "FuseDevice";
 	static const char remedy[] = "modprobe fuse on the host, whose /dev/fuse needs mode 0666; "
 				     "then restart the container";
-	PH_AUTO_CLOSE int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	PH_AUTO_CLOSE int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int problem = errno;
+	struct stat status;
 
+	/* Something else in its place opens as well. */
+	if (fd >= 0 && (fstat(fd, &status) < 0 || !S_ISCHR(status.st_mode) ||
+			status.st_rdev != makedev(FUSE_MAJOR, FUSE_MINOR))) {
+		close(take_fd(&fd));
+		problem = ENODEV;
+	}
 	if (fd >= 0)
 		return judgement(type, JUDGEMENT_TRUE, "Opens", "", "%s", "");
 	if (!text_empty(driver) && !text_equal(driver, "fuse-overlayfs"))
@@ -156,20 +169,44 @@ static struct judgement judge_fuse_device(const char *driver)
 	if (problem == ENOENT)
 		return judgement(type, JUDGEMENT_FALSE, "Missing", remedy,
 				 "there is no /dev/fuse: no container can be started");
+	if (problem == ENODEV)
+		return judgement(type, JUDGEMENT_FALSE, "NotFuse", remedy,
+				 "/dev/fuse is not the FUSE device: no container can be started");
 	return judgement(type, JUDGEMENT_FALSE, "Refused", remedy,
 			 "/dev/fuse does not open: %s: no container can be started",
 			 strerror(problem));
 }
 
+/* Something that is mounted over them leaves them in the list of mounts. */
+static bool are_cgroups_seen(void)
+{
+	static const char *const places[] = { CGROUP_DIRECTORY, CGROUP_DIRECTORY "/memory",
+					      CGROUP_DIRECTORY "/pids" };
+	struct statfs status;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(places); i++)
+		if (statfs(places[i], &status) == 0 &&
+		    (status.f_type == CGROUP2_SUPER_MAGIC || status.f_type == CGROUP_SUPER_MAGIC))
+			return true;
+	return false;
+}
+
 static struct judgement judge_cgroups(void)
 {
+	static const char type[] = "CgroupsMounted";
+	static const char remedy[] = "restart the container: its init, or the agent, mounts them "
+				     "again";
 	struct ph_error error = { 0 };
 	int r = cgroup_check(&error);
 
+	if (r > 0 && are_cgroups_seen())
+		return judgement(type, JUDGEMENT_TRUE, "Mounted", "", "%s", "");
 	if (r > 0)
-		return judgement("CgroupsMounted", JUDGEMENT_TRUE, "Mounted", "", "%s", "");
-	return judgement("CgroupsMounted", JUDGEMENT_FALSE, "NotMounted",
-			 "restart the container: its init, or the agent, mounts them again",
+		return judgement(type, JUDGEMENT_FALSE, "Hidden",
+				 "umount what lies over " CGROUP_DIRECTORY,
+				 "something is mounted over the control groups: no container can be "
+				 "started");
+	return judgement(type, JUDGEMENT_FALSE, "NotMounted", remedy,
 			 "no usable control groups at " CGROUP_DIRECTORY "%s%.160s: no container "
 			 "can be started",
 			 error.why[0] ? ": " : "", error.why);

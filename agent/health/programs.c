@@ -57,8 +57,17 @@ void programs_read(const char *search_path, const char *driver, struct programs 
 
 #define TYPE "ProgramsInPlace"
 
+static void add_path(char *list, size_t size, const char *path)
+{
+	size_t length = strlen(list);
+
+	snprintf(list + length, size - length, "%s%s", length ? ", " : "", path);
+}
+
 struct judgement programs_judge(const struct programs *programs)
 {
+	char shadows[256] = "";
+
 	for (size_t i = 0; i < programs->count; i++)
 		if (!programs->items[i].path[0])
 			return judgement(TYPE, JUDGEMENT_FALSE, "Missing",
@@ -67,10 +76,11 @@ struct judgement programs_judge(const struct programs *programs)
 					 programs->items[i].name);
 	for (size_t i = 0; i < programs->count; i++)
 		if (programs->items[i].is_shadow)
-			return judgement(TYPE, JUDGEMENT_FALSE, "Shadowed",
-					 "remove it, unless you put it there; then verify again",
-					 "%.100s is found before the package's own %s",
-					 programs->items[i].path, programs->items[i].name);
+			add_path(shadows, sizeof(shadows), programs->items[i].path);
+	if (shadows[0])
+		return judgement(TYPE, JUDGEMENT_FALSE, "Shadowed",
+				 "remove what you did not put there yourself; then verify again",
+				 "found before the packages' own: %s", shadows);
 	return judgement(TYPE, JUDGEMENT_TRUE, "AsInstalled", "", "%zu programs",
 			 programs->count);
 }

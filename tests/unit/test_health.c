@@ -132,7 +132,7 @@ static const struct {
 	  "state D" },
 	{ "containerd gone, and docker info knows nothing of it",
 	  { { 5, 'S' }, { 0, 0 }, true, "20.10", "" }, true, F, "ContainerdGone", "containerd" },
-	{ "containerd stopped", { { 5, 'S' }, { 6, 'T' }, true, "20.10", "" }, true, F,
+	{ "containerd stopped", { { 5, 'S' }, { 6, 'T' }, false, "", "" }, false, F,
 	  "ContainerdStopped", "pid 6" },
 };
 
