@@ -2,7 +2,7 @@
 # Agents that have been taken over: a hostile program is pushed into real containers in place of ours, with everything
 # that ours is given, and does sixty bad things (tests/hostile). phoenixd's memory stays bounded, the calls of a
 # neighbour go on, and the operator is told, once for each class of behaviour and not a thousand times.
-# beds: by-hand
+# beds: native
 # deadline: 150
 # image: bare
 set -euo pipefail
@@ -57,7 +57,10 @@ call_once() {
 	ctl --json preflight neighbour >"$PH_WORK/answer" 2>&1 || status=$?
 	middle=$(milliseconds)
 	# 2: there are findings, which is an answer.
-	((status == 0 || status == 2)) && grep -q runc "$PH_WORK/answer" || echo "$status" >>"$PH_WORK/failed"
+	# An agent that could not be asked is told with this remedy.
+	{ ((status == 0 || status == 2)) && jq -e '.container == "neighbour"' "$PH_WORK/answer" >/dev/null 2>&1 &&
+		! grep -q 'phoenixctl apply starts it' "$PH_WORK/answer"; } ||
+		echo "preflight: $status $(head -c 200 "$PH_WORK/answer")" >>"$PH_WORK/failed"
 	ctl version >/dev/null || echo version >>"$PH_WORK/failed"
 	echo "$((middle - begin)) $(($(milliseconds) - middle))" >>"$1"
 }
