@@ -246,7 +246,26 @@ static int create_tables(struct database *database, const struct database_schema
 	return database_commit(database, error);
 }
 
-/* Accept our own version, make the tables of a new file, refuse everything else. */
+/* In one transaction: a file is never between two versions. */
+static int upgrade(struct database *database, const struct database_schema *schema, int version,
+		   struct ph_error *error)
+{
+	PH_AUTO_FREE char *done = ph_format("PRAGMA user_version = %d", schema->version);
+	int from = version, ret = database_begin(database, error);
+
+	if (ret < 0)
+		return ret;
+	for (; version < schema->version && ret == 0; version++)
+		ret = database_run(database, schema->upgrades[version - 1], error);
+	if (ret == 0)
+		ret = database_run(database, done, error);
+	if (ret == 0)
+		return database_commit(database, error);
+	database_rollback(database);
+	return error_prefix(error, "upgrade from schema %d to %d", from, schema->version);
+}
+
+/* Accept our own version, take over an older one, make a new file's tables, refuse all else. */
 static int settle_schema(struct database *database, const struct database_schema *schema,
 			 struct ph_error *error)
 {
@@ -269,7 +288,10 @@ static int settle_schema(struct database *database, const struct database_schema
 		return error_set(error, -EPROTO, database->path, REMEDY_NEWER,
 				 "a newer Phoenix wrote this file (schema %d, this one knows %d)",
 				 version, schema->version);
-	return 0;
+	if (version < 1)
+		return error_set(error, -EUCLEAN, database->path, REMEDY_DAMAGED,
+				 "the file has no schema version");
+	return version < schema->version ? upgrade(database, schema, version, error) : 0;
 }
 
 static int configure(struct database *database, struct ph_error *error)

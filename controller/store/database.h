@@ -19,11 +19,14 @@ struct database_schema {
 	int application_id; /* tells our kinds of files apart */
 	int version;        /* of the tables; a file with a higher one is refused */
 	const char *create; /* statements that make the tables of this version */
+	/* One text of statements per step from version 1 on, version - 1 of them; "" where only the
+	 * meaning of values has changed. NULL at version 1. */
+	const char *const *upgrades;
 };
 
 /*
- * Open the file, make it (mode 0600) and its tables when it is new, and check it when its last user
- * died. -EBUSY, -EPROTO (newer), -EUCLEAN (damaged or of another kind), or what the disk said.
+ * Open the file, make it (mode 0600) and its tables when it is new, bring an older one up to this
+ * version (all of it or nothing), and check it when its last user died. -EBUSY, -EPROTO (newer), -EUCLEAN (damaged or of another kind), or what the disk said.
  */
 int database_open(struct database *database, const char *path, const struct database_schema *schema,
 		  struct ph_error *error);

@@ -46,9 +46,16 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
 	[WRITE_META] = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
 };
 
+/*
+ * 2: containers may be adopted. The tables are the same, but a phoenixd that does not know it would
+ * take others' containers for its own.
+ */
+static const char *const upgrades[] = { "" };
+
 static const struct database_schema schema = {
 	.application_id = 0x50487374, /* "PHst" */
-	.version = 1,
+	.version = 2,
+	.upgrades = upgrades,
 	.create = "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL);"
 		  "CREATE TABLE entry (key TEXT PRIMARY KEY, value BLOB NOT NULL,"
 		  " create_revision INTEGER NOT NULL, mod_revision INTEGER NOT NULL,"

@@ -16,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/memory.h"
 #include "common/str.h"
+#include "controller/store/database.h"
 #include "controller/store/store.h"
 #include "tests/support/scratch.h"
 
@@ -586,12 +587,73 @@ static void newer_schema_is_refused(void **state)
 	struct fixture *fixture = *state;
 
 	run_script(fixture->store, "+a:1;", NULL);
-	alter_file(fixture, "PRAGMA user_version = 2");
+	alter_file(fixture, "PRAGMA user_version = 3");
 	assert_open_fails(fixture, scratch_file(&fixture->scratch, "state.db"), -EPROTO,
 			  "a newer Phoenix");
+	alter_file(fixture, "PRAGMA user_version = 2");
+	fixture_reopen(fixture);
+	assert_dump(fixture->store, "", "a:1@1,1,1");
+}
+
+static int user_version(struct fixture *fixture)
+{
+	sqlite3 *handle = NULL;
+	sqlite3_stmt *statement = NULL;
+	int version;
+
+	store_close(fixture->store);
+	fixture->store = NULL;
+	assert_int_equal(sqlite3_open(scratch_file(&fixture->scratch, "state.db"), &handle), 0);
+	assert_int_equal(sqlite3_prepare_v2(handle, "PRAGMA user_version", -1, &statement, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	version = sqlite3_column_int(statement, 0);
+	sqlite3_finalize(statement);
+	assert_int_equal(sqlite3_close(handle), SQLITE_OK);
+	return version;
+}
+
+/* A newer phoenixd takes over what an older one has left; the older one then refuses it. */
+static void older_schema_is_taken_over(void **state)
+{
+	struct fixture *fixture = *state;
+
+	run_script(fixture->store, "+a:1;", NULL);
 	alter_file(fixture, "PRAGMA user_version = 1");
 	fixture_reopen(fixture);
 	assert_dump(fixture->store, "", "a:1@1,1,1");
+	assert_int_equal(user_version(fixture), 2);
+	fixture_reopen(fixture);
+	assert_dump(fixture->store, "", "a:1@1,1,1");
+	alter_file(fixture, "PRAGMA user_version = 0");
+	assert_open_fails(fixture, scratch_file(&fixture->scratch, "state.db"), -EUCLEAN,
+			  "no schema version");
+}
+
+static void an_upgrade_is_whole_or_not_at_all(void **state)
+{
+	struct fixture *fixture = *state;
+	const char *const good[] = { "CREATE TABLE two (x)", "CREATE TABLE three (x)" };
+	const char *const bad[] = { "CREATE TABLE two (x)", "CREATE TABLE two (x)" };
+	struct database_schema schema = { .application_id = 7, .version = 1,
+					  .create = "CREATE TABLE one (x)" };
+	PH_AUTO_FREE char *path = ph_strdup(scratch_file(&fixture->scratch, "other.db"));
+	struct ph_error error = { 0 };
+	struct database database;
+
+	assert_int_equal(database_open(&database, path, &schema, &error), 0);
+	database_close(&database);
+	schema.version = 3;
+	schema.upgrades = bad;
+	assert_true(database_open(&database, path, &schema, &error) < 0);
+	database_close(&database);
+	if (!strstr(error.what, "upgrade from schema 1 to 3"))
+		fail_msg("%s", error.what);
+	schema.upgrades = good; /* the first step of the bad ones has left nothing */
+	assert_int_equal(database_open(&database, path, &schema, &error), 0);
+	assert_int_equal(database_run(&database, "INSERT INTO two VALUES (1);"
+						 "INSERT INTO three VALUES (1)", &error), 0);
+	database_close(&database);
 }
 
 static void foreign_database_is_refused(void **state)
@@ -721,6 +783,8 @@ int main(void)
 		STORE_TEST(compaction_spares_live_watches),
 		STORE_TEST(history_is_bounded),
 		STORE_TEST(newer_schema_is_refused),
+		STORE_TEST(older_schema_is_taken_over),
+		STORE_TEST(an_upgrade_is_whole_or_not_at_all),
 		STORE_TEST(foreign_database_is_refused),
 		STORE_TEST(garbage_is_refused),
 		STORE_TEST(damage_is_found),
