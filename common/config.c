@@ -25,7 +25,7 @@
 
 static const char *const top_keys[] = {
 	"user",         "group",   "run_dir",   "state_dir", "agent",
-	"profiles_dir", "hooks_dir", "network", "vsock", "log_level", NULL,
+	"profiles_dir", "hooks_dir", "network", "vsock", "lxc_paths", "log_level", NULL,
 };
 static const char *const network_keys[] = { "bridge", "subnet", "dns", NULL };
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
@@ -48,6 +48,8 @@ void config_init(struct config *config)
 		.subnet = 0x0ad10000, /* 10.209.0.0 */
 		.prefix_length = 16,
 		.dns = true,
+		.lxc_paths = { "/var/lib/lxc" },
+		.lxc_path_count = 1,
 		.log_level = LOG_LEVEL_INFO,
 	};
 }
@@ -132,6 +134,31 @@ static int read_vsock(const struct yaml_node *root, struct config *config, struc
 				    text);
 	config->has_vsock = true;
 	return 0;
+}
+
+/* Registered places: root changes configurations there, so nothing else may name them. */
+static int read_lxc_paths(const struct yaml_node *root, struct config *config,
+			  struct ph_error *error)
+{
+	const struct yaml_node *list;
+	int ret = schema_get_list(root, "lxc_paths", &list, error);
+
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	if (list->count > CONFIG_LXC_PATHS_MAXIMUM)
+		return schema_error(list, error, NULL, "key 'lxc_paths' has more than %d paths",
+				    CONFIG_LXC_PATHS_MAXIMUM);
+	for (size_t i = 0; i < list->count && ret == 0; i++) {
+		const char *path;
+
+		ret = schema_read_path(list->items[i], "lxc_paths", CONFIG_LXC_PATH_SIZE - 1, &path,
+				       error);
+		if (ret == 0)
+			strcpy(config->lxc_paths[i], path);
+	}
+	if (ret == 0)
+		config->lxc_path_count = list->count;
+	return ret;
 }
 
 /* Where to complain about a key: its value, or the file when the default is at fault. */
@@ -230,6 +257,8 @@ static int read_config(const char *path, const struct yaml_node *root, struct co
 		ret = read_network(root, config, error);
 	if (ret == 0)
 		ret = read_vsock(root, config, error);
+	if (ret == 0)
+		ret = read_lxc_paths(root, config, error);
 	if (ret < 0)
 		return ret;
 	ret = schema_get_word(root, "log_level", log_levels, &level, error);

@@ -12,6 +12,9 @@
 #include "common/error.h"
 #include "common/log.h"
 
+#define CONFIG_LXC_PATHS_MAXIMUM 8
+#define CONFIG_LXC_PATH_SIZE 128
+
 struct config {
 	char user[64];          /* as written: a name or a number */
 	uid_t uid;              /* of user */
@@ -28,6 +31,8 @@ struct config {
 	bool dns;
 	bool has_vsock;         /* agents may also come over vsock, to: */
 	struct address vsock;
+	char lxc_paths[CONFIG_LXC_PATHS_MAXIMUM][CONFIG_LXC_PATH_SIZE]; /* whose containers may be adopted */
+	size_t lxc_path_count;
 	enum log_level log_level;
 };
 

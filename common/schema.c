@@ -459,12 +459,16 @@ int schema_get_path(const struct yaml_node *map, const char *key, size_t maximum
 		    const char **ret_path, struct ph_error *error)
 {
 	const struct yaml_node *node = schema_find(map, key);
-	const char *path = NULL;
-	int ret;
 
-	if (!node)
-		return SCHEMA_ABSENT;
-	ret = schema_read_text(node, key, maximum, &path, error);
+	return node ? schema_read_path(node, key, maximum, ret_path, error) : SCHEMA_ABSENT;
+}
+
+int schema_read_path(const struct yaml_node *node, const char *key, size_t maximum,
+		     const char **ret_path, struct ph_error *error)
+{
+	const char *path = NULL;
+	int ret = schema_read_text(node, key, maximum, &path, error);
+
 	if (ret < 0)
 		return ret;
 	if (path[0] != '/' || has_odd_component(path))

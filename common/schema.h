@@ -84,3 +84,7 @@ int schema_get_subnet(const struct yaml_node *map, const char *key, uint32_t min
  */
 int schema_get_path(const struct yaml_node *map, const char *key, size_t maximum,
 		    const char **ret_path, struct ph_error *error);
+
+/* Read a node that must be such a path; key names it in errors. */
+int schema_read_path(const struct yaml_node *node, const char *key, size_t maximum,
+		     const char **ret_path, struct ph_error *error);

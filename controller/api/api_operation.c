@@ -14,6 +14,7 @@
 #include "common/message.h"
 #include "common/str.h"
 #include "controller/api/api_private.h"
+#include "controller/container/adopt.h"
 #include "controller/fleet/fleet.h"
 #include "controller/fleet/plan.h"
 #include "controller/rollout/rollouts.h"
@@ -25,6 +26,8 @@ enum order_kind {
 	ORDER_APPLY,
 	ORDER_VERIFY,
 	ORDER_REMOVE,
+	ORDER_CONFINE,
+	ORDER_UNADOPT,
 };
 
 struct order;
@@ -168,6 +171,10 @@ static const struct operation_type *type_of(const struct order *order)
 		return &operation_apply;
 	case ORDER_VERIFY:
 		return &operation_verify;
+	case ORDER_CONFINE:
+		return &operation_confine;
+	case ORDER_UNADOPT:
+		return &operation_unadopt;
 	default:
 		return &operation_remove;
 	}
@@ -213,16 +220,34 @@ static void start_item(struct order *order, struct order_item *item)
 		item_ended(item, item->name, false, &error);
 }
 
+/* Others' containers are restarted one after the other; the first that fails is the last one touched. */
+static bool is_one_by_one(const struct order *order)
+{
+	return order->kind == ORDER_CONFINE || order->kind == ORDER_UNADOPT;
+}
+
+static size_t parallel_of(const struct order *order)
+{
+	return is_one_by_one(order) ? 1 : PARALLEL_MAXIMUM;
+}
+
+static bool is_halted(const struct order *order)
+{
+	return is_one_by_one(order) && error_is_set(&order->failure);
+}
+
 /* Items may end while they start; the loop takes care of what follows, not the recursion. */
 static void start_more(struct order *order)
 {
 	if (order->is_starting)
 		return;
 	order->is_starting = true;
-	while (order->next < order->count && order->running < PARALLEL_MAXIMUM && !order->is_gone)
+	while (order->next < order->count && order->running < parallel_of(order) &&
+	       !order->is_gone && !is_halted(order))
 		start_item(order, &order->items[order->next++]);
 	order->is_starting = false;
-	if (order->ended == order->next && (order->next == order->count || order->is_gone))
+	if (order->ended == order->next &&
+	    (order->next == order->count || order->is_gone || is_halted(order)))
 		order_finish(order);
 }
 
@@ -312,9 +337,52 @@ API_HANDLER(verify, NameRequest, OperationItem)
 	start_selected(service, ORDER_VERIFY, input->name, (ProtobufCClosure)reply, request);
 }
 
+/* Whether all that is selected was adopted; else the request is failed. */
+static bool are_adopted(const struct registry *registry, const char *text, void *request)
+{
+	struct selector selector;
+	struct ph_error error;
+
+	if (!api_select(registry, text, &selector, request))
+		return false;
+	for (const struct container *container = registry->containers; container;
+	     container = container->next) {
+		if (!api_is_selected(&selector, container) || adopt_is(container))
+			continue;
+		error_set(&error, -EINVAL, container_name(container),
+			  "name adopted ones only: phoenixctl list",
+			  "Phoenix has made this container: it was not adopted");
+		rpc_fail(request, &error);
+		return false;
+	}
+	return true;
+}
+
+API_HANDLER(confine, NameRequest, OperationItem)
+{
+	if (are_adopted(api_registry(service), input->name, request))
+		start_selected(service, ORDER_CONFINE, input->name, (ProtobufCClosure)reply,
+			       request);
+}
+
+API_HANDLER(unadopt, NameRequest, OperationItem)
+{
+	if (are_adopted(api_registry(service), input->name, request))
+		start_selected(service, ORDER_UNADOPT, input->name, (ProtobufCClosure)reply,
+			       request);
+}
+
 API_HANDLER(remove, NameRequest, OperationItem)
 {
+	const struct container *container = registry_find(api_registry(service), input->name);
 	struct ph_error error;
+
+	if (container && adopt_is(container)) {
+		error_set(&error, -EPERM, input->name, "give it back: phoenixctl unadopt",
+			  "it was adopted: it is its owner's and is not removed");
+		rpc_fail(request, &error);
+		return;
+	}
 
 	if (!name_is_valid(input->name)) {
 		error_set(&error, -EINVAL, "name", "name the container to remove",
@@ -349,6 +417,8 @@ static int check_spec(const struct registry *registry, const Phoenix__ImageListR
 	if (r == 0 && spec->transport == PHOENIX__TRANSPORT__TRANSPORT_VSOCK &&
 	    !registry_has_vsock(registry, spec->name, error))
 		return error->code;
+	if (r == 0 && container && adopt_is(container))
+		r = plan_refuse_adopted(spec->name, error);
 	if (r == 0 && !container)
 		r = plan_check_image(images, spec, error);
 	if (r == 0 && container && !container_is(container, CONTAINER_PHASE_PREPARING))

@@ -45,6 +45,10 @@ API_HANDLER(rotate_key, NameRequest, RotateKeyReply);
 API_HANDLER(storage, NameRequest, StorageReport);
 API_HANDLER(plan, PlanRequest, PlanReply);
 API_HANDLER(drift, DriftRequest, DriftReply);
+API_HANDLER(foreign, ForeignListRequest, ForeignListReply);
+API_HANDLER(adopt, AdoptOrder, AdoptItem);
+API_HANDLER(confine, NameRequest, OperationItem);
+API_HANDLER(unadopt, NameRequest, OperationItem);
 
 /*
  * Parse a selector and see that it selects something. Else the request is failed, which uses it up,

@@ -80,6 +80,53 @@ const struct command commands[] = {
 		.run = command_drift,
 	},
 	{
+		.name = "adopt",
+		.arguments = "[PATH/NAME]",
+		.summary = "take over LXC containers that others made, or show which there are",
+		.description =
+			"Looks into the registered LXC paths ('lxc_paths' in phoenix.yaml) and shows of\n"
+			"each container since when it runs unconfined, its id map, storage driver, Docker\n"
+			"and images, and whether the host has seen that or a file of the container says so.\n"
+			"With PATH/NAME or --all it becomes known to Phoenix: list, show and health have\n"
+			"it, and nothing of it is changed. Privileged ones are refused.",
+		.example = "phoenixctl adopt /var/lib/lxc/web1",
+		.arguments_maximum = 1,
+		.completes = { WORDS_FILES },
+		.options = { { "all", 'a', NULL, "adopt every container that can be" } },
+		.run = command_adopt,
+	},
+	{
+		.name = "confine",
+		.arguments = "SELECTOR",
+		.summary = "put adopted containers under the AppArmor profile",
+		.description =
+			"One after the other: stops it, changes its configuration (backed up, and only the\n"
+			"lines that it needs), starts it, reads the label of every process, pushes the agent,\n"
+			"verifies Docker and sees that every image is still there. When anything of it fails,\n"
+			"the configuration is put back, the container is started as it was, and no further\n"
+			"one is touched. Exits with 1 then.",
+		.example = "phoenixctl confine web1",
+		.arguments_minimum = 1,
+		.arguments_maximum = 1,
+		.completes = { WORDS_CONTAINERS },
+		.run = command_confine,
+	},
+	{
+		.name = "unadopt",
+		.arguments = "SELECTOR",
+		.summary = "give adopted containers back to their owner",
+		.description =
+			"Puts the configuration back as it was before confine, restarts the container when\n"
+			"it was confined, which it then is no more, and forgets it. The container itself\n"
+			"stays. Asks before it does so.",
+		.example = "phoenixctl unadopt web1",
+		.arguments_minimum = 1,
+		.arguments_maximum = 1,
+		.completes = { WORDS_CONTAINERS },
+		.options = { { "yes", 'y', NULL, "do not ask" } },
+		.run = command_unadopt,
+	},
+	{
 		.name = "schema",
 		.summary = "print the JSON Schema of the fleet file",
 		.description = "For editors, and for programs that write fleet files.",

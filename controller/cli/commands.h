@@ -114,6 +114,9 @@ void man_print(void);
 /* The commands; each returns an exit code, or a negative errno with the error filled. */
 int command_apply(struct invocation *invocation, struct ph_error *error);
 int command_plan(struct invocation *invocation, struct ph_error *error);
+int command_adopt(struct invocation *invocation, struct ph_error *error);
+int command_confine(struct invocation *invocation, struct ph_error *error);
+int command_unadopt(struct invocation *invocation, struct ph_error *error);
 int command_drift(struct invocation *invocation, struct ph_error *error);
 int command_schema(struct invocation *invocation, struct ph_error *error);
 int command_list(struct invocation *invocation, struct ph_error *error);

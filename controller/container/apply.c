@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -254,25 +253,11 @@ static int started(struct operation *operation, const ProtobufCMessage *reply,
 	return observed_outcome(operation, reply);
 }
 
-/* A start gets a nonce that its agents must show; it is saved before the container runs. */
-static int new_incarnation(struct container *container, struct ph_error *error)
-{
-	uint8_t random[16];
-	char text[2 * sizeof(random) + 1];
-
-	if (getrandom(random, sizeof(random), 0) != sizeof(random))
-		return error_set(error, -EIO, NULL, NULL, "no random numbers");
-	message_set_text(&container->record->incarnation,
-			 bytes_to_hex(random, sizeof(random), text));
-	agent_link_expect(container->link, container->record->incarnation);
-	return container_save(container, error);
-}
-
 static int start_now(struct operation *operation, struct ph_error *error)
 {
 	Phoenix__ContainerRequest request = PHOENIX__CONTAINER_REQUEST__INIT;
 	struct container *container = operation->container;
-	int r = new_incarnation(container, error);
+	int r = container_renew_incarnation(container, error);
 
 	if (r < 0)
 		return r;

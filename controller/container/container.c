@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -247,6 +248,19 @@ int container_save(struct container *container, struct ph_error *error)
 	return 0;
 }
 
+int container_renew_incarnation(struct container *container, struct ph_error *error)
+{
+	uint8_t random[16];
+	char text[2 * sizeof(random) + 1];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return error_set(error, -EIO, NULL, NULL, "no random numbers");
+	message_set_text(&container->record->incarnation,
+			 bytes_to_hex(random, sizeof(random), text));
+	agent_link_expect(container->link, container->record->incarnation);
+	return container_save(container, error);
+}
+
 int container_delete(struct container *container, struct ph_error *error)
 {
 	char key[KEY_MAXIMUM];
@@ -425,6 +439,7 @@ Phoenix__ContainerStatus *container_status(const struct container *container)
 	status.profile = record->profile;
 	status.slot = record->slot;
 	status.storage_driver = (char *)container_driver(container);
+	status.adoption = record->adoption;
 	if (container->hello) {
 		status.n_agent_capabilities = container->hello->n_capabilities;
 		status.agent_capabilities = container->hello->capabilities;

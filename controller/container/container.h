@@ -65,6 +65,11 @@ const char *container_name(const struct container *container);
 /* Write the record to the store: one compare-and-set. */
 int container_save(struct container *container, struct ph_error *error);
 
+/*
+ * Give the start that is to come a nonce that its agents must show; saved before the container runs.
+ */
+int container_renew_incarnation(struct container *container, struct ph_error *error);
+
 /* Delete the record from the store. */
 int container_delete(struct container *container, struct ph_error *error);
 

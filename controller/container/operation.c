@@ -18,6 +18,7 @@
 #include "common/message.h"
 #include "common/str.h"
 
+#define AGAIN_MS 1000
 #define KEY_MAXIMUM 64
 #define AGENT_TRIES 5
 
@@ -99,6 +100,8 @@ static void arm_timer(struct operation *operation)
 
 static void forget_calls(struct operation *operation)
 {
+	if (operation->again)
+		timer_stop(operation->again);
 	host_call_cancel(operation->host_call);
 	operation->host_call = NULL;
 	operation->agent_method = NULL;
@@ -177,6 +180,7 @@ static void operation_free(struct operation *operation)
 {
 	forget_calls(operation);
 	timer_close(operation->timer);
+	timer_close(operation->again);
 	message_free(operation->agent_request);
 	message_free(operation->nested);
 	message_free(operation->report);
@@ -353,7 +357,8 @@ void operation_cancel(struct operation *operation)
 void operation_resume(struct container *container, Phoenix__OperationRecord *record)
 {
 	static const struct operation_type *const types[] = { &operation_apply, &operation_remove,
-							      &operation_verify };
+							      &operation_verify, &operation_confine,
+							      &operation_unadopt };
 	struct registry *registry = container->registry;
 	const struct operation_type *type = NULL;
 	struct operation *operation;
@@ -443,6 +448,25 @@ int operation_host(struct operation *operation, const char *verb, const Protobuf
 	operation->replied = replied;
 	host_link_call(operation->registry->host, verb, request, timeout_ms, host_replied,
 		       operation, &operation->host_call);
+	return FLOW_WAIT;
+}
+
+static void run_again(void *user)
+{
+	struct operation *operation = user;
+	struct ph_error error = { 0 };
+	int outcome = operation->again_step(operation, &error);
+
+	if (outcome != FLOW_WAIT)
+		operation_step_done(operation, outcome, outcome < 0 ? &error : NULL);
+}
+
+int operation_again_later(struct operation *operation, flow_step_fn step)
+{
+	if (!operation->again)
+		operation->again = timer_new(operation->registry->loop, run_again, operation);
+	operation->again_step = step;
+	timer_start(operation->again, AGAIN_MS, 0);
 	return FLOW_WAIT;
 }
 

@@ -24,6 +24,8 @@ struct operation_type {
 extern const struct operation_type operation_apply;
 extern const struct operation_type operation_remove;
 extern const struct operation_type operation_verify;
+extern const struct operation_type operation_confine;
+extern const struct operation_type operation_unadopt;
 
 /* A client that follows an operation. Owned by the client, which unwatches before it goes. */
 struct operation_watcher {
@@ -48,6 +50,8 @@ struct operation {
 	Phoenix__OperationRecord *record;     /* owned; as it is in the store */
 	struct flow flow;
 	struct timer *timer;                  /* owned: step deadlines */
+	struct timer *again;                  /* owned: operation_again_later(); NULL until used */
+	flow_step_fn again_step;
 	struct operation_watcher *watchers;   /* borrowed list */
 	bool has_changed;                     /* a step reported FLOW_NEXT */
 	bool is_made_here;                    /* this run of the flow made the container */
@@ -119,6 +123,9 @@ int operation_agent(struct operation *operation, const char *method,
 		    const ProtobufCMessage *request,
 		    void (*item)(struct operation *operation, const ProtobufCMessage *item),
 		    operation_replied_fn replied);
+
+/* Step helper: run a step again after a second; its own deadline ends that. Returns FLOW_WAIT. */
+int operation_again_later(struct operation *operation, flow_step_fn step);
 
 /* End the wait of the current step. */
 void operation_step_done(struct operation *operation, int outcome, const struct ph_error *error);

@@ -17,6 +17,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
+#include "controller/container/adopt.h"
 #include "controller/container/container.h"
 #include "controller/container/denial_events.h"
 #include "controller/container/drift_events.h"
@@ -371,7 +372,7 @@ static void adopted(void *user, const ProtobufCMessage *reply, const struct ph_e
 	for (struct container *container = registry->containers; container;
 	     container = container->next) {
 		if (container_is(container, CONTAINER_PHASE_REMOVING) ||
-		    !container->observed->running)
+		    !container->observed->running || !adopt_may_have_agent(container))
 			continue;
 		running++;
 		container_keep_agent(container, RECONNECT_GRACE_MS);

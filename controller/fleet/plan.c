@@ -96,6 +96,13 @@ int plan_check_changes(const Phoenix__ContainerSpec *old, const Phoenix__Contain
 	return r;
 }
 
+int plan_refuse_adopted(const char *name, struct ph_error *error)
+{
+	return error_set(error, -EEXIST, name,
+			 "choose another name, or give it back: phoenixctl unadopt",
+			 "an adopted container has this name, and its owner made it");
+}
+
 /* ---- the plan ---- */
 
 static uint32_t *counter_of(Phoenix__PlanReply *reply, Phoenix__PlanItem__Action action)
@@ -214,8 +221,12 @@ static void plan_present(const struct plan_world *world, const Phoenix__Containe
 		plan_same(status, item);
 	else
 		decide(item, ACTION(CHANGE), "the file asks for something else", "");
-	if (plan_check_host(world->probe, spec, &error) < 0)
+	if (plan_check_host(world->probe, spec, &error) < 0 ||
+	    (status->adoption && plan_refuse_adopted(spec->name, &error) < 0)) {
 		refuse(item, &error);
+		fleet_differences_fini(&differences);
+		return;
+	}
 	for (size_t i = 0; i < differences.count; i++) {
 		const struct plan_effect *effect = plan_effect_of(differences.items[i].field);
 		bool is_refused = effect->is_fixed && is_whole;
@@ -263,7 +274,7 @@ Phoenix__PlanReply *plan_make(const struct plan_world *world, const Phoenix__Fle
 	for (size_t i = 0; i < world->container_count; i++) {
 		const char *name = world->containers[i]->spec->name;
 
-		if (is_named(fleet, name))
+		if (is_named(fleet, name) || world->containers[i]->adoption)
 			continue;
 		decide(add_item(reply, name), prune ? ACTION(REMOVE) : ACTION(IGNORE),
 		       "the file does not name it",

@@ -40,6 +40,9 @@ int plan_check_image(const Phoenix__ImageListReply *images, const Phoenix__Conta
 int plan_check_changes(const Phoenix__ContainerSpec *old, const Phoenix__ContainerSpec *new,
 		       struct ph_error *error);
 
+/* Fill the error of a fleet that names an adopted container: -EEXIST. */
+int plan_refuse_adopted(const char *name, struct ph_error *error);
+
 /* Make the plan of a valid fleet; free it with message_free(). */
 Phoenix__PlanReply *plan_make(const struct plan_world *world, const Phoenix__Fleet *fleet,
 			      bool prune);

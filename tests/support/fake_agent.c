@@ -217,6 +217,14 @@ static void agent__health(Phoenix__Agent_Service *service, const Phoenix__Health
 	Phoenix__NestedContainer nested = PHOENIX__NESTED_CONTAINER__INIT;
 	Phoenix__NestedContainer *dead[] = { &nested };
 
+	Phoenix__Condition responds = PHOENIX__CONDITION__INIT;
+	Phoenix__Condition *conditions[] = { &responds };
+
+	responds.type = (char *)"DockerResponding";
+	responds.reason = (char *)"InfoAnswered";
+	responds.status = PHOENIX__CONDITION__STATUS__TRUE;
+	answer.conditions = conditions;
+	answer.n_conditions = 1;
 	pair.key = (char *)"docker";
 	pair.value = (char *)(agent->input ? agent->input : "1");
 	answer.n_inputs = 1;

@@ -509,6 +509,93 @@ METHOD(plan, PlanRequest, PlanReply)
 	reply(&answer, request);
 }
 
+static void fill_found(Phoenix__ForeignContainer *found, Phoenix__IdRange *ids)
+{
+	static char driver[] = "overlay2", *drivers[] = { driver };
+
+	phoenix__foreign_container__init(found);
+	phoenix__id_range__init(ids);
+	ids->first = 100000;
+	ids->count = 65536;
+	found->lxc_path = (char *)"/var/lib/lxc";
+	found->name = (char *)"old";
+	found->profile = (char *)"unconfined";
+	found->docker = (char *)"docker.io 20.10.24";
+	found->running = true;
+	found->label = (char *)"unconfined";
+	found->since_ms = 1700000000000;
+	found->ids = ids;
+	found->storage_drivers = drivers;
+	found->n_storage_drivers = 1;
+}
+
+METHOD(foreign, ForeignListRequest, ForeignListReply)
+{
+	Phoenix__ForeignListReply answer = PHOENIX__FOREIGN_LIST_REPLY__INIT;
+	Phoenix__ForeignContainer found, privileged, *list[] = { &found, &privileged };
+	Phoenix__IdRange ids;
+
+	if (is_dealt_with(server_of(service), request))
+		return;
+	fill_found(&found, &ids);
+	fill_found(&privileged, &ids);
+	privileged.name = (char *)"rooted";
+	privileged.ids = NULL;
+	privileged.obstacle = (char *)"there is no lxc.idmap in its configuration";
+	privileged.remedy = (char *)"give it ids of its own";
+	answer.containers = list;
+	answer.n_containers = 2;
+	reply(&answer, request);
+}
+
+METHOD(adopt, AdoptOrder, AdoptItem)
+{
+	Phoenix__AdoptItem answer = PHOENIX__ADOPT_ITEM__INIT;
+	Phoenix__ForeignContainer found;
+	Phoenix__IdRange ids;
+
+	if (is_dealt_with(server_of(service), request))
+		return;
+	if (!text_equal(input->name, "old")) {
+		fail_request(request, -EPERM, NULL, input->name);
+		return;
+	}
+	fill_found(&found, &ids);
+	found.adopted = true;
+	answer.found = &found;
+	reply(&answer, request);
+}
+
+/* Both are streams of progress about one container. */
+static void take_order(struct server *server, const char *name,
+		       Phoenix__OperationItem_Closure reply, void *request)
+{
+	Phoenix__Failure failure;
+
+	if (is_dealt_with(server, request))
+		return;
+	if (text_equal(name, "stuck")) {
+		fill_failure(server, -EBADE, &failure);
+		send_progress(server, "stuck", "verify", 5, &failure, reply, NULL, request);
+		fail_request(request, -EBADE, "verify", "stuck");
+	} else if (is_known(name)) {
+		send_progress(server, name, "configure", 3, NULL, reply, NULL, request);
+		end_stream(server, request);
+	} else {
+		fail_request(request, -ENOENT, NULL, name);
+	}
+}
+
+METHOD(confine, NameRequest, OperationItem)
+{
+	take_order(server_of(service), input->name, reply, request);
+}
+
+METHOD(unadopt, NameRequest, OperationItem)
+{
+	take_order(server_of(service), input->name, reply, request);
+}
+
 METHOD(drift, DriftRequest, DriftReply)
 {
 	Phoenix__DriftReply answer = PHOENIX__DRIFT_REPLY__INIT;
@@ -891,7 +978,8 @@ static void client_closed(void *user, const struct ph_error *error)
 static void accepted(void *user, int fd, const struct ucred *peer)
 {
 	static const char *const streaming[] = { "Apply",       "Verify",      "Remove", "Events",
-						 "ImageImport", "ImageRemove", "Denials", "RolloutShow", NULL };
+						 "ImageImport", "ImageRemove", "Denials", "RolloutShow",
+						 "Confine", "Unadopt", NULL };
 	struct server *server = user;
 	struct channel_config config = { .service = &server->service.base,
 					 .streaming = streaming,

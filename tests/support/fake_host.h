@@ -16,6 +16,9 @@
 struct fake_container {
 	char name[64];
 	bool exists, running;
+	bool is_foreign;             /* made by somebody else; adopted or not */
+	bool is_adopted, has_our_config;
+	unsigned int images;         /* of its Docker */
 	uint32_t first_id;
 	char address[16];
 };
@@ -40,6 +43,7 @@ struct fake_host {
 	bool starts_off_label;       /* and do so again after a start */
 	const char *profile_state;   /* what is found of the profile; NULL: current */
 	const char *label;           /* of a running init; NULL: under the profile; a start mends it */
+	bool loses_images;           /* whoever is started under our configuration */
 	bool new_text;               /* the next ConfineEnsure replaces the profile in place */
 	unsigned int roll_backs;     /* of the profile */
 	unsigned int writes;         /* verbs that changed something */
@@ -61,6 +65,10 @@ bool fake_host_is_empty(const struct fake_host *host);
 
 /* Send an item to who watches denials; false when nobody does. */
 bool fake_host_deny(struct fake_host *host, const Phoenix__DenialsItem *item);
+
+/* Put a running container of somebody else there, with so many images. */
+struct fake_container *fake_host_add_foreign(struct fake_host *host, const char *name,
+					     unsigned int images);
 
 /* Find a container of the model; NULL when there is none. */
 struct fake_container *fake_host_find(struct fake_host *host, const char *name);

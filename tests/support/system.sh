@@ -150,6 +150,7 @@ phoenix_up() {
 	network: {bridge: $PH_BRIDGE, subnet: $PH_SUBNET, dns: true}
 	log_level: ${PH_LOG_LEVEL:-info}
 	${PH_CONFIG:-}
+	lxc_paths: [$PH_WORK/lxc]
 	END
 	start_host
 	start_phoenixd

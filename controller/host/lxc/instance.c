@@ -25,6 +25,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/str.h"
+#include "controller/host/lxc/adopted.h"
 #include "controller/host/lxc/cgroups.h"
 #include "controller/host/lxc/process.h"
 #include "controller/host/tree/paths.h"
@@ -50,7 +51,7 @@ static int open_container(const struct config *config, const char *name,
 			  struct lxc_container **ret_container, struct ph_error *error)
 {
 	char lxcpath[PATHS_SIZE];
-	int code = paths_format(config, PATHS_CONTAINERS, NULL, NULL, lxcpath, error);
+	int code = adopted_lxcpath(config, name, lxcpath, sizeof(lxcpath), error);
 
 	if (code < 0)
 		return code;
@@ -154,6 +155,34 @@ int instance_configure(const struct config *config, const struct settings *setti
 		code = write_contents(config, settings->name, &contents, error);
 	settings_text_fini(&text);
 	return code;
+}
+
+int instance_accepts(const char *lxc_path, const char *name, const char *text, size_t length,
+		     const char *const (*expected)[2], size_t count, struct ph_error *error)
+{
+	AUTO_CONTAINER struct lxc_container *container = lxc_container_new(name, lxc_path);
+	PH_AUTO_CLOSE int memory = memfd_create("lxc-config", MFD_CLOEXEC);
+	char path[48];
+
+	if (!container)
+		return error_set(error, -EIO, lxc_path, NULL, "liblxc cannot open the container");
+	if (memory < 0 || write(memory, text, length) != (ssize_t)length)
+		return error_errno(error, -errno, NULL, NULL, "memfd");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", memory);
+	container->clear_config(container);
+	if (!container->load_config(container, path))
+		return error_set(error, -EBADMSG, lxc_path, "look at it with: lxc-checkconfig",
+				 "liblxc %s does not accept the configuration", lxc_get_version());
+	for (size_t i = 0; i < count; i++) {
+		PH_AUTO_FREE char *read = read_item(container, expected[i][0]);
+
+		if (!read || !strstr(read, expected[i][1]))
+			return error_set(error, -EBADMSG, expected[i][0],
+					 "look for an lxc.include below it that says otherwise",
+					 "liblxc reads \"%.80s\" where \"%s\" was written",
+					 read ? read : "nothing", expected[i][1]);
+	}
+	return 0;
 }
 
 pid_t instance_init(const struct config *config, const char *name)
@@ -271,6 +300,18 @@ static void wait_for_monitor(const char *name)
 	}
 }
 
+/* An adopted container's configuration says its own; for this start the reasons have to come to us. */
+static void log_to_our_place(const struct config *config, struct lxc_container *container,
+			     const char *name)
+{
+	char path[PATHS_SIZE + 80];
+
+	if (instance_log_path(config, name, path, sizeof(path), NULL) < 0)
+		return;
+	container->set_config_item(container, "lxc.log.file", path);
+	container->set_config_item(container, "lxc.log.level", "WARN");
+}
+
 /* liblxc moves its caller into the monitor's group: it gets a process of its own for that. */
 static bool start_in_child(const struct config *config, const char *name,
 			   const char *const *init)
@@ -282,6 +323,8 @@ static bool start_in_child(const struct config *config, const char *name,
 	if (child == 0) {
 		if (open_container(config, name, &container, NULL) < 0)
 			_exit(2);
+		if (!init)
+			log_to_our_place(config, container, name);
 		container->want_daemonize(container, true);
 		container->want_close_all_fds(container, true);
 		_exit(container->start(container, 0, (char *const *)init) ? 0 : 1);

@@ -24,12 +24,19 @@ enum instance_outcome {
 int instance_configure(const struct config *config, const struct settings *settings,
 		       struct ph_error *error);
 
+/*
+ * Have liblxc read a text as the configuration of a container in an LXC path and see that what it
+ * gives back for each key contains the expected value. -EBADMSG when not.
+ */
+int instance_accepts(const char *lxc_path, const char *name, const char *text, size_t length,
+		     const char *const (*expected)[2], size_t count, struct ph_error *error);
+
 /* The host pid of the container's first process; 0 when it does not run. */
 pid_t instance_init(const struct config *config, const char *name);
 
 /*
  * Start the container in the background and wait until its first process (NULL-terminated arguments,
- * program first) runs. What liblxc logged becomes the reason when that fails. INSTANCE_UNCHANGED
+ * program first; NULL: the one that an adopted container's configuration names) runs. What liblxc logged becomes the reason when that fails. INSTANCE_UNCHANGED
  * when it runs already.
  */
 int instance_start(const struct config *config, const char *name, const char *const *init,

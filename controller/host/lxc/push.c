@@ -3,6 +3,7 @@
  * our memory but behind the container's walls: from there on nothing is opened and only what was
  * prepared before is used. A pipe that closes on exec tells when the program has started.
  */
+#include "controller/host/lxc/adopted.h"
 #include "controller/host/lxc/push.h"
 
 #include <errno.h>
@@ -94,7 +95,7 @@ static int open_container(const struct config *config, const char *name,
 			  struct lxc_container **ret_container, struct ph_error *error)
 {
 	char lxcpath[PATHS_SIZE];
-	int code = paths_format(config, PATHS_CONTAINERS, NULL, NULL, lxcpath, error);
+	int code = adopted_lxcpath(config, name, lxcpath, sizeof(lxcpath), error);
 
 	if (code < 0)
 		return code;

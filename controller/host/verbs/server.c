@@ -243,6 +243,11 @@ HANDLER(container_destroy, "ContainerDestroy", ContainerRequest, ContainerObserv
 HANDLER(container_observe, "ContainerObserve", ContainerRequest, ContainerObservation)
 HANDLER(container_list, "ContainerList", ContainerListRequest, ContainerListReply)
 HANDLER(preflight, "Preflight", HostPreflightRequest, HostPreflightReply)
+HANDLER(foreign_list, "ForeignList", ForeignListRequest, ForeignListReply)
+HANDLER(adopt, "Adopt", AdoptRequest, AdoptReply)
+HANDLER(adopt_confine, "AdoptConfine", AdoptConfineRequest, AdoptReply)
+HANDLER(adopt_revert, "AdoptRevert", ContainerRequest, AdoptReply)
+HANDLER(adopt_forget, "AdoptForget", ContainerRequest, AdoptReply)
 HANDLER(agent_push, "AgentPush", AgentPushRequest, AgentPushReply)
 
 /* Not a job: it has no end of its own and locks nothing. */

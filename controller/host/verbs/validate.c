@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/config.h"
 #include "common/str.h"
 
 #define LABELS_MAXIMUM 64
@@ -302,6 +303,47 @@ static int check_preflight(const ProtobufCMessage *message, struct ph_error *err
 	return request->ids ? check_ids(request->ids, error) : 0;
 }
 
+/* Whether it is a registered one is the verb's to say. */
+static int check_lxc_path(const char *path, struct ph_error *error)
+{
+	int code = check_printable("lxc_path", path, CONFIG_LXC_PATH_SIZE - 1, error);
+
+	if (code == 0 && (text_empty(path) || path[0] != '/' || strstr(path, "..")))
+		return refuse(error, "lxc_path", "this is no absolute path");
+	return code;
+}
+
+static int check_foreign(const ProtobufCMessage *message, struct ph_error *error)
+{
+	const Phoenix__ForeignListRequest *request = (const void *)message;
+	int code = 0;
+
+	if (!text_empty(request->lxc_path))
+		code = check_lxc_path(request->lxc_path, error);
+	else if (!text_empty(request->name))
+		return refuse(error, "lxc_path", "a name needs its path");
+	if (code == 0 && !text_empty(request->name))
+		code = check_name("name", request->name, error);
+	return code;
+}
+
+static int check_adopt(const ProtobufCMessage *message, struct ph_error *error)
+{
+	const Phoenix__AdoptRequest *request = (const void *)message;
+	int code = check_lxc_path(request->lxc_path, error);
+
+	return code == 0 ? check_name("name", request->name, error) : code;
+}
+
+static int check_adopt_confine(const ProtobufCMessage *message, struct ph_error *error)
+{
+	const Phoenix__AdoptConfineRequest *request = (const void *)message;
+
+	if (!text_equal(request->profile, VALIDATE_PROFILE))
+		return refuse(error, "profile", "this is not the profile of Phoenix");
+	return check_name("name", request->name, error);
+}
+
 static int check_nothing(const ProtobufCMessage *message, struct ph_error *error)
 {
 	return 0;
@@ -327,6 +369,9 @@ static const struct {
 	{ &phoenix__container_stop_request__descriptor, check_stop },
 	{ &phoenix__container_list_request__descriptor, check_nothing },
 	{ &phoenix__agent_push_request__descriptor, check_push },
+	{ &phoenix__foreign_list_request__descriptor, check_foreign },
+	{ &phoenix__adopt_request__descriptor, check_adopt },
+	{ &phoenix__adopt_confine_request__descriptor, check_adopt_confine },
 };
 
 int validate_request(const ProtobufCMessage *request, struct ph_error *error)

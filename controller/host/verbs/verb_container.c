@@ -18,6 +18,7 @@
 #include "controller/host/confine/render.h"
 #include "controller/host/image/clone.h"
 #include "controller/host/image/image.h"
+#include "controller/host/lxc/adopted.h"
 #include "controller/host/lxc/cgroups.h"
 #include "controller/host/lxc/instance.h"
 #include "controller/host/lxc/process.h"
@@ -61,7 +62,9 @@ static int list_holders(const struct config *config, struct validate_holder **re
 	for (size_t i = 0; i < count; i++) {
 		struct placement other;
 
-		if (placement_load(config, names[i], &other, NULL) < 0)
+		/* An adopted one has the ids that its owner chose, and no address or slot of ours. */
+		if (placement_load(config, names[i], &other, NULL) < 0 ||
+		    adopted_is(config, names[i]))
 			continue;
 		text_copy(holders[used].name, sizeof(holders[used].name), other.name);
 		holders[used].id_base = other.id_base;
@@ -151,8 +154,13 @@ int verb_container_create(const struct verb_host *host, const ProtobufCMessage *
 	const struct config *config = host->config;
 	bool is_new = false, is_changed = false;
 	struct image image;
-	int code = image_find(config, request->spec->image, &image, error);
+	int code;
 
+	if (adopted_is(config, request->spec->name))
+		return error_set(error, -EEXIST, request->spec->name,
+				 "choose another name, or give it back: phoenixctl unadopt",
+				 "an adopted container has this name");
+	code = image_find(config, request->spec->image, &image, error);
 	if (code < 0)
 		return code;
 	if (image.highest_id >= request->ids->count)
@@ -331,14 +339,21 @@ static int check_started(const struct config *config, const struct placement *pl
 			 "init runs as %s instead of under the profile", label.name);
 }
 
-static int start(const struct config *config, const struct placement *placement,
-		 struct ph_error *error)
+/* Its owner's configuration says what it runs on; ours are the profile and the agent's socket. */
+static int start_adopted(const struct config *config, const struct placement *placement,
+			 struct ph_error *error)
+{
+	int code = make_agent_directory(config, placement, error);
+
+	return code == 0 ? instance_start(config, placement->name, NULL, error) : code;
+}
+
+static int start_ours(const struct config *config, const struct placement *placement,
+		      struct ph_error *error)
 {
 	enum rootfs_init init;
-	int code = check_profile(placement, error);
+	int code = clone_mount(config, placement->name, error);
 
-	if (code == 0)
-		code = clone_mount(config, placement->name, error);
 	if (code >= 0)
 		code = make_agent_directory(config, placement, error);
 	if (code == 0)
@@ -347,8 +362,19 @@ static int start(const struct config *config, const struct placement *placement,
 		code = choose_init(config, placement->name, &init, error);
 	if (code == 0 && is_stacked(placement))
 		code = namespace_make(placement->name, error);
+	return code == 0 ? instance_start(config, placement->name, rootfs_init_arguments(init),
+					  error) : code;
+}
+
+static int start(const struct config *config, const struct placement *placement,
+		 struct ph_error *error)
+{
+	int code = check_profile(placement, error);
+
 	if (code == 0)
-		code = instance_start(config, placement->name, rootfs_init_arguments(init), error);
+		code = adopted_is(config, placement->name) ?
+			       start_adopted(config, placement, error) :
+			       start_ours(config, placement, error);
 	if (code < 0)
 		return code;
 	code = check_started(config, placement, error);
@@ -412,8 +438,12 @@ int verb_container_destroy(const struct verb_host *host, const ProtobufCMessage 
 	const Phoenix__ContainerRequest *request = (const void *)message;
 	const struct config *config = host->config;
 	bool is_changed = agent_directory_exists(config, request->name);
-	int code = instance_stop(config, request->name, 0, error);
+	int code;
 
+	if (adopted_is(config, request->name))
+		return error_set(error, -EPERM, request->name, "give it back: phoenixctl unadopt",
+				 "an adopted container is its owner's and is not destroyed");
+	code = instance_stop(config, request->name, 0, error);
 	if (code < 0)
 		return code;
 	is_changed |= code == INSTANCE_CHANGED;

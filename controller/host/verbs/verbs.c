@@ -38,6 +38,13 @@ static const struct verb verbs[] = {
 	{ "ContainerObserve", "look at the container", verb_container_observe, 15 * SECONDS, NULL,
 	  true },
 	{ "ContainerList", "list the containers", verb_container_list, 60 * SECONDS, NULL, false },
+	{ "ForeignList", "look for containers of others", verb_foreign_list, 60 * SECONDS, NULL, false },
+	{ "Adopt", "adopt the container", verb_adopt, 60 * SECONDS, "container", true },
+	{ "AdoptConfine", "change the configuration of", verb_adopt_confine, 60 * SECONDS, "container",
+	  true },
+	{ "AdoptRevert", "put back the configuration of", verb_adopt_revert, 60 * SECONDS, "container",
+	  true },
+	{ "AdoptForget", "give back the container", verb_adopt_forget, 60 * SECONDS, "container", true },
 	{ "AgentPush", "push the agent", verb_agent_push, 30 * SECONDS, "container", true },
 };
 
@@ -63,6 +70,10 @@ const char *verb_subject(const ProtobufCMessage *request)
 		return ((const Phoenix__ImageImportRequest *)request)->name;
 	if (request->descriptor == &phoenix__image_name_request__descriptor)
 		return ((const Phoenix__ImageNameRequest *)request)->name;
+	if (request->descriptor == &phoenix__adopt_request__descriptor)
+		return ((const Phoenix__AdoptRequest *)request)->name;
+	if (request->descriptor == &phoenix__adopt_confine_request__descriptor)
+		return ((const Phoenix__AdoptConfineRequest *)request)->name;
 	return "";
 }
 
