@@ -11,7 +11,7 @@
 #include "proto/agent.pb-c.h"
 #include "proto/model.pb-c.h"
 
-#define AGENT_POLICY_ROWS 7
+#define AGENT_POLICY_ROWS 8
 
 struct agent_policy {
 	const char *method;  /* of the service Agent */
