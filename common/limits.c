@@ -43,6 +43,11 @@ static const struct limits_method methods[] = {
 	{ "phoenix.Host", "ContainerDestroy", 1 * KIB, 64 * KIB, 1, 0 },
 	{ "phoenix.Host", "ContainerObserve", 1 * KIB, 64 * KIB, 1, 0 },
 	{ "phoenix.Host", "ContainerList", 256, FRAME_LIMIT, 1, 0 },
+	{ "phoenix.Host", "ForeignList", 256, FRAME_LIMIT, 1, 0 },
+	{ "phoenix.Host", "Adopt", 8 * KIB, 64 * KIB, 1, 0 },
+	{ "phoenix.Host", "AdoptConfine", 1 * KIB, 64 * KIB, 1, 0 },
+	{ "phoenix.Host", "AdoptRevert", 1 * KIB, 64 * KIB, 1, 0 },
+	{ "phoenix.Host", "AdoptForget", 1 * KIB, 64 * KIB, 1, 0 },
 	{ "phoenix.Host", "AgentPush", 4 * KIB, 4 * KIB, 1, 0 },
 	{ "phoenix.Host", "Preflight", 256, 128 * KIB, 1, 0 },
 	{ "phoenix.Host", "DenialsWatch", 256, FRAME_LIMIT, 0, 0 },
@@ -64,6 +69,14 @@ static const struct limits_method methods[] = {
 	{ "phoenix.Control", "Plan", FRAME_LIMIT, FRAME_LIMIT, 1, 0 },
 	{ "phoenix.Control", "Drift", FRAME_LIMIT, FRAME_LIMIT, 1, 0 },
 	{ "phoenix.Control", "RotateKey", 1 * KIB, 1 * KIB, 1, 0 },
+	{ "phoenix.Control", "Foreign", 256, FRAME_LIMIT, 1, 0 },
+	{ "phoenix.Control", "Adopt", 8 * KIB, 64 * KIB, 1, 0 },
+	{ "phoenix.Control", "Confine", 1 * KIB, 128 * KIB, 0, 0 },
+	{ "phoenix.Control", "Unadopt", 1 * KIB, 128 * KIB, 0, 0 },
+	{ "phoenix.Control", "RolloutStart", FRAME_LIMIT, FRAME_LIMIT, 1, 0 },
+	{ "phoenix.Control", "RolloutShow", 1 * KIB, FRAME_LIMIT, 0, 0 },
+	{ "phoenix.Control", "RolloutCommand", 1 * KIB, FRAME_LIMIT, 1, 0 },
+	{ "phoenix.Control", "RolloutList", 1 * KIB, FRAME_LIMIT, 1, 0 },
 	{ "phoenix.Control", "ConfinementStatus", 256, FRAME_LIMIT, 1, 0 },
 };
 
@@ -75,6 +88,7 @@ static const struct {
 	const char *message, *field;
 	uint32_t maximum;
 } repeated[] = {
+	{ "phoenix.Adoption", "images", 1024 },
 	{ "phoenix.AgentPreflightReply", "complaints", 64 },
 	{ "phoenix.AgentPreflightReply", "controllers", 64 },
 	{ "phoenix.ConfineProfile", "containers", 4096 },
@@ -103,6 +117,10 @@ static const struct {
 	{ "phoenix.Event", "fields", 64 },
 	{ "phoenix.EventsItem", "events", 64 },
 	{ "phoenix.Fleet", "containers", 4096 },
+	{ "phoenix.ForeignContainer", "images", 1024 },
+	{ "phoenix.ForeignContainer", "storage_drivers", 64 },
+	{ "phoenix.ForeignListReply", "containers", 4096 },
+	{ "phoenix.ForeignListReply", "unreadable", 64 },
 	{ "phoenix.HealthReply", "conditions", 64 },
 	{ "phoenix.HealthReply", "dead", 256 },
 	{ "phoenix.HealthReply", "inputs", 256 },
