@@ -314,6 +314,25 @@ test_clock() {
 	date --set '-1 day' >/dev/null
 }
 
+# With consent the dead storage is repaired by itself, once; not again at once, whatever keeps killing it.
+test_repair() {
+	sed -i 's/users: \[games\]/users: [games], repair: [fuse-daemon]/' "$PH_WORK/fleet.yaml"
+	tap_run 'repair: the fleet file consents' ctl apply -f "$PH_WORK/fleet.yaml"
+	signal KILL fuse-overlayfs
+	tap_run 'repair: it is done and told' wait_until 40 has_event repair.done
+	tap_run 'repair: health is back' wait_until 30 is_well
+	tap_run 'repair: the nested container runs again' in_web1 /usr/bin/docker exec nested /bin/sleep 0
+	signal KILL fuse-overlayfs
+	tap_run 'repair: not again within ten minutes, and that is told' wait_until 40 has_event repair.limited
+	tap_run 'repair: which is left to a person' says StorageMountsAlive FALSE MountDead
+}
+
+# Asking for health is what notices.
+has_event() {
+	health >/dev/null
+	ctl --json events --container web1 | jq -es --arg type "$1" 'any(.[]; .type == $type)'
+}
+
 phoenix_up
 make_data_disk
 make_web1
@@ -324,5 +343,6 @@ BED=$(complaints)
 tap_note "of this bed: $BED"
 tap_run 'all is well' wait_until 20 is_well
 suite
+test_repair
 test_clock
 tap_done
