@@ -333,6 +333,8 @@ has_event() {
 	ctl --json events --container web1 | jq -es --arg type "$1" 'any(.[]; .type == $type)'
 }
 
+# There each line takes ten seconds: only those that AppArmor or its kernel could make a difference to.
+[[ $PH_BED == native ]] || : "${PH_LIARS:=fuse_device fuse_killed data_readonly}"
 phoenix_up
 make_data_disk
 make_web1
