@@ -25,7 +25,7 @@
 
 static const char *const top_keys[] = {
 	"user",         "group",   "run_dir",   "state_dir", "agent",
-	"profiles_dir", "hooks_dir", "network", "vsock", "lxc_paths", "log_level", NULL,
+	"profiles_dir", "network", "vsock", "lxc_paths", "log_level", NULL,
 };
 static const char *const network_keys[] = { "bridge", "subnet", "dns", NULL };
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
@@ -43,7 +43,6 @@ void config_init(struct config *config)
 		.state_dir = "/var/lib/phoenix",
 		.agent = PH_PREFIX "/lib/phoenix/phoenix-agent",
 		.profiles_dir = PH_PREFIX "/share/phoenix/profiles",
-		.hooks_dir = "/etc/phoenix/hooks",
 		.bridge = "phxbr0",
 		.subnet = 0x0ad10000, /* 10.209.0.0 */
 		.prefix_length = 16,
@@ -250,9 +249,6 @@ static int read_config(const char *path, const struct yaml_node *root, struct co
 	if (ret == 0)
 		ret = read_path(root, "profiles_dir", sizeof(config->profiles_dir) - 1,
 				config->profiles_dir, error);
-	if (ret == 0)
-		ret = read_path(root, "hooks_dir", sizeof(config->hooks_dir) - 1, config->hooks_dir,
-				error);
 	if (ret == 0)
 		ret = read_network(root, config, error);
 	if (ret == 0)

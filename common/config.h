@@ -24,7 +24,6 @@ struct config {
 	char state_dir[256];
 	char agent[256];        /* path of the static agent binary */
 	char profiles_dir[256];
-	char hooks_dir[256];    /* the administrator's own programs, run as user */
 	char bridge[16];        /* at most 15 characters: IFNAMSIZ */
 	uint32_t subnet;        /* host byte order */
 	uint32_t prefix_length; /* 8..29 */

@@ -18,7 +18,7 @@
 
 static const char *const keys[] = {
 	"canary", "canary_soak",       "soak",	     "max_unavailable", "failure_budget",
-	"drain",  "step_deadline",     "drain_hook", "progress_deadline", "on_failure",
+	"drain",  "step_deadline",     "progress_deadline", "on_failure",
 	"gates",  "spread",	       NULL,
 };
 static const char *const outcomes[] = { "halt", "revert", NULL }; /* as the enum */
@@ -133,10 +133,6 @@ static int read_words(const struct yaml_node *map, Phoenix__RolloutStrategy *str
 				 "'%s' is not a key for a label", text);
 	if (r == 0)
 		message_set_text(&strategy->spread, text);
-	if (r >= 0)
-		r = schema_get_name(map, "drain_hook", &text, error);
-	if (r == 0)
-		message_set_text(&strategy->drain_hook, text);
 	return r < 0 ? r : 0;
 }
 
@@ -173,10 +169,6 @@ int rollout_keys_check(const Phoenix__RolloutStrategy *strategy, const char **re
 	if (!text_empty(strategy->spread) && !check_label_key(strategy->spread))
 		return error_set(error, -EINVAL, *ret_field, "name a label, such as zone",
 				 "'%.60s' is not a key for a label", strategy->spread);
-	*ret_field = "rollout.drain_hook";
-	if (!text_empty(strategy->drain_hook) && !name_is_valid(strategy->drain_hook))
-		return error_set(error, -EINVAL, *ret_field, "name a program in hooks_dir",
-				 "'%.60s' is not a name for a hook", strategy->drain_hook);
 	return rollout_check_strategy(strategy, ret_field, error);
 }
 

@@ -11,7 +11,6 @@
 
 #include "common/memory.h"
 #include "common/message.h"
-#include "common/str.h"
 #include "controller/rollout/mutants.h"
 
 /* ---- what state it is in ---- */
@@ -278,11 +277,6 @@ static int begin_check(struct call *call)
 	return moved(call, ROLLOUT_NO_ITEM);
 }
 
-static bool has_drain(const Phoenix__RolloutStrategy *strategy)
-{
-	return strategy->drain_ms || !text_empty(strategy->drain_hook);
-}
-
 /* The wave is over: the next one, a gate before it, or the end. */
 static int end_wave(struct call *call, bool was_empty)
 {
@@ -306,7 +300,7 @@ static int begin_next(struct call *call)
 {
 	Phoenix__RolloutRecord *record = call->record;
 	bool is_settled_wave = true, is_empty = true;
-	bool drains = has_drain(record->strategy);
+	bool drains = record->strategy->drain_ms > 0;
 
 	for (size_t i = 0; i < record->n_items; i++) {
 		const Phoenix__RolloutItem *item = record->items[i];

@@ -98,7 +98,7 @@ void asking_forget(struct asking *asking);
 
 /* ---- drain.c ---- */
 
-/* Tell the event, run the hook, wait: hand_ended() follows. */
+/* Tell the event and wait: hand_ended() follows. */
 void hand_drain(struct hand *hand);
 
 /* Stop waiting. NULL is allowed. */

@@ -201,7 +201,6 @@ static struct world *world_new(size_t count)
 	config_init(&world->config);
 	text_copy(world->config.run_dir, sizeof(world->config.run_dir), world->scratch.path);
 	text_copy(world->config.state_dir, sizeof(world->config.state_dir), world->scratch.path);
-	text_copy(world->config.hooks_dir, sizeof(world->config.hooks_dir), world->scratch.path);
 	snprintf(path, sizeof(path), "%s/db", world->scratch.path);
 	mkdir(path, 0700);
 	world->host.apparmor = true;
@@ -505,53 +504,32 @@ static void test_preflight_refuses(void **state)
 	world_free(world);
 }
 
-static void write_hook(struct world *world, const char *text)
+static bool has_drained(struct world *world)
 {
-	char path[320];
-	FILE *file;
+	EVENTS_AUTO_BATCH struct events_batch batch = { 0 };
+	bool is_told = false;
 
-	snprintf(path, sizeof(path), "%s/drain", world->scratch.path);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
-	chmod(path, 0755);
+	journal_flush(world->registry->journal);
+	assert_int_equal(events_read(journal_events(world->registry->journal), 0, NULL, 1000, &batch,
+				     NULL), 0);
+	for (size_t i = 0; i < batch.count; i++)
+		is_told |= text_equal(batch.events[i]->type, "rollout.drain") &&
+			   strstr(batch.events[i]->message, "10.");
+	return is_told;
 }
 
-static void test_drain_hook(void **state)
+/* Who sends work is told before the container is touched, and given its time. */
+static void test_drain(void **state)
 {
 	static const unsigned int done[] = { ITEM(DONE) };
 	struct world *world = world_new(1);
-	char text[400], path[320], line[80] = "";
-	PH_AUTO_FILE FILE *file = NULL;
 
-	snprintf(path, sizeof(path), "%s/drained", world->scratch.path);
-	snprintf(text, sizeof(text), "#!/bin/sh\necho $1 $2 $3 >%s\n", path);
-	write_hook(world, text);
-	world->strategy.drain_hook = (char *)"drain";
-	world->strategy.drain_ms = 20;
+	world->strategy.drain_ms = 300;
 	begin(world);
+	run_until(world, has_drained);
+	assert_int_equal(world->agent.fragments, 0);
 	run_until(world, is_over);
 	assert_items(world, done);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	assert_non_null(fgets(line, sizeof(line), file));
-	assert_true(text_has_prefix(line, "drain web1 10."));
-	world_free(world);
-}
-
-static void test_drain_hook_that_fails(void **state)
-{
-	static const unsigned int back[] = { ITEM(REVERTED) };
-	struct world *world = world_new(1);
-
-	write_hook(world, "#!/bin/sh\nexit 3\n");
-	world->strategy.drain_hook = (char *)"drain";
-	begin(world);
-	run_until(world, is_over);
-	assert_int_equal(state_of(world), ROLLOUT(HALTED));
-	assert_items(world, back);
-	assert_int_equal(world->agent.fragments, 0);
 	world_free(world);
 }
 
@@ -606,8 +584,7 @@ int main(void)
 		cmocka_unit_test(test_gate_and_revert),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_preflight_refuses),
-		cmocka_unit_test(test_drain_hook),
-		cmocka_unit_test(test_drain_hook_that_fails),
+		cmocka_unit_test(test_drain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,7 +134,6 @@ static const struct refusal_case refusal_cases[] = {
 	{ "an unknown outcome", "version: 1\nrollout: {on_failure: ignore}\n" ONE_MORE, "2:23",
 	  "cannot be 'ignore'" },
 	{ "an unknown gate", "version: 1\nrollout: {gates: [wave]}\n" ONE_MORE, "2:19", "no gate 'wave'" },
-	{ "a hook elsewhere", "version: 1\nrollout: {drain_hook: ../x}\n" ONE_MORE, "2:23", "name" },
 	{ "no label to spread over", "version: 1\nrollout: {spread: '-'}\n" ONE_MORE, "2:19",
 	  "not a key for a label" },
 	{ "unknown key at the top", "version: 1\ncontainer: []\n", "2:1",
@@ -804,7 +803,7 @@ static void a_rollout_is_read(void **state)
 	static const char text[] =
 		"version: 1\nrollout:\n  canary: 10%\n  canary_soak: 2h\n  soak: 500ms\n  drain: 3s\n"
 		"  max_unavailable: 2\n  failure_budget: 5%\n  step_deadline: 1d\n  progress_deadline: 2d\n"
-		"  on_failure: revert\n  gates: [waves]\n  spread: zone\n  drain_hook: lb\n" ONE_MORE;
+		"  on_failure: revert\n  gates: [waves]\n  spread: zone\n" ONE_MORE;
 	static const char bare[] = "version: 1\nrollout: {soak: 20s}\n" ONE_MORE;
 	const Phoenix__RolloutStrategy *rollout;
 	Phoenix__Fleet *fleet;
@@ -824,7 +823,6 @@ static void a_rollout_is_read(void **state)
 	assert_false(rollout->gate_canary);
 	assert_true(rollout->gate_waves);
 	assert_string_equal(rollout->spread, "zone");
-	assert_string_equal(rollout->drain_hook, "lb");
 	fleet_free(fleet);
 
 	assert_int_equal(fleet_parse("f", bare, strlen(bare), &fleet, &error), 0);
