@@ -43,9 +43,13 @@ static bool save(struct rollout *rollout, size_t item)
 	return false;
 }
 
+/* The rollouts may have been closed meanwhile; the registry is there as long as it calls. */
 static void health_refreshed(void *user)
 {
-	((struct rollouts *)user)->is_refreshing = false;
+	struct registry *registry = user;
+
+	if (registry->rollouts)
+		registry->rollouts->is_refreshing = false;
 }
 
 /* The poll of the whole fleet is too slow for a soak. */
@@ -57,7 +61,7 @@ static void refresh_health(struct rollouts *rollouts)
 		return;
 	rollouts->is_refreshing = true;
 	rollouts->refreshed_ms = now_ms;
-	registry_refresh(rollouts->registry, health_refreshed, rollouts);
+	registry_refresh(rollouts->registry, health_refreshed, rollouts->registry);
 }
 
 static void arm(struct rollout *rollout, uint64_t wake_ms)
