@@ -491,10 +491,10 @@ static int health_claimed(struct operation *operation, const ProtobufCMessage *r
 
 static int verify(void *subject, struct ph_error *error)
 {
-	Phoenix__HealthRequest request = PHOENIX__HEALTH_REQUEST__INIT;
 	struct operation *operation = subject;
+	Phoenix__HealthRequest request;
 
-	request.storage_driver = (char *)container_driver(operation->container);
+	container_health_request(operation->container, &request);
 	operation->flow.undo_on_failure = false;
 	if (text_equal(operation->record->spec->docker_source, "none"))
 		return FLOW_UNCHANGED;

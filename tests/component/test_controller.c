@@ -249,6 +249,8 @@ static void test_apply_twice(void **state)
 	assert_int_equal(world->host.writes, writes);
 	assert_int_equal(world->agent.installs, 1);
 	assert_int_equal(world->agent.verifies, 1);
+	/* Judged by what was asked for: else Docker from another source is never as planned. */
+	assert_int_equal(world->agent.sourceless, 0);
 
 	remove_container(world, "web1");
 	assert_int_equal(world->error.code, 0);

@@ -225,6 +225,8 @@ static void agent__health(Phoenix__Agent_Service *service, const Phoenix__Health
 	responds.status = PHOENIX__CONDITION__STATUS__TRUE;
 	answer.conditions = conditions;
 	answer.n_conditions = 1;
+	if (!input->docker_source[0])
+		agent->sourceless++;
 	pair.key = (char *)"docker";
 	pair.value = (char *)(agent->input ? agent->input : "1");
 	answer.n_inputs = 1;

@@ -28,6 +28,7 @@ struct fake_agent {
 	const char *poisoned;    /* in this container no install with docker.daemon works */
 	unsigned int fragments;  /* installs with docker.daemon that were asked for */
 	const char *input;       /* value of the one health input; NULL: "1" */
+	unsigned int sourceless; /* Health calls that do not say where Docker comes from */
 	const char *dead;        /* id of a nested container whose storage is dead; NULL: none */
 	unsigned int repairs;    /* Repair calls; each brings the dead one back to life */
 };
