@@ -87,7 +87,11 @@ wait_for_systemd() {
 no_unit_failed() {
 	local units
 	units=$(inside systemctl --failed --plain --no-legend)
-	[[ -z $units ]] || { echo "$units" && return 1; }
+	[[ -n $units ]] || return 0
+	echo "$units"
+	inside journalctl --no-pager --lines 12 --output cat --unit "${units%% *}"
+	dmesg | grep -o 'apparmor="DENIED".*' | tail -n 6
+	return 1
 }
 
 exec 3>&1
