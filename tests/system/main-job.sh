@@ -1,7 +1,9 @@
 #!/bin/bash
 # The main job on real parts: image, apply, health, verify, apply again, a killed agent, remove.
 # beds: native uml guest
-# suites: bookworm forky
+# suites: bookworm trixie forky
+# suites on guest12: bookworm
+# suites on guest13: forky
 # deadline: 300
 set -euo pipefail
 # shellcheck source=tests/support/system.sh
