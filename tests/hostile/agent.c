@@ -1,7 +1,7 @@
 /*
  * An agent that has been taken over: pushed into a container in place of ours, with everything that ours
  * is given. While nothing is asked of it, it says hello and keeps quiet. The script that tests it writes
- * to /hostile/todo what it is to do, a number and how many there are: every so many-th behaviour of both
+ * to /hostile/errand what it is to do, a number and how many there are: every so many-th behaviour of both
  * tables, so that several containers share the work; or "stop", or "frozen". What came of each behaviour
  * is appended to /hostile/done.
  */
@@ -19,7 +19,7 @@
 #include "common/cleanup.h"
 #include "tests/hostile/behaviours.h"
 
-#define TODO "/hostile/todo"
+#define ERRAND "/hostile/errand"
 #define DONE "/hostile/done"
 #define LOCK "/hostile/lock"
 
@@ -75,7 +75,7 @@ static _Noreturn void freeze(const struct hostile *hostile)
 
 static void do_as_told(const struct hostile *hostile)
 {
-	PH_AUTO_FILE FILE *file = fopen(TODO, "re");
+	PH_AUTO_FILE FILE *file = fopen(ERRAND, "re");
 	unsigned int number, count;
 	char word[16] = "";
 
@@ -120,7 +120,7 @@ static void keep_quiet(const struct hostile *hostile)
 	PH_AUTO_CLOSE int fd = hostile_enter(hostile);
 	uint64_t beaten = hostile_now(), id = 2;
 
-	while (fd >= 0 && access(TODO, F_OK) < 0) {
+	while (fd >= 0 && access(ERRAND, F_OK) < 0) {
 		Phoenix__HeartbeatRequest heartbeat = PHOENIX__HEARTBEAT_REQUEST__INIT;
 		Phoenix__Envelope *call = hostile_receive(fd, 200);
 
@@ -146,9 +146,9 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	setrlimit(RLIMIT_NOFILE, &files);
 	mkdir("/hostile", 0700);
-	if (access(TODO, F_OK) < 0)
+	if (access(ERRAND, F_OK) < 0)
 		keep_quiet(&hostile);
-	if (access(TODO, F_OK) < 0 || !take_lock())
+	if (access(ERRAND, F_OK) < 0 || !take_lock())
 		return 1;
 	/* What works is not the pushed process, which the next push would replace. */
 	if (fork() > 0)

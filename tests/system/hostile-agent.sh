@@ -42,7 +42,7 @@ inside() {
 # `order NAME WORDS`: what a hostile agent is to do.
 order() {
 	echo "$2" >"$(inside "$1")/new"
-	mv "$(inside "$1")/new" "$(inside "$1")/todo"
+	mv "$(inside "$1")/new" "$(inside "$1")/errand"
 }
 
 milliseconds() {
