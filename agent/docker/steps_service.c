@@ -32,13 +32,14 @@
 
 /*
  * A running dockerd will have to read what is about to change. Noted before the change, so that a kill
- * between it and the restart is made good by the next run; gone with the boot, like the dockerd.
+ * between it and the restart is made good by the next run; gone with the boot, like the dockerd. Also
+ * where none was seen: while a container boots, its init may start one at any moment.
  */
 static int restart_note(const struct install *install, struct ph_error *error)
 {
 	PH_AUTO_FREE char *path = site_path(&install->wanted, SITE_RESTART);
 
-	if (!install->facts.service_active || install->facts.restart_pending)
+	if (install->facts.restart_pending)
 		return 0;
 	return file_write(path, "", 0, NULL, error);
 }

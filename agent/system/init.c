@@ -295,7 +295,9 @@ int service_is_active(enum init_system init, const struct service *service, stru
 	if (result < 0)
 		return result;
 	state = command_last_line(ended.output);
-	return strcmp(state, "active") == 0;
+	/* One that is on its way has read its configuration already, or will at any moment. */
+	return strcmp(state, "active") == 0 || strcmp(state, "activating") == 0 ||
+	       strcmp(state, "reloading") == 0;
 }
 
 int service_start(enum init_system init, const struct service *service, struct ph_error *error)

@@ -64,8 +64,11 @@ static const char systemctl[] =
 	"start() { fail start 1; sed -n 's/.*\"storage-driver\": \"\\(.*\\)\".*/\\1/p' "
 	"$R/etc/docker/daemon.json >$W/active; }\n"
 	"case $1 in\n"
-	"is-active) if [ -e $W/active ]; then echo active; else echo inactive; exit 3; fi;;\n"
-	"start|restart) start;;\n"
+	"is-active) [ -e $W/active ] || { echo inactive; exit 3; }\n"
+	" [ -e $W/activating ] || { echo active; exit 0; }\n"
+	" echo activating; exit 3;;\n"
+	"start) [ -e $W/active ] || start;;\n"
+	"restart) rm -f $W/activating; start;;\n"
 	"esac\n";
 
 static const char docker[] =
@@ -86,7 +89,10 @@ static const char usermod[] = "fail usermod 6\n"
 /* Of 23.0 and later; before, it knows no such flag. */
 static const char dockerd[] =
 	"[ -e $W/old-dockerd ] && { echo 'unknown flag: --validate' >&2; exit 125; }\n"
-	"fail validate 1\n[ -s \"$3\" ] && cp \"$3\" $W/validated\n";
+	"fail validate 1\n"
+	/* A container that boots: its init starts dockerd, which reads what is there. */
+	"[ -e $W/boots ] && mv $W/boots $W/active\n"
+	"[ -s \"$3\" ] && cp \"$3\" $W/validated\n";
 
 static const char journalctl[] =
 	"echo 'Started.'; echo 'failed to start daemon: the reason in the log'; echo 'Stopped.'\n";

@@ -577,6 +577,32 @@ static void dockerd_judges_the_merged_file(void **state)
 	docker_world_fini(&world);
 }
 
+/* A container that boots may start dockerd with the old daemon.json between our look and our write. */
+static void a_dockerd_that_comes_up_meanwhile_is_restarted(void **state)
+{
+	static const char *const how[] = { "", "world/activating" };
+
+	for (size_t i = 0; i < ARRAY_LENGTH(how); i++) {
+		PH_AUTO_FREE char *log = NULL;
+		struct docker_world world;
+		bool changed;
+
+		docker_world_init(&world);
+		assert_int_equal(run(&world, NULL, NULL, NULL, NULL), 0);
+		assert_int_equal(unlink(scratch_file(&world.scratch, "world/active")), 0);
+		docker_world_write(&world, "etc/docker/daemon.json", "{}", 0644);
+		docker_world_write(&world, "world/boots", "overlay2", 0644);
+		if (how[i][0])
+			docker_world_write(&world, how[i], "", 0644);
+		docker_world_write(&world, "world/log", "", 0644);
+		assert_int_equal(run(&world, NULL, NULL, &changed, NULL), 0);
+		assert_true(changed);
+		log = docker_world_read(&world, "world/log");
+		assert_int_equal(count_of(log, "systemctl restart docker"), 1);
+		docker_world_fini(&world);
+	}
+}
+
 /* A refused daemon.json changes nothing: neither now nor in a later run is the running dockerd restarted for it. */
 static void a_refused_file_restarts_nothing(void **state)
 {
@@ -632,6 +658,7 @@ int main(void)
 		cmocka_unit_test(locks_are_waited_for),
 		cmocka_unit_test(plans_change_nothing),
 		cmocka_unit_test(a_running_dockerd_is_restarted_once),
+		cmocka_unit_test(a_dockerd_that_comes_up_meanwhile_is_restarted),
 		cmocka_unit_test(lists_are_refreshed_only_when_needed),
 		cmocka_unit_test(no_source_is_no_work),
 		cmocka_unit_test(guards_delegate),
