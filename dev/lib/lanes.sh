@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Runs the scripts of tests/system side by side, one lane for each processor of this machine, and leaves of each its
-# log (LOGS/BED-NAME.log) and its status and seconds (LOGS/BED-NAME.status).
+# Runs the scripts of tests/system side by side, in one lane more than this machine has processors (what runs natively
+# waits half of its time), and leaves of each its log (LOGS/BED-NAME.log) and its status and seconds
+# (LOGS/BED-NAME.status).
 #
 # A lane takes what is next from the queues: first what runs on this machine itself, which only the first lane does,
 # for two fleets would collide in the names of their ports and control groups; then User-Mode Linux, which has one
@@ -32,7 +33,7 @@ lanes_add() {
 # Run all that is queued, and wait for it, PH_TEST_MINUTES at most since the shell began.
 lanes_run() {
 	local lane running=() watchdog ended
-	for ((lane = 0; lane < $(nproc); lane++)); do
+	for ((lane = 0; lane <= $(nproc); lane++)); do
 		# In a process group of its own: what runs in the background doesn't hear ^C, lanes_end tells it.
 		set -m
 		run_lane "$lane" </dev/null &
