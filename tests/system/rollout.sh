@@ -4,7 +4,7 @@
 # requests throughout, but for those in hand. Then phoenixd is killed at recorded steps of a small rollout.
 # PH_ROLLOUT_SIZE=20 is the full size; PH_POINTS=all kills at every recorded step instead of three of them.
 # beds: native
-# deadline: 300
+# deadline: 600
 # image: golden
 set -euo pipefail
 # shellcheck source=tests/support/system.sh
