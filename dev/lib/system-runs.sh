@@ -4,7 +4,8 @@
 #
 #	# beds: native uml guest    guest is both guests; guest12 and guest13 are one of them; zfs is a guest of its own
 #	                          which only `dev/test --zfs` runs; without it: native
-#	# deadline: 300             seconds, four times that in a guest; without it: 300
+#	# deadline: 300             seconds on a machine of its own: half as much again, since beds run side by side, and
+#	                          four times that in a guest; without it: 300
 #	# image: golden             Docker is already installed in the container image; without it: it is not
 #	# image: bare               natively without an init, which starts and stops at once
 #	# suites: bookworm forky    the script runs once with each Debian in the container; without it: bookworm
@@ -49,8 +50,8 @@ suites_of() {
 # Print the runs of a bed, one a line: its name, its deadline in seconds, the kind of its image, the script.
 # `system_runs BED [ONLY]`
 system_runs() {
-	local bed=$1 only=${2:-} script name suite suites seconds factor=1
-	[[ $bed != guest* && $bed != zfs ]] || factor=4
+	local bed=$1 only=${2:-} script name suite suites seconds factor=15
+	[[ $bed != guest* && $bed != zfs ]] || factor=40
 	for script in "$REPO"/tests/system/*.sh; do
 		[[ -x $script ]] || continue
 		name=$(basename "$script" .sh)
@@ -59,7 +60,7 @@ system_runs() {
 		seconds=$(header "$script" deadline 300)
 		read -ra suites < <(suites_of "$script" "$bed")
 		for suite in "${suites[@]}"; do
-			printf '%s %d %s %s\n' "$name$(suffix @ "$suite")" $((${seconds%%[!0-9]*} * factor)) \
+			printf '%s %d %s %s\n' "$name$(suffix @ "$suite")" $((${seconds%%[!0-9]*} * factor / 10)) \
 				"$(image_kind "$bed" "$(header "$script" image plain)")$(suffix - "$suite")" "$script"
 		done
 	done
