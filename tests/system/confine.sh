@@ -130,7 +130,7 @@ echo "# host: kernel $(uname -r), lxc $(lxc-start --version), $(apparmor_parser 
 expect "an image is imported" inside sh -c 'mkdir -p /tmp/i/bin /tmp/i/lib64 /tmp/i/lib/x86_64-linux-gnu /tmp/i/proc
 	cp /bin/sleep /tmp/i/bin/sleeper; cp /bin/dash /tmp/i/bin/sh; cp /lib64/ld-linux-x86-64.so.2 /tmp/i/lib64
 	cp /lib/x86_64-linux-gnu/libc.so.6 /tmp/i/lib/x86_64-linux-gnu; tar -C /tmp/i -c . | docker import - t:1'
-run() { inside timeout 90 docker run --rm "$@"; }
+run() { inside timeout $((90 * ${PH_TIME_SCALE:-1})) docker run --rm "$@"; }
 expect "docker run, no network" run --network none t:1 /bin/sh -c 'echo hello'
 expect "docker run on the bridge" run t:1 /bin/sh -c 'read -r line </sys/class/net/eth0/operstate; test $line = up'
 expect "docker run, read-only root, volume, tmpfs" run --network none --read-only -v /root:/v:ro --tmpfs /t t:1 /bin/sh -c 'echo x >/t/x && ! echo x >/v/x'
