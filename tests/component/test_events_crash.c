@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mount.h>
@@ -58,7 +59,16 @@ static void append_for_ever(const char *path, int pipe_fd)
 	}
 }
 
-static uint64_t run_and_kill(const char *path, unsigned int *seed, uint64_t acknowledged)
+/* On a busy machine a child needs longer until it writes at all: the time grows until it does, and shrinks again. */
+static unsigned int next_within(unsigned int within_us, bool has_written)
+{
+	if (has_written)
+		return within_us * 3 / 4 > KILL_WITHIN_US ? within_us * 3 / 4 : KILL_WITHIN_US;
+	return within_us < 50 * KILL_WITHIN_US ? within_us * 2 : within_us;
+}
+
+static uint64_t run_and_kill(const char *path, unsigned int *seed, unsigned int within_us,
+			     uint64_t acknowledged)
 {
 	int fds[2], status;
 	uint64_t last;
@@ -72,7 +82,7 @@ static uint64_t run_and_kill(const char *path, unsigned int *seed, uint64_t ackn
 		append_for_ever(path, fds[1]);
 	}
 	close(fds[1]);
-	usleep((useconds_t)(rand_r(seed) % KILL_WITHIN_US));
+	usleep((useconds_t)((unsigned int)rand_r(seed) % within_us));
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	while (read(fds[0], &last, sizeof(last)) == sizeof(last))
 		acknowledged = last;
@@ -111,7 +121,7 @@ static void flushed_events_survive_kill(void **state)
 {
 	struct scratch scratch;
 	char path[320];
-	unsigned int seed = 20261123;
+	unsigned int seed = 20261123, within_us = KILL_WITHIN_US;
 	uint64_t last = 0, started = clock_monotonic_ms(), writing = 0;
 
 	scratch_init(&scratch);
@@ -119,8 +129,9 @@ static void flushed_events_survive_kill(void **state)
 	for (int round = 0; round < KILL_ROUNDS; round++) {
 		uint64_t before = last;
 
-		last = check_log(path, run_and_kill(path, &seed, last));
+		last = check_log(path, run_and_kill(path, &seed, within_us, last));
 		writing += last > before;
+		within_us = next_within(within_us, last > before);
 	}
 	print_message("# %d kills, %" PRIu64 " events, %" PRIu64 " rounds with events, %" PRIu64
 		      " ms\n",

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mount.h>
@@ -56,8 +57,17 @@ static void commit_for_ever(const char *path, int pipe_fd)
 	}
 }
 
+/* On a busy machine a child needs longer until it writes at all: the time grows until it does, and shrinks again. */
+static unsigned int next_within(unsigned int within_us, bool has_written)
+{
+	if (has_written)
+		return within_us * 3 / 4 > KILL_WITHIN_US ? within_us * 3 / 4 : KILL_WITHIN_US;
+	return within_us < 50 * KILL_WITHIN_US ? within_us * 2 : within_us;
+}
+
 /* Start the child, kill it after a while, and return the last number it acknowledged. */
-static uint64_t run_and_kill(const char *path, unsigned int *seed, uint64_t acknowledged)
+static uint64_t run_and_kill(const char *path, unsigned int *seed, unsigned int within_us,
+			     uint64_t acknowledged)
 {
 	int fds[2], status;
 	pid_t pid;
@@ -71,7 +81,7 @@ static uint64_t run_and_kill(const char *path, unsigned int *seed, uint64_t ackn
 		commit_for_ever(path, fds[1]);
 	}
 	close(fds[1]);
-	usleep((useconds_t)(rand_r(seed) % KILL_WITHIN_US));
+	usleep((useconds_t)((unsigned int)rand_r(seed) % within_us));
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	while (read(fds[0], &number, sizeof(number)) == sizeof(number))
 		acknowledged = number;
@@ -108,7 +118,7 @@ static void acknowledged_commits_survive_kill(void **state)
 {
 	struct scratch scratch;
 	char path[320];
-	unsigned int seed = 20261123;
+	unsigned int seed = 20261123, within_us = KILL_WITHIN_US;
 	uint64_t number = 0, started = clock_monotonic_ms(), committing = 0;
 
 	scratch_init(&scratch);
@@ -116,11 +126,12 @@ static void acknowledged_commits_survive_kill(void **state)
 	for (int round = 0; round < KILL_ROUNDS; round++) {
 		uint64_t before = number;
 
-		number = run_and_kill(path, &seed, number);
+		number = run_and_kill(path, &seed, within_us, number);
 		/* every other round the next child itself recovers what was left behind */
 		if (round % 2)
 			number = check_store(path, number, 2);
 		committing += number > before;
+		within_us = next_within(within_us, number > before);
 	}
 	number = check_store(path, number, 0);
 	print_message("# %d kills, %llu commits, %llu rounds with commits, %llu ms\n", KILL_ROUNDS,
