@@ -9,7 +9,7 @@ DEADLINE=1500 BED_INIT=guest
 boot_bed() {
 	# Kernel messages to the log, the command's output through a virtio console to standard output.
 	# no_timer_check: on a busy machine an emulated timer looks broken to the kernel, which then panics.
-	TMPDIR=$JOB qemu-system-x86_64 -accel tcg,thread=multi,tb-size=1024 -cpu max -smp 2 -m "${PH_BED_MEMORY:-4G}" \
+	TMPDIR=$JOB qemu-system-x86_64 -accel tcg,thread=multi,tb-size=1024 -cpu max -smp "${PH_BED_PROCESSORS:-1}" -m "${PH_BED_MEMORY:-4G}" \
 		-nodefaults -no-user-config -no-reboot -display none -monitor none \
 		-kernel "$KERNEL" -initrd "$INITRD" \
 		-append "console=ttyS0 rw apparmor=1 security=apparmor mitigations=off no_timer_check quiet panic=-1 \
