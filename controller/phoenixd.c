@@ -182,5 +182,9 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	umask(0027);
+	if (sandbox_prepare(&error) < 0) {
+		daemon_print_failure(NAME, &error);
+		return 1;
+	}
 	return run(&daemon);
 }

@@ -197,6 +197,22 @@ static int fill(scmp_filter_ctx filter)
 	return r == 0 ? seccomp_load(filter) : r;
 }
 
+int sandbox_prepare(struct ph_error *error)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int r = filter ? seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0) :
+			 -ENOMEM;
+
+	if (r == 0)
+		r = seccomp_load(filter);
+	seccomp_release(filter);
+	if (r < 0)
+		return error_errno(error, r, "seccomp",
+				   "use a kernel with CONFIG_SECCOMP_FILTER, as Debian's are",
+				   "refuse io_uring");
+	return 0;
+}
+
 int sandbox_enter(struct ph_error *error)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));

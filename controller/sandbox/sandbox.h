@@ -8,6 +8,13 @@
 #include "common/error.h"
 
 /*
+ * Refuse io_uring, for good, before the loop is made: libuv 1.45 and later would hand epoll's changes to
+ * a ring, through which calls pass by every filter, and aborts where it gets none any more. The process
+ * has no_new_privs already. -ENOSYS when the kernel has no seccomp.
+ */
+int sandbox_prepare(struct ph_error *error);
+
+/*
  * Enter, for good, with all threads that are there. After everything that needs more was opened. The
  * process has no_new_privs afterwards. -ENOSYS when the kernel has no seccomp.
  */

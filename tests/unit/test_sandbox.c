@@ -223,9 +223,28 @@ static void there_is_no_way_back(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* libuv has to learn before its loop that there is no ring; the sandbox can still be entered afterwards. */
+static void there_is_no_ring_before_the_loop(void **state)
+{
+	struct ph_error error;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (sandbox_prepare(&error) < 0)
+			_exit(1);
+		if (syscall(SYS_io_uring_setup, 1, NULL) >= 0 || errno != ENOSYS)
+			_exit(2);
+		_exit(socket(AF_INET, SOCK_STREAM, 0) < 0 ? 3 : sandbox_enter(&error) < 0 ? 4 : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(there_is_no_ring_before_the_loop),
 		cmocka_unit_test(without_the_sandbox_it_is_there),
 		cmocka_unit_test(what_is_not_needed_is_gone),
 		cmocka_unit_test(there_is_no_way_back),
