@@ -3,16 +3,23 @@
  * is moved up to the top directory by rename and met again in the next round, so depth costs
  * neither descriptors nor memory. Each directory is opened beneath its parent's descriptor without
  * following a symlink or crossing a mount; what changes under our hands is met again as well.
+ *
+ * A subvolume of btrfs goes as a whole. One that has others inside cannot: those lie at any depth,
+ * and nothing but a subvolume itself can be renamed out of one. So it is moved up to the top
+ * directory first; a stack then never spans more than two, and deep directories are moved up to the
+ * root of theirs.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "controller/host/tree/resolve.h"
+#include "controller/host/tree/subvolume.h"
 #include "controller/host/tree/tree.h"
 
 #define DEPTH_MAXIMUM 48
@@ -20,13 +27,14 @@
 
 struct level {
 	DIR *dir; /* owned */
+	bool is_subvolume;
 	char name[NAME_MAX + 1]; /* in the level above */
 };
 
 struct removal {
 	struct level levels[DEPTH_MAXIMUM];
 	int depth;
-	uint64_t hoisted; /* directories moved to the top; numbers their names */
+	uint64_t hoisted; /* directories moved up; numbers their names */
 };
 
 static int level_fd(const struct removal *removal, int index)
@@ -42,6 +50,9 @@ static int push(struct removal *removal, int at, const char *name)
 
 	if (fd < 0)
 		return fd;
+	level->is_subvolume = subvolume_is(fd);
+	if (level->is_subvolume)
+		subvolume_set_read_only(fd, false); /* the container may have */
 	level->dir = fdopendir(fd);
 	if (!level->dir) {
 		int failure = -errno;
@@ -54,20 +65,32 @@ static int push(struct removal *removal, int at, const char *name)
 	return 0;
 }
 
-/* Move a directory that lies too deep into the top one, under a name of ours. */
-static int hoist(struct removal *removal, int at, const char *name)
+/* Move a directory up into the one of a level above, under a name of ours. */
+static int hoist(struct removal *removal, int at, const char *name, int level)
 {
 	char unique[64];
 
 	for (int i = 0; i < 1000; i++) {
 		snprintf(unique, sizeof(unique), ".phoenix-removed-%llu",
 			 (unsigned long long)removal->hoisted++);
-		if (renameat2(at, name, level_fd(removal, 0), unique, RENAME_NOREPLACE) == 0)
+		if (renameat2(at, name, level_fd(removal, level), unique, RENAME_NOREPLACE) == 0)
 			return 0;
 		if (errno != EEXIST)
 			break;
 	}
 	return -errno;
+}
+
+/* Move a subvolume up to the top; a read-only one cannot be renamed. */
+static int hoist_subvolume(struct removal *removal, int at, const char *name)
+{
+	PH_AUTO_CLOSE int dir =
+		tree_openat2(at, name, O_RDONLY | O_DIRECTORY, TREE_RESOLVE_WRITE);
+
+	if (dir < 0)
+		return dir;
+	subvolume_set_read_only(dir, false);
+	return hoist(removal, at, name, 0);
 }
 
 /*
@@ -105,10 +128,13 @@ static int remove_entry(struct removal *removal, const char *name)
 		return 0;
 	if (errno != ENOTEMPTY)
 		return judge(-errno);
-	if (removal->depth < DEPTH_MAXIMUM)
+	result = subvolume_remove(at, name);
+	if (result < 0 && result != -ENOTDIR && removal->depth > 1)
+		result = hoist_subvolume(removal, at, name);
+	else if (result < 0 && removal->depth < DEPTH_MAXIMUM)
 		result = push(removal, at, name);
-	else
-		result = hoist(removal, at, name);
+	else if (result < 0)
+		result = hoist(removal, at, name, removal->levels[1].is_subvolume);
 	return judge(result);
 }
 
@@ -155,8 +181,11 @@ static int remove_directory(int parent, const char *name)
 
 	while (idle < IDLE_ROUNDS_MAXIMUM) {
 		uint64_t hoisted = removal.hoisted;
-		int result = push(&removal, parent, name);
+		int result;
 
+		if (subvolume_remove(parent, name) == 0)
+			return TREE_DONE;
+		result = push(&removal, parent, name);
 		if (result == 0)
 			result = empty_once(&removal);
 		result = judge(result);
@@ -182,7 +211,7 @@ int tree_remove(int root, const char *path, struct ph_error *error)
 
 	if (result < 0)
 		return error_errno(error, result, path, NULL, "not a path to remove");
-	parent = tree_openat2(root, place.parent, O_PATH | O_DIRECTORY,
+	parent = tree_openat2(root, place.parent, O_RDONLY | O_DIRECTORY,
 			      TREE_RESOLVE_WRITE);
 	if (parent == -ENOENT)
 		return TREE_UNCHANGED;
