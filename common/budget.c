@@ -1,11 +1,22 @@
 /*
- * Every allocation is a block of its own on one list: protobuf-c frees its scratch tables while it
- * decodes, so their bytes come back, and a sanitizer sees each bound. The list's links are charged
- * too, or a peer would get them for nothing.
+ * Small allocations are cut from chunks, larger ones are blocks of their own: protobuf-c's scratch
+ * tables are, and it frees them while it decodes, so their bytes come back. Chunks and blocks are on
+ * one list. Everything is charged, the list's links too, or a peer would get them for nothing.
+ *
+ * In a chunk a sanitizer sees each allocation's bounds all the same: what is not handed out is poisoned.
  */
 #include "common/budget.h"
 
+#include <assert.h>
+#include <sanitizer/asan_interface.h>
+#include <stdalign.h>
+#include <stdbool.h>
 #include <stdlib.h>
+
+#define CHUNK_FIRST 960 /* glibc keeps freed blocks of up to 1032 bytes at hand (its tcache) */
+#define CHUNK_LAST 7680
+#define SMALL_MAXIMUM 480
+static_assert(SMALL_MAXIMUM <= CHUNK_FIRST, "a new chunk holds whatever is small");
 
 struct budget_block {
 	struct budget_block *newer;
@@ -14,37 +25,33 @@ struct budget_block {
 	max_align_t data[];
 };
 
-static void *budget_take(void *allocator_data, size_t size)
+/* In front of every allocation. */
+struct allocation {
+	struct budget_block *block; /* that is this allocation alone; NULL: it is in a chunk */
+	max_align_t data[];
+};
+
+/* A block of size bytes behind its header, on the list; NULL when that is too much. */
+static struct budget_block *block_take(struct budget *budget, size_t size)
 {
-	struct budget *budget = allocator_data;
 	struct budget_block *block;
 	size_t charged;
 
-	if (__builtin_add_overflow(size, sizeof(*block), &charged))
-		return NULL;
-	if (budget->allocations_left == 0 || charged > budget->bytes_left)
+	if (__builtin_add_overflow(size, sizeof(*block), &charged) || charged > budget->bytes_left)
 		return NULL;
 	block = malloc(charged); /* a failure here is one more exceeded budget */
 	if (!block)
 		return NULL;
-	budget->allocations_left--;
 	budget->bytes_left -= charged;
 	*block = (struct budget_block){ .older = budget->blocks, .charged = charged };
 	if (budget->blocks)
 		budget->blocks->newer = block;
 	budget->blocks = block;
-	return block->data;
+	return block;
 }
 
-/* Gives the bytes back, but not the allocation: their number bounds the work, not the memory. */
-static void budget_give_back(void *allocator_data, void *pointer)
+static void block_give_back(struct budget *budget, struct budget_block *block)
 {
-	struct budget *budget = allocator_data;
-	struct budget_block *block;
-
-	if (!pointer)
-		return;
-	block = (struct budget_block *)((char *)pointer - offsetof(struct budget_block, data));
 	if (block->newer)
 		block->newer->older = block->older;
 	else
@@ -53,6 +60,84 @@ static void budget_give_back(void *allocator_data, void *pointer)
 		block->older->newer = block->newer;
 	budget->bytes_left += block->charged;
 	free(block);
+}
+
+/* Each chunk is twice as large as the one before. When the bytes don't last for that, one allocation's. */
+static bool add_chunk(struct budget *budget, size_t needed)
+{
+	size_t size = budget->chunk_size ? 2 * budget->chunk_size : CHUNK_FIRST;
+	struct budget_block *block;
+
+	if (size > CHUNK_LAST)
+		size = CHUNK_LAST;
+	budget->chunk_size = size;
+	block = block_take(budget, size);
+	if (!block) {
+		size = needed;
+		block = block_take(budget, size);
+	}
+	if (!block)
+		return false;
+	ASAN_POISON_MEMORY_REGION(block->data, size);
+	budget->chunk_at = (uint8_t *)block->data;
+	budget->chunk_left = size;
+	return true;
+}
+
+/* Cut size bytes, a multiple of the alignment, from the chunk. */
+static struct allocation *cut(struct budget *budget, size_t size)
+{
+	struct allocation *allocation;
+
+	if (size > budget->chunk_left && !add_chunk(budget, size))
+		return NULL;
+	assert(size <= budget->chunk_left);
+	allocation = (struct allocation *)budget->chunk_at;
+	budget->chunk_at += size;
+	budget->chunk_left -= size;
+	return allocation;
+}
+
+static void *budget_take(void *allocator_data, size_t size)
+{
+	struct budget *budget = allocator_data;
+	struct budget_block *block = NULL;
+	struct allocation *allocation;
+	size_t rounded;
+
+	if (budget->allocations_left == 0 ||
+	    __builtin_add_overflow(size, sizeof(*allocation) + alignof(max_align_t) - 1, &rounded))
+		return NULL;
+	rounded -= rounded % alignof(max_align_t);
+	if (rounded <= SMALL_MAXIMUM) {
+		allocation = cut(budget, rounded);
+	} else {
+		block = block_take(budget, rounded);
+		allocation = block ? (struct allocation *)block->data : NULL;
+	}
+	if (!allocation)
+		return NULL;
+	budget->allocations_left--;
+	ASAN_UNPOISON_MEMORY_REGION(allocation, sizeof(*allocation) + size);
+	allocation->block = block;
+	ASAN_POISON_MEMORY_REGION(allocation, sizeof(*allocation));
+	return allocation->data;
+}
+
+/* Gives the bytes of a block back, those of a chunk with the whole; never the allocation: their number
+ * bounds the work, not the memory. */
+static void budget_give_back(void *allocator_data, void *pointer)
+{
+	struct allocation *allocation;
+
+	if (!pointer)
+		return;
+	allocation = (struct allocation *)((char *)pointer - offsetof(struct allocation, data));
+	ASAN_UNPOISON_MEMORY_REGION(allocation, sizeof(*allocation));
+	if (allocation->block)
+		block_give_back(allocator_data, allocation->block);
+	else
+		ASAN_POISON_MEMORY_REGION(allocation, sizeof(*allocation));
 }
 
 void budget_init(struct budget *budget, size_t bytes, size_t allocations)
@@ -77,6 +162,7 @@ void budget_fini(struct budget *budget)
 		block = older;
 	}
 	budget->blocks = NULL;
+	budget->chunk_left = 0;
 }
 
 ProtobufCMessage *budget_unpack(struct budget *budget, const ProtobufCMessageDescriptor *descriptor,

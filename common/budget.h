@@ -1,7 +1,7 @@
 /*
  * A protobuf-c allocator with a budget: decoding hostile bytes can take neither more memory nor more
  * allocations than granted (an empty sub-message amplifies its bytes about sixtyfold). Also an
- * arena: one free for the whole message.
+ * arena: a message of a usual size costs one malloc and one free.
  */
 #pragma once
 
@@ -15,7 +15,10 @@ struct budget {
 	ProtobufCAllocator allocator; /* pass &budget.allocator to unpack */
 	size_t bytes_left;
 	size_t allocations_left;
-	struct budget_block *blocks; /* owned: arena blocks, newest first */
+	struct budget_block *blocks; /* owned: newest first, chunks among them */
+	uint8_t *chunk_at;           /* what is left of the newest chunk, in blocks */
+	size_t chunk_left;           /* bytes */
+	size_t chunk_size;           /* that was wanted last; 0: none yet */
 };
 
 /* Grant a budget of bytes and allocations. */

@@ -205,7 +205,7 @@ struct seen {
 	uint32_t unknown;
 };
 
-static bool take_varint(struct wire *wire, uint64_t *ret_value)
+static bool take_long_varint(struct wire *wire, uint64_t *ret_value)
 {
 	uint64_t value = 0;
 
@@ -219,6 +219,15 @@ static bool take_varint(struct wire *wire, uint64_t *ret_value)
 		}
 	}
 	return false;
+}
+
+/* Most have one byte. */
+static inline bool take_varint(struct wire *wire, uint64_t *ret_value)
+{
+	if (wire->at == wire->end || *wire->at >= 0x80)
+		return take_long_varint(wire, ret_value);
+	*ret_value = *wire->at++;
+	return true;
 }
 
 /* Take the value of a field; for WIRE_BYTES ret_value is what is inside. */
@@ -249,14 +258,21 @@ static bool take_value(struct wire *wire, unsigned int type, struct wire *ret_va
 	return true;
 }
 
+/* A field by its number. Ours are mostly numbered without gaps, and need no search then. */
+static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescriptor *message,
+						  unsigned int number)
+{
+	if (number <= message->n_fields && message->fields[number - 1].id == number)
+		return &message->fields[number - 1];
+	return protobuf_c_message_descriptor_get_field(message, number);
+}
+
 /* Whether a field may come once more. */
 static bool count_field(struct seen *seen, const ProtobufCFieldDescriptor *field)
 {
 	size_t index = (size_t)(field - seen->message->fields);
 	uint16_t count;
 
-	if (index >= FIELDS_MAXIMUM)
-		return false;
 	count = ++seen->counts[index];
 	if (field->label != PROTOBUF_C_LABEL_REPEATED)
 		return count == 1;
@@ -276,7 +292,7 @@ static bool walk_field(struct seen *seen, struct wire *wire, unsigned int depth)
 		return false;
 	if (!take_value(wire, tag & 7, &value))
 		return false;
-	field = protobuf_c_message_descriptor_get_field(seen->message, (unsigned int)(tag >> 3));
+	field = find_field(seen->message, (unsigned int)(tag >> 3));
 	if (!field)
 		return ++seen->unknown <= LIMITS_REPEATED;
 	if (!count_field(seen, field))
@@ -288,10 +304,14 @@ static bool walk_field(struct seen *seen, struct wire *wire, unsigned int depth)
 
 static bool walk(const ProtobufCMessageDescriptor *message, struct wire wire, unsigned int depth)
 {
-	struct seen seen = { .message = message };
+	/* Only the counts that the message has are cleared. */
+	__attribute__((uninitialized)) struct seen seen;
 
-	if (depth > LIMITS_DEPTH)
+	if (depth > LIMITS_DEPTH || message->n_fields > FIELDS_MAXIMUM)
 		return false;
+	seen.message = message;
+	seen.unknown = 0;
+	memset(seen.counts, 0, message->n_fields * sizeof(seen.counts[0]));
 	while (wire.at < wire.end)
 		if (!walk_field(&seen, &wire, depth))
 			return false;

@@ -1,40 +1,44 @@
 /* Messages are measured before memory is taken for them: what fits no frame costs nothing. */
 #include <errno.h>
-#include <stdlib.h>
 
+#include "common/cleanup.h"
 #include "common/frame.h"
 #include "common/memory.h"
 #include "common/rpc_private.h"
 
+#define SMALL 1024 /* bytes of a message that needs no memory of its own */
+
 /* Frame and send an envelope; -EMSGSIZE when it is over the frame limit. */
 static int send_envelope(struct rpc *rpc, const Phoenix__Envelope *envelope)
 {
+	__attribute__((uninitialized)) uint8_t small[FRAME_HEADER_SIZE + SMALL];
 	size_t length = phoenix__envelope__get_packed_size(envelope);
-	uint8_t *frame;
-	int result;
+	PH_AUTO_FREE uint8_t *large = NULL;
+	uint8_t *frame = small;
 
 	if (rpc->is_closed)
 		return -ECONNRESET;
 	if (length > FRAME_LIMIT)
 		return -EMSGSIZE;
-	frame = ph_alloc(FRAME_HEADER_SIZE + length);
+	if (length > SMALL)
+		frame = large = ph_alloc(FRAME_HEADER_SIZE + length);
 	frame_write_header(frame, (uint32_t)length);
 	phoenix__envelope__pack(envelope, frame + FRAME_HEADER_SIZE);
-	result = rpc->config.send(rpc->config.user, frame, FRAME_HEADER_SIZE + length);
-	free(frame);
-	return result;
+	return rpc->config.send(rpc->config.user, frame, FRAME_HEADER_SIZE + length);
 }
 
-/* Pack a message; -EMSGSIZE before allocating when it is larger than it may be. Free
- * ret_payload->data. */
-static int pack_payload(const ProtobufCMessage *message, size_t limit,
-			ProtobufCBinaryData *ret_payload)
+/* Pack a message into small, or into *ret_large when it needs more; -EMSGSIZE before that when it is
+ * larger than it may be. */
+static int pack_payload(const ProtobufCMessage *message, size_t limit, uint8_t small[SMALL],
+			uint8_t **ret_large, ProtobufCBinaryData *ret_payload)
 {
 	size_t length = protobuf_c_message_get_packed_size(message);
 
 	if (length > limit)
 		return -EMSGSIZE;
-	ret_payload->data = ph_alloc(length);
+	if (length > SMALL)
+		*ret_large = ph_alloc(length);
+	ret_payload->data = length > SMALL ? *ret_large : small;
 	ret_payload->len = protobuf_c_message_pack(message, ret_payload->data);
 	return 0;
 }
@@ -44,6 +48,8 @@ int rpc_send_request(struct rpc *rpc, uint64_t id, const char *method, uint32_t 
 {
 	Phoenix__Envelope envelope = PHOENIX__ENVELOPE__INIT;
 	Phoenix__Request request = PHOENIX__REQUEST__INIT;
+	__attribute__((uninitialized)) uint8_t small[SMALL];
+	PH_AUTO_FREE uint8_t *large = NULL;
 	int result;
 
 	request.method = (char *)method;
@@ -51,11 +57,8 @@ int rpc_send_request(struct rpc *rpc, uint64_t id, const char *method, uint32_t 
 	envelope.id = id;
 	envelope.body_case = PHOENIX__ENVELOPE__BODY_REQUEST;
 	envelope.request = &request;
-	result = pack_payload(message, limit, &request.payload);
-	if (result == 0)
-		result = send_envelope(rpc, &envelope);
-	free(request.payload.data);
-	return result;
+	result = pack_payload(message, limit, small, &large, &request.payload);
+	return result < 0 ? result : send_envelope(rpc, &envelope);
 }
 
 /* Send a response or an item. */
@@ -64,9 +67,11 @@ int rpc_send_output(struct rpc *rpc, uint64_t id, bool is_item, size_t limit,
 {
 	Phoenix__Envelope envelope = PHOENIX__ENVELOPE__INIT;
 	ProtobufCBinaryData payload = { 0 };
+	__attribute__((uninitialized)) uint8_t small[SMALL];
+	PH_AUTO_FREE uint8_t *large = NULL;
 	int result;
 
-	result = pack_payload(message, limit, &payload);
+	result = pack_payload(message, limit, small, &large, &payload);
 	if (result < 0)
 		return result;
 	envelope.id = id;
@@ -77,9 +82,7 @@ int rpc_send_output(struct rpc *rpc, uint64_t id, bool is_item, size_t limit,
 		envelope.body_case = PHOENIX__ENVELOPE__BODY_RESPONSE;
 		envelope.response = payload;
 	}
-	result = send_envelope(rpc, &envelope);
-	free(payload.data);
-	return result;
+	return send_envelope(rpc, &envelope);
 }
 
 void rpc_send_credit(struct rpc *rpc, uint64_t id, uint32_t items)

@@ -1,6 +1,7 @@
 /* Budgets: nothing a peer sends takes more than was granted, and every shortage is survived. */
 #include "common/budget.h"
 
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,22 +139,66 @@ static void every_shortage_of_bytes_is_survived(void **state)
 	free(bytes);
 }
 
+/* More members than protobuf-c's own stack holds take scratch tables. */
 static void scratch_memory_is_given_back(void **state)
 {
-	size_t length;
+	size_t length, before;
 	uint8_t *bytes = packed_report(&length);
 	struct budget budget;
-	ProtobufCMessage *message;
+	void *table;
 
 	budget_init(&budget, BUDGET_BYTES, BUDGET_ALLOCATIONS);
-	message = budget_unpack(&budget, &phoenix__verify_report__descriptor, bytes, length);
-	assert_non_null(message);
-	protobuf_c_message_free_unpacked(message, &budget.allocator);
-	assert_int_equal(budget.bytes_left, BUDGET_BYTES);
-	assert_null(budget.blocks);
+	assert_non_null(budget_unpack(&budget, &phoenix__verify_report__descriptor, bytes, length));
+	before = budget.bytes_left;
+	table = budget.allocator.alloc(&budget, 4096);
+	assert_true(budget.bytes_left <= before - 4096);
+	memset(table, 1, 4096);
+	budget.allocator.free(&budget, table);
+	assert_int_equal(budget.bytes_left, before);
 	assert_true(budget.allocations_left < BUDGET_ALLOCATIONS);
 	budget_fini(&budget);
+	assert_null(budget.blocks);
 	free(bytes);
+}
+
+/* What a peer must not get for nothing: chunks are charged whole, and as long as the message lives. */
+static void small_allocations_are_charged(void **state)
+{
+	static const size_t granted = 64 * 1024;
+	size_t taken = 0;
+	struct budget budget;
+	char *small;
+
+	budget_init(&budget, granted, SIZE_MAX);
+	for (; (small = budget.allocator.alloc(&budget, 33)); taken += 33) {
+		assert_int_equal((uintptr_t)small % alignof(max_align_t), 0);
+		memset(small, 0x55, 33);
+		budget.allocator.free(&budget, small);
+	}
+	assert_true(taken <= granted);
+	assert_true(taken > granted / 3); /* an arena, not a block each */
+	assert_null(budget.allocator.alloc(&budget, 1));
+	budget_fini(&budget);
+	assert_null(budget.blocks);
+}
+
+/* Neighbours in a chunk keep what is theirs. */
+static void small_allocations_do_not_overlap(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 15, 16, 17, 100, 448, 464, 465, 479, 480, 481, 1000, 3 };
+	unsigned char *taken[8 * ARRAY_LENGTH(sizes)];
+	struct budget budget;
+
+	budget_init(&budget, BUDGET_BYTES, BUDGET_ALLOCATIONS);
+	for (size_t i = 0; i < ARRAY_LENGTH(taken); i++) {
+		taken[i] = budget.allocator.alloc(&budget, sizes[i % ARRAY_LENGTH(sizes)]);
+		assert_non_null(taken[i]);
+		memset(taken[i], (int)i, sizes[i % ARRAY_LENGTH(sizes)]);
+	}
+	for (size_t i = 0; i < ARRAY_LENGTH(taken); i++)
+		for (size_t at = 0; at < sizes[i % ARRAY_LENGTH(sizes)]; at++)
+			assert_int_equal(taken[i][at], i);
+	budget_fini(&budget);
 }
 
 static void truncated_messages_are_survived(void **state)
@@ -193,6 +238,8 @@ int main(void)
 		cmocka_unit_test(every_shortage_of_allocations_is_survived),
 		cmocka_unit_test(every_shortage_of_bytes_is_survived),
 		cmocka_unit_test(scratch_memory_is_given_back),
+		cmocka_unit_test(small_allocations_are_charged),
+		cmocka_unit_test(small_allocations_do_not_overlap),
 		cmocka_unit_test(truncated_messages_are_survived),
 		cmocka_unit_test(an_impossible_size_is_refused),
 	};
