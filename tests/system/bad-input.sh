@@ -157,8 +157,28 @@ stopped() {
 	[[ $(ctl --json show web1 | jq -r .observed.running) == false ]]
 }
 
+# Run phoenixctl as a user and a group without others: `as USER GROUP WORD...`.
+as() {
+	local user=$1 group=$2
+	shift 2
+	setpriv --reuid "$user" --regid "$group" --clear-groups "$PH_WORK/phoenixctl" --socket "$PH_WORK/run/control.sock" "$@"
+}
+
+# The first wall is the socket's mode, the second one the peer's credentials: each alone has to hold.
+test_strangers() {
+	local socket=$PH_WORK/run/control.sock
+	install -m 755 "$PH_BIN/phoenixctl" "$PH_WORK/phoenixctl"
+	tap_run "a member of the control socket's group is served" as 65533 0 version
+	tap_exits "another user is refused by the control socket's mode" 1 as 65533 65533 version
+	chmod 666 "$socket"
+	tap_exits 'and by who he is, when the mode lets him in' 1 as 65533 65533 version
+	tap_run 'which is in the log' grep -q 'refused uid 65533' "$PH_WORK/phoenixd.log"
+	chmod 660 "$socket"
+}
+
 phoenix_up
 KNOWN=
+test_strangers
 ctl image import base "$PH_IMAGE" >/dev/null
 test_fleet_files
 test_images

@@ -1,6 +1,6 @@
 /*
  * The operator's pages against the code: every check, condition and key that the code
- * knows is explained, and no page explains a check that does not exist.
+ * knows is explained, and no page explains a check or names a test that does not exist.
  */
 #include "tests/support/cmocka.h"
 
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/memory.h"
@@ -277,6 +278,21 @@ static void what_apply_refuses_is_explained(void **state)
 	}
 }
 
+/* Who attacks and which test proves that he is stopped: the proof has to be there. */
+static void every_test_that_the_threat_model_names_exists(void **state)
+{
+	PH_CLEANUP(names_fini) struct names paths = { 0 };
+
+	collect_file("docs/security.md", "`(tests/[a-z_/.-]+)`", &paths);
+	assert_true(paths.count >= 20);
+	for (size_t i = 0; i < paths.count; i++) {
+		PH_AUTO_FREE char *path = ph_format("%s/%s", PH_SOURCE_DIR, paths.items[i]);
+
+		if (access(path, F_OK) < 0)
+			fail_msg("docs/security.md names %s, which is not there", paths.items[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +307,7 @@ int main(void)
 		cmocka_unit_test(every_key_of_the_fleet_file_is_explained),
 		cmocka_unit_test(every_key_of_a_rollout_is_explained),
 		cmocka_unit_test(what_apply_refuses_is_explained),
+		cmocka_unit_test(every_test_that_the_threat_model_names_exists),
 	};
 
 	return cmocka_run_group_tests_name("docs", tests, NULL, NULL);
