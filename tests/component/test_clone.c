@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -13,7 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -28,11 +31,13 @@
 #include "controller/host/image/clone.h"
 #include "controller/host/image/image.h"
 #include "controller/host/tree/paths.h"
+#include "controller/host/tree/subvolume.h"
 #include "controller/host/tree/tree.h"
 #include "tests/component/host_fixture.h"
 
 #define BASE 300000
 #define COUNT 65536
+#define KILL_STRIDE 7 /* odd: before a system call and behind one in turn */
 #define RESOLV "nameserver 10.213.0.1\n"
 
 #define NEEDS_ROOT(state)                                                                          \
@@ -41,7 +46,8 @@
 			skip();                                                                    \
 	} while (0)
 
-static const enum clone_method methods[] = { CLONE_OVERLAY, CLONE_REFLINK, CLONE_COPY };
+static const enum clone_method methods[] = { CLONE_OVERLAY, CLONE_SNAPSHOT, CLONE_REFLINK,
+					     CLONE_COPY };
 
 /* cap_net_raw+ep as revision 2, as setcap writes it. */
 static const char capability[20] = "\x01\x00\x00\x02\x00\x20\x00\x00";
@@ -84,13 +90,9 @@ static struct clone_request request_for(const char *name, enum clone_method meth
 static bool method_works(const struct host_fixture *fixture, enum clone_method method)
 {
 	struct clone_probe probe;
-	const char *reason = "";
+	const char *reason = probe.reasons[method];
 
 	assert_int_equal(clone_probe(&fixture->config, &probe, NULL), 0);
-	if (method == CLONE_OVERLAY)
-		reason = probe.overlay_reason;
-	if (method == CLONE_REFLINK)
-		reason = probe.reflink_reason;
 	if (*reason)
 		print_message("# SKIP: %s: %s\n", clone_method_name(method), reason);
 	return !*reason;
@@ -282,6 +284,8 @@ static int enter_directory(const char *path)
 static void assert_walls(const struct host_fixture *fixture)
 {
 	PH_AUTO_FREE char *rootfs = inside(fixture, "web1", "");
+	PH_AUTO_FREE char *snapshot =
+		host_fixture_path(fixture, "state/containers/web1/snapshot");
 	int status = 0;
 	pid_t child = fork();
 
@@ -291,14 +295,25 @@ static void assert_walls(const struct host_fixture *fixture)
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	assert_int_equal(as_container(enter_directory, rootfs), 0);
+	/* Nor its own root to a snapshot that has the ids of the host's root. */
+	assert_int_equal(as_container(enter_directory, snapshot), 1);
 }
 
 static void add_acl(const struct host_fixture *fixture)
 {
 	PH_AUTO_FREE char *path =
 		host_fixture_path(fixture, "state/images/web/rootfs/var/deep/acl");
+	PH_AUTO_CLOSE int image = -1;
 
+	assert_int_equal(image_open_rootfs(&fixture->config, "web", &image, NULL), 0);
+	if (subvolume_is(image)) {
+		assert_int_equal(truncate(path, 0), -1);
+		assert_int_equal(errno, EROFS);
+		assert_int_equal(subvolume_set_read_only(image, false), 0);
+	}
 	assert_int_equal(setxattr(path, "system.posix_acl_access", acl, sizeof(acl), 0), 0);
+	if (subvolume_is(image))
+		assert_int_equal(subvolume_set_read_only(image, true), 0);
 }
 
 /* mounts: those that were there before. */
@@ -385,29 +400,179 @@ static bool mount_state(const struct host_fixture *fixture, const char *type)
 	return system(command) == 0 && paths_ensure_all(&fixture->config, NULL) == 0;
 }
 
+/* Begin a test on a file system of its own kind, with the image; false: skipped. */
+static bool begin_on(const struct host_fixture *fixture, const char *type)
+{
+	if (!mount_state(fixture, type)) {
+		print_message("# SKIP: no %s here (mkfs.%s, loop device)\n", type, type);
+		return false;
+	}
+	make_image(fixture, "web", image_entries);
+	add_acl(fixture);
+	return true;
+}
+
+static void end_on(const struct host_fixture *fixture)
+{
+	PH_AUTO_FREE char *where = host_fixture_path(fixture, "state");
+
+	assert_int_equal(image_remove(&fixture->config, "web", NULL), IMAGE_CHANGED);
+	assert_int_equal(host_fixture_entries(fixture, "state/images"), 0);
+	assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
+	assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
+	assert_int_equal(umount2(where, MNT_DETACH), 0);
+}
+
 /* The whole life by every method on file systems that share blocks. */
-static void lives_with_reflinks(void **state)
+static void lives_where_blocks_are_shared(void **state)
 {
 	static const char *const types[] = { "xfs", "btrfs" };
 	struct host_fixture *fixture = *state;
-	PH_AUTO_FREE char *where = NULL;
 
 	NEEDS_ROOT(state);
-	where = host_fixture_path(fixture, "state");
 	for (size_t i = 0; i < ARRAY_LENGTH(types); i++) {
-		if (!mount_state(fixture, types[i])) {
-			print_message("# SKIP: no %s here (mkfs.%s, loop device)\n", types[i],
-				      types[i]);
+		bool has_subvolumes = strcmp(types[i], "btrfs") == 0;
+
+		if (!begin_on(fixture, types[i]))
 			continue;
-		}
-		make_image(fixture, "web", image_entries);
-		add_acl(fixture);
 		for (size_t j = 0; j < ARRAY_LENGTH(methods); j++) {
-			assert_true(method_works(fixture, methods[j]));
-			run_life(fixture, methods[j], 1);
+			bool works = methods[j] != CLONE_SNAPSHOT || has_subvolumes;
+
+			assert_int_equal(method_works(fixture, methods[j]), works);
+			if (works)
+				run_life(fixture, methods[j], 1);
 		}
-		assert_int_equal(umount2(where, MNT_DETACH), 0);
+		end_on(fixture);
 	}
+}
+
+/* In the tree that the container sees: its own subvolumes, one in another, closed to writing. */
+static int make_subvolumes(const char *rootfs)
+{
+	struct btrfs_ioctl_vol_args_v2 outer = { .name = "outer" }, inner = { .name = "inner" };
+	uint64_t read_only = BTRFS_SUBVOL_RDONLY;
+	int root = open(rootfs, O_RDONLY | O_DIRECTORY), dir;
+
+	if (root < 0 || ioctl(root, BTRFS_IOC_SUBVOL_CREATE_V2, &outer) < 0)
+		return 1;
+	dir = openat(root, "outer", O_RDONLY | O_DIRECTORY);
+	if (dir < 0 || ioctl(dir, BTRFS_IOC_SUBVOL_CREATE_V2, &inner) < 0)
+		return 2;
+	return ioctl(dir, BTRFS_IOC_SUBVOL_SETFLAGS, &read_only) < 0 ? 3 : 0;
+}
+
+static void subvolumes_of_a_container_go_with_it(void **state)
+{
+	struct host_fixture *fixture = *state;
+	PH_AUTO_FREE char *rootfs = NULL, *data = NULL;
+
+	NEEDS_ROOT(state);
+	if (!begin_on(fixture, "btrfs"))
+		skip();
+	rootfs = inside(fixture, "web1", "");
+	data = host_fixture_path(fixture, "state/data/web1");
+	for (size_t i = 0; i < ARRAY_LENGTH(methods); i++) {
+		const struct clone_request request = request_for("web1", methods[i]);
+
+		assert_int_equal(clone_create(&fixture->config, &request, NULL, NULL), CLONE_CHANGED);
+		assert_int_equal(as_container(make_subvolumes, data), 0);
+		if (methods[i] != CLONE_OVERLAY) /* has none */
+			assert_int_equal(as_container(make_subvolumes, rootfs), 0);
+		assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
+		assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
+	}
+	end_on(fixture);
+}
+
+/* An image is not removed under its snapshots, and is its clones' no more when they are gone. */
+static void image_outlives_its_snapshots(void **state)
+{
+	struct host_fixture *fixture = *state;
+	const struct clone_request request = request_for("web1", CLONE_SNAPSHOT);
+	struct ph_error error = { 0 };
+
+	NEEDS_ROOT(state);
+	if (!begin_on(fixture, "btrfs"))
+		skip();
+	assert_int_equal(clone_create(&fixture->config, &request, NULL, NULL), CLONE_CHANGED);
+	assert_int_equal(image_remove(&fixture->config, "web", &error), -EBUSY);
+	assert_non_null(strstr(error.why, "web1"));
+	assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
+	end_on(fixture);
+}
+
+/* An image of before there were snapshots: others are made of it, and a snapshot is refused. */
+static void image_without_a_subvolume(void **state)
+{
+	struct host_fixture *fixture = *state;
+	struct clone_request request = request_for("web1", CLONE_SNAPSHOT);
+	PH_AUTO_FREE char *command = NULL;
+	struct ph_error error = { 0 };
+
+	NEEDS_ROOT(state);
+	if (!begin_on(fixture, "btrfs"))
+		skip();
+	command = ph_format("cd %s/state/images/web && cp -a rootfs plain && mv rootfs sub && "
+			    "mv plain rootfs", fixture->base);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(clone_create(&fixture->config, &request, NULL, &error), -EOPNOTSUPP);
+	assert_non_null(strstr(error.why, "import it again"));
+	request.method = CLONE_AUTO;
+	assert_int_equal(clone_create(&fixture->config, &request, NULL, NULL), CLONE_CHANGED);
+	assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
+	end_on(fixture);
+}
+
+/* What is asked for and cannot be had is not replaced by something else. */
+static void impossible_methods_are_refused(void **state)
+{
+	static const struct {
+		enum clone_method method;
+		const char *reason;
+	} cases[] = {
+		{ CLONE_SNAPSHOT, "not on btrfs" },
+		{ CLONE_REFLINK, "shares no blocks" },
+	};
+	struct host_fixture *fixture = *state;
+
+	NEEDS_ROOT(state);
+	if (!begin_on(fixture, "ext4"))
+		skip();
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		const struct clone_request request = request_for("web1", cases[i].method);
+		struct ph_error error = { 0 };
+
+		assert_int_equal(clone_create(&fixture->config, &request, NULL, &error), -EOPNOTSUPP);
+		assert_non_null(strstr(error.why, cases[i].reason));
+		assert_non_null(strstr(error.remedy, "clone: auto"));
+		assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
+		assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
+	}
+	end_on(fixture);
+}
+
+/* Images on one file system, containers on another: found by trying, before anything is made. */
+static void images_elsewhere(void **state)
+{
+	struct host_fixture *fixture = *state;
+	PH_AUTO_FREE char *containers = NULL;
+	struct clone_request request = request_for("web1", CLONE_AUTO);
+	struct clone_probe probe;
+	struct clone clone;
+
+	NEEDS_ROOT(state);
+	if (!begin_on(fixture, "btrfs"))
+		skip();
+	containers = host_fixture_path(fixture, "state/containers");
+	assert_int_equal(mount("tmpfs", containers, "tmpfs", 0, "size=8m,mode=711"), 0);
+	assert_int_equal(clone_probe(&fixture->config, &probe, NULL), 0);
+	assert_non_null(strstr(probe.reasons[CLONE_SNAPSHOT], "different file systems"));
+	assert_true(probe.reasons[CLONE_REFLINK][0]);
+	assert_int_equal(clone_create(&fixture->config, &request, &clone, NULL), CLONE_CHANGED);
+	assert_int_equal(clone.method, probe.method);
+	assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
+	assert_int_equal(umount(containers), 0);
+	end_on(fixture);
 }
 
 static void two_ranges_share_an_image(void **state)
@@ -563,6 +728,28 @@ static void put_foreign_file(const struct host_fixture *fixture)
 	assert_true(tree_write_file(root, "web1/placement", "x", 1, &owner, NULL) >= 0);
 }
 
+/* What a killed creation left is completed by another one, unless that is left out, and removed. */
+static void recover(const struct host_fixture *fixture, const struct clone_request *request,
+		    bool again, int mounts)
+{
+	PH_AUTO_FREE char *kept = host_fixture_path(fixture, "state/containers/web1/placement");
+	struct ph_error error = { 0 };
+
+	if (again && clone_create(&fixture->config, request, NULL, &error) < 0)
+		fail_msg("%s: %s (%s)", error.what, error.why, error.where);
+	assert_true(!again || access(kept, F_OK) == 0);
+	assert_true(clone_destroy(&fixture->config, "web1", NULL) >= 0);
+	assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
+	assert_int_equal(mount_count(fixture), mounts);
+}
+
+static bool is_incomplete(const struct host_fixture *fixture)
+{
+	struct clone clone;
+
+	return clone_find(&fixture->config, "web1", &clone, NULL) == 0 && !clone.complete;
+}
+
 /* kill -9 of a creation at any moment: doing it again completes it, destroying leaves nothing. */
 static void killed_creations(void **state)
 {
@@ -573,11 +760,8 @@ static void killed_creations(void **state)
 	NEEDS_ROOT(state);
 	make_image(fixture, "web", image_entries);
 	for (unsigned int round = 0; round < 60; round++) {
-		PH_AUTO_FREE char *kept = NULL;
 		const struct clone_request request =
 			request_for("web1", round % 2 ? CLONE_COPY : CLONE_AUTO);
-		struct ph_error error = { 0 };
-		struct clone clone;
 		pid_t child;
 
 		put_foreign_file(fixture); /* as the verbs keep theirs there */
@@ -587,21 +771,64 @@ static void killed_creations(void **state)
 		usleep(round * 300);
 		kill(child, SIGKILL);
 		assert_int_equal(waitpid(child, NULL, 0), child);
-		if (clone_find(&fixture->config, "web1", &clone, NULL) == 0 && !clone.complete)
-			incomplete++;
-		if (round % 3 != 0 &&
-		    clone_create(&fixture->config, &request, &clone, &error) < 0)
-			fail_msg("%s: %s (%s)", error.what, error.why, error.where);
-		kept = host_fixture_path(fixture, "state/containers/web1/placement");
-		assert_true(round % 3 == 0 || access(kept, F_OK) == 0);
-		assert_true(clone_destroy(&fixture->config, "web1", NULL) >= 0);
-		assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
-		assert_int_equal(mount_count(fixture), 0);
+		incomplete += is_incomplete(fixture);
+		recover(fixture, &request, round % 3 != 0, 0);
 	}
 	assert_int_equal(clone_probe(&fixture->config, &probe, NULL), 0); /* clears a killed one */
 	assert_nothing_left(fixture);
 	print_message("# %u of 60 kills met a clone that was not complete\n", incomplete);
 	assert_true(incomplete > 0);
+}
+
+/* Kill a creation when it has come to the given stop, before or behind a system call of its own;
+ * false: it had ended before. */
+static bool kill_at(const struct host_fixture *fixture, const struct clone_request *request,
+		    unsigned int stop)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		_exit(clone_create(&fixture->config, request, NULL, NULL) != 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	for (unsigned int i = 0; i < stop && WIFSTOPPED(status); i++) {
+		int signal = WSTOPSIG(status) == SIGTRAP || WSTOPSIG(status) == SIGSTOP ?
+				     0 : WSTOPSIG(status);
+
+		assert_int_equal(ptrace(PTRACE_SYSCALL, child, NULL, (void *)(intptr_t)signal), 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+	}
+	if (WIFSTOPPED(status)) {
+		kill(child, SIGKILL);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		return true;
+	}
+	assert_int_equal(status, 0);
+	return false;
+}
+
+/* The same at every few system calls of a snapshot. */
+static void snapshots_killed_step_by_step(void **state)
+{
+	struct host_fixture *fixture = *state;
+	const struct clone_request request = request_for("web1", CLONE_SNAPSHOT);
+	unsigned int stop = 0, kills = 0, incomplete = 0;
+
+	NEEDS_ROOT(state);
+	if (!begin_on(fixture, "btrfs"))
+		skip();
+	for (put_foreign_file(fixture); kill_at(fixture, &request, stop); put_foreign_file(fixture)) {
+		incomplete += is_incomplete(fixture);
+		recover(fixture, &request, kills++ % 3 != 0, 1);
+		stop += KILL_STRIDE;
+	}
+	recover(fixture, &request, true, 1);
+	print_message("# %u kills, %u met a clone that was not complete\n", kills, incomplete);
+	assert_true(incomplete > 10);
+	end_on(fixture);
 }
 
 static void foreign_directory_is_kept(void **state)
@@ -648,9 +875,11 @@ static void probe_leaves_nothing(void **state)
 
 	NEEDS_ROOT(state);
 	assert_int_equal(clone_probe(&fixture->config, &probe, NULL), 0);
-	assert_int_equal(probe.method == CLONE_OVERLAY, probe.overlay_reason[0] == '\0');
-	print_message("# this host: %s; overlay: %s; reflink: %s\n",
-		      clone_method_name(probe.method), probe.overlay_reason, probe.reflink_reason);
+	assert_int_equal(probe.method == CLONE_OVERLAY, probe.reasons[CLONE_OVERLAY][0] == '\0');
+	print_message("# this host: %s\n", clone_method_name(probe.method));
+	for (size_t i = 0; i < ARRAY_LENGTH(methods); i++)
+		print_message("# %s: %s\n", clone_method_name(methods[i]), probe.reasons[methods[i]]);
+	assert_int_equal(host_fixture_entries(fixture, "state/images"), 0);
 	assert_nothing_left(fixture);
 }
 
@@ -662,13 +891,19 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(probe_leaves_nothing),
 		TEST(lives),
-		TEST(lives_with_reflinks),
+		TEST(lives_where_blocks_are_shared),
+		TEST(subvolumes_of_a_container_go_with_it),
+		TEST(image_outlives_its_snapshots),
+		TEST(image_without_a_subvolume),
+		TEST(impossible_methods_are_refused),
+		TEST(images_elsewhere),
 		TEST(copied_capability_is_shifted),
 		TEST(two_ranges_share_an_image),
 		TEST(refusals),
 		TEST(hostile_images_leave_nothing),
 		TEST(full_disk_leaves_nothing),
 		TEST(killed_creations),
+		TEST(snapshots_killed_step_by_step),
 		TEST(foreign_directory_is_kept),
 		TEST(mounts_are_private),
 	};

@@ -18,15 +18,15 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/str.h"
+#include "controller/host/image/clone_build.h"
+#include "controller/host/image/clone_choose.h"
 #include "controller/host/image/clone_record.h"
 #include "controller/host/image/image.h"
 #include "controller/host/image/mounts.h"
-#include "controller/host/tree/copy.h"
 #include "controller/host/tree/paths.h"
 #include "controller/host/tree/tree.h"
 
 #define IDS_MINIMUM 65536
-#define PARTIAL "rootfs.partial"
 
 /* ---- the directory and its lock ------------------------------------------------------------- */
 
@@ -72,22 +72,40 @@ static void data_path(const struct config *config, const char *name, char path[P
 
 /* ---- mounting ------------------------------------------------------------------------------- */
 
-/* Both mounts of a clone; positive: how many were made. The caller holds the lock. */
-static int mount_all(const struct config *config, const struct clone *clone,
-		     struct ph_error *error)
+static int mount_overlay(const struct config *config, const struct clone *clone,
+			 struct ph_error *error)
 {
 	struct overlay_mount overlay = { .id_base = clone->id_base, .id_count = clone->id_count };
 	PH_AUTO_CLOSE int image = -1;
+	int result = image_open_rootfs(config, clone->image, &image, error);
+
+	clone_path(config, clone->name, NULL, overlay.base);
+	overlay.image = image;
+	return result < 0 ? result : mounts_overlay(&overlay, error);
+}
+
+static int mount_snapshot(const struct clone *clone, int dir, const char *path,
+			  struct ph_error *error)
+{
+	PH_AUTO_CLOSE int root = -1;
+	int result = clone_build_open_snapshot(dir, &root, error);
+
+	return result < 0 ? result : mounts_shifted(root, path, clone->id_base, clone->id_count,
+						    error);
+}
+
+/* Both mounts of a clone in dir; positive: how many were made. The caller holds the lock. */
+static int mount_all(const struct config *config, const struct clone *clone, int dir,
+		     struct ph_error *error)
+{
 	char path[PATHS_SIZE];
 	int count = 0, result = 0;
 
 	clone_path(config, clone->name, "rootfs", path);
-	if (clone->method == CLONE_OVERLAY && !mounts_is_mounted(path)) {
-		clone_path(config, clone->name, NULL, overlay.base);
-		result = image_open_rootfs(config, clone->image, &image, error);
-		overlay.image = image;
-		if (result == 0)
-			result = mounts_overlay(&overlay, error);
+	if ((clone->method == CLONE_OVERLAY || clone->method == CLONE_SNAPSHOT) &&
+	    !mounts_is_mounted(path)) {
+		result = clone->method == CLONE_OVERLAY ? mount_overlay(config, clone, error) :
+							  mount_snapshot(clone, dir, path, error);
 		count++;
 	}
 	data_path(config, clone->name, path);
@@ -128,7 +146,7 @@ int clone_mount(const struct config *config, const char *name, struct ph_error *
 		result = error_set(error, -EAGAIN, name, "apply the fleet file again",
 				   "the clone was never finished");
 	if (result == 0)
-		result = mount_all(config, &clone, error);
+		result = mount_all(config, &clone, dir, error);
 	if (result < 0)
 		return error_prefix(error, "mount clone %s", name), result;
 	return result > 0 ? CLONE_CHANGED : CLONE_UNCHANGED;
@@ -175,8 +193,8 @@ static int destroy_all(const struct config *config, const char *name, struct ph_
 static int clear_parts(const struct config *config, const char *name, int dir,
 		       struct ph_error *error)
 {
-	static const char *const parts[] = { "rootfs", PARTIAL, "upper", "work", "lower",
-					     CLONE_RECORD };
+	static const char *const parts[] = { "rootfs", CLONE_PART_PARTIAL, CLONE_PART_SNAPSHOT,
+					     "upper", "work", "lower", CLONE_RECORD };
 	PH_AUTO_CLOSE int containers = -1;
 	int result = unmount_all(config, name, error);
 
@@ -226,7 +244,6 @@ static int check_request(const struct clone_request *request, struct ph_error *e
 static int plan_clone(const struct config *config, const struct clone_request *request,
 		      struct clone *plan, struct ph_error *error)
 {
-	struct clone_probe probe;
 	struct image image;
 	int result = image_find(config, request->image, &image, error);
 
@@ -238,7 +255,6 @@ static int plan_clone(const struct config *config, const struct clone_request *r
 				 "the image has files of id %u, the range has %u ids",
 				 image.highest_id, request->id_count);
 	*plan = (struct clone){
-		.method = request->method,
 		.id_base = request->id_base,
 		.id_count = request->id_count,
 		.created_ms = clock_wall_ms(),
@@ -246,11 +262,7 @@ static int plan_clone(const struct config *config, const struct clone_request *r
 	text_copy(plan->name, sizeof(plan->name), request->name);
 	text_copy(plan->image, sizeof(plan->image), request->image);
 	text_copy(plan->digest, sizeof(plan->digest), image.digest);
-	if (request->method != CLONE_AUTO)
-		return 0;
-	result = clone_probe(config, &probe, error);
-	plan->method = probe.method;
-	return result;
+	return clone_choose(config, request->method, plan, error);
 }
 
 /* Make the directory with its record: from here on the image has a user. */
@@ -283,110 +295,18 @@ static int register_clone(const struct config *config, const struct clone *plan,
 	return result;
 }
 
-/* The layers' directories. The upper one shows as the container's "/": mode as in the image. */
-static int make_layers(const struct config *config, const struct clone *plan, int dir,
-		       struct ph_error *error)
-{
-	struct tree_owner upper = { plan->id_base, plan->id_base, 0755 };
-	const struct tree_owner ours = { 0, 0, 0700 };
-	struct stat status;
-	PH_AUTO_CLOSE int image = -1;
-	int result = image_open_rootfs(config, plan->image, &image, error);
-
-	if (result < 0)
-		return result;
-	if (fstat(image, &status) == 0)
-		upper.mode = status.st_mode & 07777;
-	result = tree_make_dirs(dir, "upper", &upper, error);
-	if (result >= 0)
-		result = tree_make_dirs(dir, "work", &ours, error);
-	if (result >= 0)
-		result = tree_make_dirs(dir, "lower", &ours, error);
-	if (result >= 0)
-		result = tree_make_dirs(dir, "rootfs", &ours, error);
-	return result < 0 ? result : 0;
-}
-
-/* A shifted copy, which becomes rootfs only when it is whole. */
-static int make_copy(const struct config *config, const struct clone *plan, int dir,
-		     struct ph_error *error)
-{
-	const struct tree_copy options = {
-		.id_base = plan->id_base,
-		.id_count = plan->id_count,
-		.reflink = plan->method == CLONE_REFLINK,
-	};
-	const struct tree_owner owner = { 0, 0, 0700 };
-	PH_AUTO_CLOSE int image = -1;
-	PH_AUTO_CLOSE int target = -1;
-	int result = image_open_rootfs(config, plan->image, &image, error);
-
-	if (result == 0)
-		result = tree_make_dirs(dir, PARTIAL, &owner, error);
-	if (result >= 0)
-		result = tree_open_dir(dir, PARTIAL, &target, error);
-	if (result == 0)
-		result = tree_copy(image, target, &options, error);
-	if (result == 0 && renameat2(dir, PARTIAL, dir, "rootfs", RENAME_NOREPLACE) < 0)
-		result = error_errno(error, -errno, plan->name, NULL, "rename the copy");
-	return result;
-}
-
-/* Write a file of /etc, in place of whatever the image has there (often a symlink). */
-static int put_file(int root, const char *path, const char *text, uint32_t owner_id,
-		    struct ph_error *error)
-{
-	const struct tree_owner owner = { owner_id, owner_id, 0644 };
-	struct stat status;
-	int result = 0;
-
-	if (tree_stat(root, path, &status) == 0 &&
-	    (!S_ISREG(status.st_mode) || status.st_nlink > 1))
-		result = S_ISLNK(status.st_mode) || S_ISREG(status.st_mode) ?
-				 tree_remove(root, path, error) :
-				 error_set(error, -EEXIST, path, NULL,
-					   "the image has something else than a file here");
-	if (result >= 0)
-		result = tree_write_file(root, path, text, strlen(text), &owner, error);
-	return result < 0 ? result : 0;
-}
-
-static int make_personal(const struct config *config, const struct clone_request *request,
-			 struct ph_error *error)
-{
-	PH_AUTO_FREE char *hostname = ph_format("%s\n", request->name);
-	PH_AUTO_FREE char *hosts = ph_format("127.0.0.1\tlocalhost\n"
-					     "127.0.1.1\t%s\n"
-					     "::1\tlocalhost ip6-localhost ip6-loopback\n"
-					     "ff02::1\tip6-allnodes\n"
-					     "ff02::2\tip6-allrouters\n",
-					     request->name);
-	PH_AUTO_CLOSE int root = -1;
-	int result = clone_open_rootfs(config, request->name, &root, error);
-
-	if (result == 0)
-		result = put_file(root, "etc/hostname", hostname, request->id_base, error);
-	if (result == 0)
-		result = put_file(root, "etc/hosts", hosts, request->id_base, error);
-	if (result == 0 && request->resolv_conf)
-		result = put_file(root, "etc/resolv.conf", request->resolv_conf, request->id_base,
-				  error);
-	return result;
-}
-
 static int build_clone(const struct config *config, const struct clone_request *request,
 		       struct clone *plan, int dir, struct ph_error *error)
 {
-	int result = plan->method == CLONE_OVERLAY ? make_layers(config, plan, dir, error) :
-						     make_copy(config, plan, dir, error);
+	int result = clone_build_tree(config, plan, dir, error);
 
 	if (result == 0)
 		result = paths_make(config, PATHS_DATA, plan->name, plan->id_base, plan->id_base,
 				    0711, error);
 	if (result == 0)
-		result = mount_all(config, plan, error);
+		result = mount_all(config, plan, dir, error);
 	if (result >= 0)
-		result = make_personal(config, request, error);
+		result = clone_build_personal(config, request, plan, dir, error);
 	if (result < 0)
 		return result;
 	plan->complete = true;

@@ -5,12 +5,13 @@
  *   STATE/containers/NAME/clone.json  root; what this clone is made of
  *   STATE/containers/NAME/rootfs      the root filesystem: give it to liblxc as dir:
  *   STATE/containers/NAME/upper,work  of the overlay
+ *   STATE/containers/NAME/snapshot    root 0700; of the image, with the image's own ids
  *   STATE/data/NAME                   idbase:idbase 0711; the data-root, bind source for
  *                                     /var/lib/docker; a nosuid,nodev,private mount of itself
  *
- * Overlay when the host can (an idmapped mount of the image as the lower layer), else a copy whose
- * ids are shifted, sharing blocks where the file system can. Container root 0 is id base on the
- * host in all three. Everything is idempotent and may be interrupted anywhere: doing it again
+ * Overlay when the host can (an idmapped mount of the image as the lower layer), else a snapshot of
+ * the image's subvolume, mounted idmapped, else a copy whose ids are shifted, sharing blocks where
+ * the file system can. Container root 0 is id base on the host in all. Everything is idempotent and may be interrupted anywhere: doing it again
  * completes it. Knows nothing of liblxc: the directory's other files (config) are not touched,
  * except that clone_destroy() removes the whole directory.
  */
@@ -25,9 +26,11 @@
 
 enum clone_method {
 	CLONE_AUTO,
-	CLONE_OVERLAY,
+	CLONE_OVERLAY,  /* in the order in which CLONE_AUTO tries them */
+	CLONE_SNAPSHOT,
 	CLONE_REFLINK,
 	CLONE_COPY,
+	CLONE_METHODS,  /* their number */
 };
 
 struct clone {
@@ -35,6 +38,7 @@ struct clone {
 	char image[64];
 	char digest[65];        /* of the image it was made from */
 	enum clone_method method;
+	char reason[128];       /* why this method; "" in records of before there was a choice */
 	uint32_t id_base;
 	uint32_t id_count;
 	uint64_t created_ms;    /* Unix time */
@@ -93,9 +97,8 @@ int clone_open_rootfs(const struct config *config, const char *name, int *ret_ro
 		      struct ph_error *error);
 
 struct clone_probe {
-	enum clone_method method; /* what CLONE_AUTO takes here */
-	char overlay_reason[256]; /* why not overlay; "" when it works */
-	char reflink_reason[256]; /* why not reflink; "" when it works */
+	enum clone_method method;         /* what CLONE_AUTO takes here */
+	char reasons[CLONE_METHODS][256]; /* why not this method; "" when it works */
 };
 
 /*
@@ -105,5 +108,5 @@ struct clone_probe {
 int clone_probe(const struct config *config, struct clone_probe *ret_probe,
 		struct ph_error *error);
 
-/* The method's name: "overlay", "reflink", "copy", "auto". */
+/* The method's name: "overlay", "snapshot", "reflink", "copy", "auto". */
 const char *clone_method_name(enum clone_method method);

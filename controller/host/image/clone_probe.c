@@ -1,7 +1,8 @@
 /*
- * The methods are tried, not deduced from versions: an overlay with an idmapped lower layer needs
- * the kernel, the file system of the image and the one of the upper layer to agree. The trial runs
- * in a child with a mount namespace of its own, so that its mounts go with it.
+ * The methods are tried, not deduced from versions or names: an overlay with an idmapped lower layer
+ * needs the kernel, the file system of the image and the one of the upper layer to agree. So the
+ * trial's image lies among the images and its clones among the containers. What mounts runs in a
+ * child with a mount namespace of its own, so that its mounts go with it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,17 +23,21 @@
 #include "controller/host/image/clone.h"
 #include "controller/host/image/mounts.h"
 #include "controller/host/tree/paths.h"
+#include "controller/host/tree/subvolume.h"
 #include "controller/host/tree/tree.h"
 
 #define TRIAL_BASE 1000000
 #define TRIAL_COUNT 65536
 
-#define TRIAL ".probe" /* in STATE/containers; no name of a container begins with a dot */
+/* In STATE/containers and STATE/images: no name of a container or an image begins with a dot. */
+#define TRIAL ".probe"
 
-/* Where the trial takes place. Its lock on the parent keeps others from trying meanwhile. */
+/* Where the trial takes place. Its lock on the containers keeps others from trying meanwhile. */
 struct trial {
 	int containers; /* owned; locked */
-	int dir;        /* owned */
+	int images;     /* owned */
+	int dir;        /* owned; in containers */
+	char image_path[PATHS_SIZE];
 	struct overlay_mount mount;
 };
 
@@ -43,9 +48,26 @@ static int make_file(int root, const char *path, struct ph_error *error)
 	return tree_write_file(root, path, "phoenix", 7, &owner, error);
 }
 
+/* An image of one file, as an import makes it. */
+static int make_image(const struct config *config, struct trial *trial, struct ph_error *error)
+{
+	const struct tree_owner owner = { 0, 0, 0755 };
+	int result = paths_open(config, PATHS_IMAGES, &trial->images, error);
+
+	if (result == 0)
+		result = paths_format(config, PATHS_IMAGES, NULL, TRIAL, trial->image_path, error);
+	if (result == 0)
+		result = tree_remove(trial->images, TRIAL, error); /* of a killed one */
+	if (result >= 0 && subvolume_make(trial->images, TRIAL) < 0)
+		result = tree_make_dirs(trial->images, TRIAL, &owner, error);
+	if (result >= 0)
+		result = tree_open_dir(trial->images, TRIAL, &trial->mount.image, error);
+	return result < 0 ? result : make_file(trial->mount.image, "file", error);
+}
+
 static int trial_begin(const struct config *config, struct trial *trial, struct ph_error *error)
 {
-	static const char *const parts[] = { "image", "lower", "upper", "work", "rootfs" };
+	static const char *const parts[] = { "lower", "upper", "work", "rootfs" };
 	const struct tree_owner owner = { 0, 0, 0700 };
 	char below[32];
 	int result = paths_open(config, PATHS_CONTAINERS, &trial->containers, error);
@@ -63,24 +85,25 @@ static int trial_begin(const struct config *config, struct trial *trial, struct 
 	}
 	if (result >= 0)
 		result = tree_open_dir(trial->containers, TRIAL, &trial->dir, error);
-	if (result >= 0)
-		result = tree_open_dir(trial->dir, "image", &trial->mount.image, error);
-	if (result >= 0)
-		result = make_file(trial->mount.image, "file", error);
-	return result < 0 ? result : 0;
+	return result < 0 ? result : make_image(config, trial, error);
 }
 
 static void trial_end(struct trial *trial)
 {
 	cleanup_close(&trial->mount.image);
 	cleanup_close(&trial->dir);
+	if (trial->images >= 0)
+		tree_remove(trial->images, TRIAL, NULL);
 	if (trial->containers >= 0)
 		tree_remove(trial->containers, TRIAL, NULL);
+	cleanup_close(&trial->images);
 	cleanup_close(&trial->containers);
 }
 
-/* In the overlay the file must belong to the range, and a copy-up must keep that. */
-static int check_overlay(const struct trial *trial, struct ph_error *error)
+/* ---- what mounts, in a namespace of its own --------------------------------------------------- */
+
+/* The file must belong to the range where it is mounted, and can be written to. Its owner there. */
+static int write_to_file(const struct trial *trial, struct ph_error *error)
 {
 	char path[PATHS_SIZE + 16];
 	struct stat status = { 0 };
@@ -88,51 +111,78 @@ static int check_overlay(const struct trial *trial, struct ph_error *error)
 
 	snprintf(path, sizeof(path), "%s/rootfs/file", trial->mount.base);
 	file = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
-	if (file < 0 || write(file, "!", 1) != 1)
-		return error_errno(error, -errno, NULL, NULL, "write through the overlay");
-	if (tree_stat(trial->dir, "upper/file", &status) < 0 || status.st_uid != TRIAL_BASE)
-		return error_set(error, -EIO, NULL, NULL,
-				 "a copied-up file belongs to %u instead of %u", status.st_uid,
-				 TRIAL_BASE);
+	if (file < 0 || write(file, "!", 1) != 1 || fstat(file, &status) < 0)
+		return error_errno(error, -errno, NULL, NULL, "write to a file of the clone");
+	if (status.st_uid != TRIAL_BASE)
+		return error_set(error, -EIO, NULL, NULL, "a file belongs to %u instead of %u",
+				 status.st_uid, TRIAL_BASE);
 	return 0;
 }
 
 /*
- * The child's part; its reason goes back as text, "" for success. The image is opened again:
- * open_tree takes only mounts of its caller's namespace.
+ * The image is opened again, as is the snapshot: open_tree takes only mounts of its caller's
+ * namespace. A copy-up must keep the owner on disk, too.
  */
-static void try_overlay_in_namespace(struct trial *trial, int output)
+static int attempt_overlay(struct trial *trial, struct ph_error *error)
+{
+	struct stat status = { 0 };
+	int result = tree_open_root(trial->image_path, &trial->mount.image, error);
+
+	if (result == 0)
+		result = mounts_overlay(&trial->mount, error);
+	if (result == 0)
+		result = write_to_file(trial, error);
+	if (result == 0 && (tree_stat(trial->dir, "upper/file", &status) < 0 ||
+			    status.st_uid != TRIAL_BASE))
+		result = error_set(error, -EIO, NULL, NULL,
+				   "a copied-up file belongs to %u instead of %u", status.st_uid,
+				   TRIAL_BASE);
+	return result;
+}
+
+static int attempt_snapshot(struct trial *trial, struct ph_error *error)
+{
+	char path[PATHS_SIZE + 16];
+	PH_AUTO_CLOSE int snapshot = -1;
+	int result;
+
+	snprintf(path, sizeof(path), "%s/snapshot", trial->mount.base);
+	result = tree_open_root(path, &snapshot, error);
+	snprintf(path, sizeof(path), "%s/rootfs", trial->mount.base);
+	if (result == 0)
+		result = mounts_shifted(snapshot, path, TRIAL_BASE, TRIAL_COUNT, error);
+	return result < 0 ? result : write_to_file(trial, error);
+}
+
+/* The child's part; its reason goes back as text, "" for success. */
+static void __attribute__((noreturn))
+run_attempt(struct trial *trial, int (*attempt)(struct trial *trial, struct ph_error *error),
+	    int output)
 {
 	struct ph_error error = { 0 };
-	char image[PATHS_SIZE + 16];
 	int result = 0;
 
-	snprintf(image, sizeof(image), "%s/image", trial->mount.base);
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		result = error_errno(&error, -errno, NULL, NULL, "mount namespace");
 	if (result == 0)
-		result = tree_open_root(image, &trial->mount.image, &error);
-	if (result == 0)
-		result = mounts_overlay(&trial->mount, &error);
-	if (result == 0)
-		result = check_overlay(trial, &error);
+		attempt(trial, &error);
 	_exit(write(output, error.why, strlen(error.why) + 1) > 0 ? 0 : 1);
 }
 
-static void try_overlay(struct trial *trial, char reason[256])
+static void try_attempt(struct trial *trial,
+			int (*attempt)(struct trial *trial, struct ph_error *error),
+			const char *needs, char reason[256])
 {
 	struct utsname system;
-	char why[176] = "the trial ended without a result";
+	char why[160] = "the trial ended without a result";
 	int ends[2];
 	pid_t child;
 
-	trial->mount.id_base = TRIAL_BASE;
-	trial->mount.id_count = TRIAL_COUNT;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return;
 	child = fork();
 	if (child == 0)
-		try_overlay_in_namespace(trial, ends[1]);
+		run_attempt(trial, attempt, ends[1]);
 	close(ends[1]);
 	if (child > 0) {
 		ssize_t got = read(ends[0], why, sizeof(why) - 1);
@@ -144,11 +194,33 @@ static void try_overlay(struct trial *trial, char reason[256])
 	close(ends[0]);
 	uname(&system);
 	if (why[0])
-		snprintf(reason, 256, "%s (kernel %.40s; idmapped layers need 5.19)", why,
-			 system.release);
+		snprintf(reason, 256, "%s (kernel %.40s; %s)", why, system.release, needs);
 	else
 		reason[0] = '\0';
 }
+
+static void try_overlay(struct trial *trial, char reason[256])
+{
+	trial->mount.id_base = TRIAL_BASE;
+	trial->mount.id_count = TRIAL_COUNT;
+	try_attempt(trial, attempt_overlay, "idmapped layers need 5.19", reason);
+}
+
+static void try_snapshot(struct trial *trial, char reason[256])
+{
+	int result = subvolume_snapshot(trial->mount.image, trial->dir, "snapshot");
+
+	if (result == -EOPNOTSUPP)
+		snprintf(reason, 256, "the images are not on btrfs");
+	else if (result == -EXDEV)
+		snprintf(reason, 256, "images and containers are on different file systems");
+	else if (result < 0)
+		snprintf(reason, 256, "snapshot: %s", strerror(-result));
+	else
+		try_attempt(trial, attempt_snapshot, "idmapped btrfs needs 5.15", reason);
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
 
 static void try_reflink(const struct trial *trial, char reason[256])
 {
@@ -164,18 +236,17 @@ static void try_reflink(const struct trial *trial, char reason[256])
 int clone_probe(const struct config *config, struct clone_probe *ret_probe,
 		struct ph_error *error)
 {
-	struct trial trial = { .containers = -1, .dir = -1, .mount.image = -1 };
-	struct clone_probe probe = { .method = CLONE_COPY };
+	struct trial trial = { .containers = -1, .images = -1, .dir = -1, .mount.image = -1 };
+	struct clone_probe probe = { .method = CLONE_OVERLAY };
 	int result = trial_begin(config, &trial, error);
 
 	if (result == 0) {
-		snprintf(probe.overlay_reason, sizeof(probe.overlay_reason), "not tried");
-		try_reflink(&trial, probe.reflink_reason);
-		try_overlay(&trial, probe.overlay_reason);
-		if (!probe.overlay_reason[0])
-			probe.method = CLONE_OVERLAY;
-		else if (!probe.reflink_reason[0])
-			probe.method = CLONE_REFLINK;
+		snprintf(probe.reasons[CLONE_OVERLAY], sizeof(probe.reasons[0]), "not tried");
+		try_reflink(&trial, probe.reasons[CLONE_REFLINK]);
+		try_snapshot(&trial, probe.reasons[CLONE_SNAPSHOT]);
+		try_overlay(&trial, probe.reasons[CLONE_OVERLAY]);
+		while (probe.method < CLONE_COPY && probe.reasons[probe.method][0])
+			probe.method++;
 		*ret_probe = probe;
 	}
 	trial_end(&trial);

@@ -16,6 +16,7 @@
 static const char *const method_names[] = {
 	[CLONE_AUTO] = "auto",
 	[CLONE_OVERLAY] = "overlay",
+	[CLONE_SNAPSHOT] = "snapshot",
 	[CLONE_REFLINK] = "reflink",
 	[CLONE_COPY] = "copy",
 };
@@ -47,6 +48,7 @@ int clone_record_load(int dir, const char *name, struct clone *ret_clone, struct
 	if (result < 0)
 		return result;
 	text_copy(clone.name, sizeof(clone.name), name);
+	record_text(record, "reason", clone.reason, sizeof(clone.reason));
 	if (!record_text(record, "image", clone.image, sizeof(clone.image)) ||
 	    !record_text(record, "digest", clone.digest, sizeof(clone.digest)) ||
 	    !record_text(record, "method", method, sizeof(method)) ||
@@ -71,6 +73,7 @@ int clone_record_save(int dir, const struct clone *clone, struct ph_error *error
 	record_set_text(record, "image", clone->image);
 	record_set_text(record, "digest", clone->digest);
 	record_set_text(record, "method", clone_method_name(clone->method));
+	record_set_text(record, "reason", clone->reason);
 	record_set_number(record, "id_base", clone->id_base);
 	record_set_number(record, "id_count", clone->id_count);
 	record_set_number(record, "created_ms", clone->created_ms);

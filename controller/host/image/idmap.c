@@ -85,11 +85,12 @@ static int make_namespace(uint32_t base, uint32_t count)
 	return fd;
 }
 
-int idmap_clone_mount(int dir, uint32_t base, uint32_t count, int *ret_mount,
+int idmap_clone_mount(int dir, uint32_t base, uint32_t count, bool read_only, int *ret_mount,
 		      struct ph_error *error)
 {
 	struct mount_attr attributes = {
-		.attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY,
+		.attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NODEV |
+			    (read_only ? MOUNT_ATTR_RDONLY : 0),
 		.propagation = MS_PRIVATE,
 	};
 	PH_AUTO_CLOSE int namespace = make_namespace(base, count);

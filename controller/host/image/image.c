@@ -27,6 +27,7 @@
 #include "controller/host/image/unpack.h"
 #include "controller/host/tree/paths.h"
 #include "controller/host/tree/record.h"
+#include "controller/host/tree/subvolume.h"
 #include "controller/host/tree/tree.h"
 
 #define BYTES_DEFAULT (UINT64_C(64) * 1024 * 1024 * 1024)
@@ -81,11 +82,22 @@ static int image_load(int images, const char *name, struct image *ret_image,
 
 /* ---- work directories ----------------------------------------------------------------------- */
 
+/* A subvolume where there are such, for clones by snapshot; elsewhere a directory. */
+static int make_rootfs(int work)
+{
+	int result = subvolume_make(work, "rootfs");
+
+	if (result < 0)
+		return mkdirat(work, "rootfs", 0755) < 0 ? -errno : 0;
+	return fchmodat(work, "rootfs", 0755, 0) < 0 ? -errno : 0;
+}
+
 /* Make a locked directory of our own in STATE/images. */
 static int make_work(int images, char name[WORK_NAME_SIZE], int *ret_work, struct ph_error *error)
 {
 	uint64_t random = 0;
 	PH_AUTO_CLOSE int work = -1;
+	int result;
 
 	if (getrandom(&random, sizeof(random), 0) < 0)
 		return error_errno(error, -errno, NULL, NULL, "getrandom");
@@ -93,8 +105,11 @@ static int make_work(int images, char name[WORK_NAME_SIZE], int *ret_work, struc
 	if (mkdirat(images, name, 0700) < 0)
 		return error_errno(error, -errno, name, NULL, "make directory");
 	work = openat(images, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (work < 0 || flock(work, LOCK_EX) < 0 || mkdirat(work, "rootfs", 0755) < 0)
+	if (work < 0 || flock(work, LOCK_EX) < 0)
 		return error_errno(error, -errno, name, NULL, "open directory");
+	result = make_rootfs(work);
+	if (result < 0)
+		return error_errno(error, result, name, NULL, "make directory");
 	*ret_work = take_fd(&work);
 	return 0;
 }
@@ -201,6 +216,9 @@ static int fill_work(const struct image_import *request, int archive, int work,
 		result = image_check(rootfs, image.system, error);
 	if (result < 0)
 		return result;
+	result = subvolume_is(rootfs) ? subvolume_set_read_only(rootfs, true) : 0;
+	if (result < 0)
+		return error_errno(error, result, request->name, NULL, "make it read-only");
 	text_copy(image.name, sizeof(image.name), request->name);
 	text_copy(image.source, sizeof(image.source),
 		  request->source ? request->source : request->spool_file);

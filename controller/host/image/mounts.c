@@ -76,19 +76,23 @@ int mounts_wall(const char *path, struct ph_error *error)
 	return 0;
 }
 
-/* Attach the idmapped image at base/lower. */
-static int attach_lower(const struct overlay_mount *mount, const char *lower,
-			struct ph_error *error)
+static int attach_shifted(int dir, const char *place, uint32_t id_base, uint32_t id_count,
+			  bool read_only, struct ph_error *error)
 {
 	PH_AUTO_CLOSE int tree = -1;
-	int result =
-		idmap_clone_mount(mount->image, mount->id_base, mount->id_count, &tree, error);
+	int result = idmap_clone_mount(dir, id_base, id_count, read_only, &tree, error);
 
 	if (result < 0)
 		return result;
-	if (move_mount(tree, "", AT_FDCWD, lower, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return error_errno(error, -errno, lower, NULL, "attach the image");
+	if (move_mount(tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_errno(error, -errno, place, NULL, "attach the image");
 	return 0;
+}
+
+int mounts_shifted(int dir, const char *place, uint32_t id_base, uint32_t id_count,
+		   struct ph_error *error)
+{
+	return attach_shifted(dir, place, id_base, id_count, false, error);
 }
 
 /* nodev: an image has no devices, and a container's come from liblxc's own /dev. Not nosuid: sudo
@@ -124,7 +128,8 @@ int mounts_overlay(const struct overlay_mount *mount, struct ph_error *error)
 	snprintf(lower, sizeof(lower), "%s/lower", mount->base);
 	result = mounts_unmount(lower, error); /* of an attempt that was killed */
 	if (result >= 0)
-		result = attach_lower(mount, lower, error);
+		result = attach_shifted(mount->image, lower, mount->id_base, mount->id_count, true,
+					error);
 	if (result < 0)
 		return result;
 	result = mount_layers(mount, lower, error);

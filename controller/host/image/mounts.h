@@ -1,5 +1,5 @@
 /*
- * The two mounts a clone lives on, and their end. All paths are the host's own, below directories
+ * The mounts a clone lives on, and their end. All paths are the host's own, below directories
  * that only root can change.
  */
 #pragma once
@@ -20,6 +20,13 @@ struct overlay_mount {
 
 /* Mount the overlay at base/rootfs: image idmapped into the range below base/upper. */
 int mounts_overlay(const struct overlay_mount *mount, struct ph_error *error);
+
+/*
+ * Mount a directory (an open one, borrowed) at place, its ids moved into the range: private and
+ * without devices.
+ */
+int mounts_shifted(int dir, const char *place, uint32_t id_base, uint32_t id_count,
+		   struct ph_error *error);
 
 /* Mount a directory on itself: nosuid, nodev, private. */
 int mounts_wall(const char *path, struct ph_error *error);

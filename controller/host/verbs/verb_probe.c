@@ -100,16 +100,19 @@ static void find_clone(const struct config *config, struct clone_probe *probe,
 		       struct pairs *findings, struct pairs *facts)
 {
 	struct ph_error error;
+	char *reason = probe->reasons[CLONE_OVERLAY];
 
 	if (clone_probe(config, probe, &error) < 0) {
 		*probe = (struct clone_probe){ .method = CLONE_COPY };
-		text_copy(probe->overlay_reason, sizeof(probe->overlay_reason), error.why);
+		for (enum clone_method method = CLONE_OVERLAY; method < CLONE_COPY; method++)
+			text_copy(probe->reasons[method], sizeof(probe->reasons[0]), error.why);
 	}
-	if (probe->overlay_reason[0])
+	if (reason[0])
 		add(findings, "containers are not made by overlay: they take more time and space",
-		    probe->overlay_reason);
-	add(facts, "overlay", probe->overlay_reason[0] ? probe->overlay_reason : "works");
-	add(facts, "reflink", probe->reflink_reason[0] ? probe->reflink_reason : "works");
+		    reason);
+	for (enum clone_method method = CLONE_OVERLAY; method < CLONE_METHODS; method++)
+		add(facts, clone_method_name(method),
+		    probe->reasons[method][0] ? probe->reasons[method] : "works");
 }
 
 static void fill_ids(const struct subids *subids, Phoenix__IdRange *ranges,
