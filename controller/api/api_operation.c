@@ -420,6 +420,8 @@ static int check_spec(const struct registry *registry, const Phoenix__ImageListR
 	if (r == 0 && container && adopt_is(container))
 		r = plan_refuse_adopted(spec->name, error);
 	if (r == 0 && !container)
+		r = plan_check_clone(registry->probe, spec, error);
+	if (r == 0 && !container)
 		r = plan_check_image(images, spec, error);
 	if (r == 0 && container && !container_is(container, CONTAINER_PHASE_PREPARING))
 		r = check_unheld_or_same(registry, container, spec, error);

@@ -225,7 +225,8 @@ static void print_spec(const Phoenix__ContainerSpec *spec, const char *chosen)
 
 static void print_observed(const Phoenix__ContainerObservation *observed)
 {
-	char text[64];
+	bool is_reasoned = !text_empty(observed->clone_reason);
+	char text[160];
 
 	puts("\nObserved by the host:");
 	print_field("running", observed->running ? "yes" : "no");
@@ -246,7 +247,9 @@ static void print_observed(const Phoenix__ContainerObservation *observed)
 		print_clean(observed->nested[i]->value);
 		putchar('\n');
 	}
-	print_field("cloned by", observed->clone_method);
+	snprintf(text, sizeof(text), "%s%s%s%s", observed->clone_method, is_reasoned ? " (" : "",
+		 observed->clone_reason, is_reasoned ? ")" : "");
+	print_field("cloned by", text);
 }
 
 static void print_conditions(const Phoenix__ContainerStatus *status, bool observed)

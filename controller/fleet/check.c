@@ -177,6 +177,9 @@ static int check_words(const Phoenix__ContainerSpec *spec, struct check_problem 
 	    spec->transport != PHOENIX__TRANSPORT__TRANSPORT_VSOCK)
 		return problem(ret_problem, "transport", "write unix or vsock",
 			       "there is no transport number %d", (int)spec->transport);
+	if (!fleet_clone_name(spec->clone))
+		return problem(ret_problem, "clone", "write auto, overlay, snapshot, reflink or copy",
+			       "there is no clone method number %d", (int)spec->clone);
 	if (spec->confinement_mode != PHOENIX__CONFINEMENT_MODE__CONFINEMENT_NAMED &&
 	    spec->confinement_mode != PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED)
 		return problem(ret_problem, "confinement", "write mode: named, or mode: stacked",

@@ -188,6 +188,26 @@ static char *write_transport(const Phoenix__ContainerSpec *spec)
 	return ph_strdup(vsock ? "vsock" : "unix");
 }
 
+const char *fleet_clone_name(Phoenix__CloneMethod method)
+{
+	static const char *const names[] = {
+		[PHOENIX__CLONE_METHOD__CLONE_AUTO] = "auto",
+		[PHOENIX__CLONE_METHOD__CLONE_OVERLAY] = "overlay",
+		[PHOENIX__CLONE_METHOD__CLONE_SNAPSHOT] = "snapshot",
+		[PHOENIX__CLONE_METHOD__CLONE_REFLINK] = "reflink",
+		[PHOENIX__CLONE_METHOD__CLONE_COPY] = "copy",
+	};
+
+	return (size_t)method < ARRAY_LENGTH(names) ? names[method] : NULL;
+}
+
+static char *write_clone(const Phoenix__ContainerSpec *spec)
+{
+	const char *name = fleet_clone_name(spec->clone);
+
+	return ph_strdup(name ? name : "?");
+}
+
 /* In the order of the file format. */
 static const struct field fields[] = {
 	{ "name", write_name },
@@ -214,6 +234,7 @@ static const struct field fields[] = {
 	{ "docker.repository.key", write_repository_key },
 	{ "network.address", write_address },
 	{ "transport", write_transport },
+	{ "clone", write_clone },
 };
 
 static void add(struct fleet_differences *differences, const char *field, char *old, char *new)

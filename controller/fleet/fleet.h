@@ -62,6 +62,9 @@ void fleet_spec_diff(const Phoenix__ContainerSpec *old, const Phoenix__Container
 /* Whether both ask for the same. Labels are compared as a set. */
 bool fleet_spec_equal(const Phoenix__ContainerSpec *left, const Phoenix__ContainerSpec *right);
 
+/* The word for a clone method; NULL when there is no such method. A constant. */
+const char *fleet_clone_name(Phoenix__CloneMethod method);
+
 /* Copy a spec deeply; free it with phoenix__container_spec__free_unpacked(copy, NULL). */
 Phoenix__ContainerSpec *fleet_spec_copy(const Phoenix__ContainerSpec *spec);
 

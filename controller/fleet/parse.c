@@ -26,14 +26,15 @@
 static const char *const top_keys[] = { "version", "defaults", "groups", "rollout", "containers", NULL };
 static const char *const default_keys[] = {
 	"labels", "image", "confinement", "resources", "storage", "docker",
-	"transport", NULL,
+	"transport", "clone", NULL,
 };
 static const char *const group_keys[] = {
-	"match", "image", "confinement", "resources", "storage", "docker", "transport", NULL,
+	"match", "image", "confinement", "resources", "storage", "docker", "transport", "clone",
+	NULL,
 };
 static const char *const container_keys[] = {
 	"name", "labels", "image", "confinement", "resources", "storage", "docker", "network",
-	"transport", NULL,
+	"transport", "clone", NULL,
 };
 static const char *const resource_keys[] = { "memory", "cpus", "pids", NULL };
 static const char *const storage_keys[] = { "driver", "allow_vfs", "allow_image_loss", NULL };
@@ -45,6 +46,8 @@ static const char *const confinement_keys[] = { "level", "mode", NULL };
 static const char *const modes[] = { "named", "stacked", NULL };
 /* In the order of Phoenix__Transport. */
 static const char *const transports[] = { "unix", "vsock", NULL };
+/* In the order of Phoenix__CloneMethod. */
+static const char *const clones[] = { "auto", "overlay", "snapshot", "reflink", "copy", NULL };
 static const char *const drivers[] = { "fuse-overlayfs", "overlay2", "auto", "vfs", NULL };
 
 /* The file as it is read. */
@@ -276,6 +279,17 @@ static int read_transport(const struct yaml_node *map, Phoenix__ContainerSpec *s
 	return ret < 0 ? ret : 0;
 }
 
+static int read_clone(const struct yaml_node *map, Phoenix__ContainerSpec *spec,
+		      struct ph_error *error)
+{
+	size_t index;
+	int ret = schema_get_word(map, "clone", clones, &index, error);
+
+	if (ret == 0)
+		spec->clone = (Phoenix__CloneMethod)index;
+	return ret < 0 ? ret : 0;
+}
+
 /* Read what a map says over what the spec already has; what names the map in errors. */
 static int read_spec(const struct yaml_node *map, const char *what, const char *const *keys,
 		     Phoenix__ContainerSpec *spec, struct ph_error *error)
@@ -288,6 +302,8 @@ static int read_spec(const struct yaml_node *map, const char *what, const char *
 		ret = read_confinement(map, spec, error);
 	if (ret == 0)
 		ret = read_transport(map, spec, error);
+	if (ret == 0)
+		ret = read_clone(map, spec, error);
 	if (ret == 0)
 		ret = read_labels(map, spec, error);
 	if (ret == 0)

@@ -31,6 +31,7 @@ static const struct plan_effect effects[] = {
 	{ "resources.pids", "limits are given when the container is made", true },
 	{ "network.address", "the address is given when the container is made", true },
 	{ "transport", "the profile that allows it comes with the container", true },
+	{ "clone", "the root file system was made when the container was made", true },
 	{ "storage.driver", "Docker moves to it where no image is lost; verified", false },
 	{ "storage.allow_vfs", "a consent; nothing changes by itself", false },
 	{ "storage.allow_image_loss", "a consent; nothing changes by itself", false },
@@ -76,6 +77,26 @@ int plan_check_image(const Phoenix__ImageListReply *images, const Phoenix__Conta
 		 "image build %s --suite bookworm", spec->image, spec->image);
 	return error_set(error, -ENOENT, spec->name, remedy, "there is no image '%s'",
 			 spec->image);
+}
+
+int plan_check_clone(const Phoenix__ProbeReply *probe, const Phoenix__ContainerSpec *spec,
+		     struct ph_error *error)
+{
+	const char *method = fleet_clone_name(spec->clone);
+	char remedy[128];
+
+	for (size_t i = 0; i < probe->n_facts; i++) {
+		const Phoenix__Pair *fact = probe->facts[i];
+
+		if (!text_equal(fact->key, method) || text_equal(fact->value, "works"))
+			continue;
+		snprintf(remedy, sizeof(remedy), "write 'clone: auto', which takes %.20s here, or put "
+			 "state_dir where it works", probe->clone_method);
+		return error_set(error, -EOPNOTSUPP, spec->name, remedy,
+				 "a clone by %s cannot be made on this host: %s", method,
+				 fact->value);
+	}
+	return 0;
 }
 
 int plan_check_changes(const Phoenix__ContainerSpec *old, const Phoenix__ContainerSpec *new,
@@ -185,10 +206,16 @@ static void add_wishes(const Phoenix__ContainerSpec *spec, Phoenix__PlanItem *it
 static void plan_new(const struct plan_world *world, const Phoenix__ContainerSpec *spec,
 		     Phoenix__PlanItem *item)
 {
+	bool is_auto = spec->clone == PHOENIX__CLONE_METHOD__CLONE_AUTO;
 	struct ph_error error;
+	char reason[128];
 
-	decide(item, ACTION(CREATE), "there is no container of this name", "");
+	snprintf(reason, sizeof(reason), "there is no container of this name; cloned by %.20s%s",
+		 is_auto ? world->probe->clone_method : fleet_clone_name(spec->clone),
+		 is_auto ? ", the first that works on this host" : "");
+	decide(item, ACTION(CREATE), reason, "");
 	if (plan_check_host(world->probe, spec, &error) < 0 ||
+	    plan_check_clone(world->probe, spec, &error) < 0 ||
 	    plan_check_image(world->images, spec, &error) < 0)
 		refuse(item, &error);
 	add_wishes(spec, item);

@@ -36,6 +36,13 @@ int plan_check_host(const Phoenix__ProbeReply *probe, const Phoenix__ContainerSp
 int plan_check_image(const Phoenix__ImageListReply *images, const Phoenix__ContainerSpec *spec,
 		     struct ph_error *error);
 
+/*
+ * Check that this host can clone as wanted for a container that has yet to be made: 0, or
+ * -EOPNOTSUPP with the host's reason. What a host says nothing about is left to it.
+ */
+int plan_check_clone(const Phoenix__ProbeReply *probe, const Phoenix__ContainerSpec *spec,
+		     struct ph_error *error);
+
 /* Check that apply can make a container out of an old one: 0, or -EOPNOTSUPP with the field. */
 int plan_check_changes(const Phoenix__ContainerSpec *old, const Phoenix__ContainerSpec *new,
 		       struct ph_error *error);

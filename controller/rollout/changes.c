@@ -16,6 +16,7 @@ static const struct {
 } fixed[] = {
 	{ "image", "its root file system holds what was installed since: another image is another "
 		   "container" },
+	{ "clone", "its root file system holds what was installed since" },
 	{ "transport", "the profile that allows it comes with the container" },
 	{ "network.address", "nested containers and others' configuration hold on to it" },
 };

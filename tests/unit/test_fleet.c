@@ -169,6 +169,12 @@ static const struct refusal_case refusal_cases[] = {
 	  "key 'transport' must be" },
 	{ "transport mistyped", HEAD "- {name: a, transprot: unix}\n", "4:13",
 	  "did you mean 'transport'?" },
+	{ "clone unknown", HEAD "- {name: a, clone: zfs}\n", "4:20",
+	  "key 'clone' cannot be 'zfs'" },
+	{ "clone mistyped", HEAD "- {name: a, clone: snapshoot}\n", "4:20",
+	  "did you mean 'snapshot'?" },
+	{ "clone as a map", "version: 1\ndefaults: {clone: {by: copy}}\n", "2:19",
+	  "key 'clone' must be" },
 	{ "confinement unknown", HEAD "- {name: a, confinement: unconfined}\n", "4:26",
 	  "key 'confinement' cannot be 'unconfined'" },
 	{ "confinement mistyped", HEAD "- {name: a, confinement: require}\n", "4:26",
@@ -595,6 +601,9 @@ static const struct difference_case difference_cases[] = {
 	  "transport: unix -> vsock" },
 	{ "transport as by default", "{name: a, image: i}", "{name: a, image: i, transport: unix}",
 	  "" },
+	{ "clone", "{name: a, image: i}", "{name: a, image: i, clone: snapshot}",
+	  "clone: auto -> snapshot" },
+	{ "clone as by default", "{name: a, image: i, clone: auto}", "{name: a, image: i}", "" },
 	{ "confinement mode", "{name: a, image: i}",
 	  "{name: a, image: i, confinement: {mode: stacked}}",
 	  "confinement: required -> required, stacked" },
@@ -623,7 +632,7 @@ static const struct difference_case difference_cases[] = {
 	  "storage.allow_vfs:  -> false; storage.allow_image_loss:  -> false; "
 	  "docker.source:  -> distribution; docker.version:  -> any; docker.hold:  -> true; "
 	  "docker.daemon_override:  -> false; "
-	  "transport:  -> unix" },
+	  "transport:  -> unix; clone:  -> auto" },
 	{ "docker's further keys", "{name: a, image: i}",
 	  "{name: a, image: i, docker: {source: bundle, bundle: b, version: 20.10.*, hold: false, "
 	  "daemon: {log-opts: {max-size: 7m, max-file: \"3\"}, debug: true, mtu: 1400}, "

@@ -158,6 +158,8 @@ FORGERY(profile_of_other_mode, create, r->create.profile = TEXT("lxc-phoenix-v2-
 FORGERY(profile_of_other_transport, create, r->create.profile = TEXT("lxc-phoenix-v2-vsock"))
 FORGERY(transport, confine, r->confine.transport = (Phoenix__Transport)2)
 FORGERY(spec_transport, create, r->spec.transport = (Phoenix__Transport)7)
+FORGERY(clone, create, r->spec.clone = (Phoenix__CloneMethod)5)
+FORGERY(clone_below, create, r->spec.clone = (Phoenix__CloneMethod)-1)
 FORGERY(transport_without_its_profile, create,
 	r->spec.transport = PHOENIX__TRANSPORT__TRANSPORT_VSOCK)
 FORGERY(mode, confine, r->confine.mode = (Phoenix__ConfinementMode)2)
@@ -247,6 +249,8 @@ static void test_forged(void **state)
 		CASE(profile_of_other_transport, "profile"),
 		CASE(transport, "transport"),
 		CASE(spec_transport, "transport"),
+		CASE(clone, "clone"),
+		CASE(clone_below, "clone"),
 		CASE(transport_without_its_profile, "profile"),
 		CASE(mode, "confinement mode"),
 		CASE(spec_mode, "confinement mode"),

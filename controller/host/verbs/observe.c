@@ -117,9 +117,12 @@ int observe(const struct config *config, const char *name, struct profile_states
 	if (code < 0)
 		return code;
 	ret_observation->exists = true;
-	if (clone_find(config, name, &clone, NULL) >= 0)
+	if (clone_find(config, name, &clone, NULL) >= 0) {
 		text_copy(ret_observation->clone_method, sizeof(ret_observation->clone_method),
 			  clone_method_name(clone.method));
+		text_copy(ret_observation->clone_reason, sizeof(ret_observation->clone_reason),
+			  clone.reason);
+	}
 	ret_observation->init = observe_init(config, &ret_observation->placement);
 	if (ret_observation->init && ret_observation->placement.profile[0])
 		ret_observation->currency = profile_states_get(
@@ -167,6 +170,7 @@ void observe_send(const struct observation *observation, bool changed,
 	reply.nested = nested;
 	reply.n_nested = observation->nested_count;
 	reply.clone_method = (char *)observation->clone_method;
+	reply.clone_reason = (char *)observation->clone_reason;
 	reply.address = observation->exists ? ipv4_to_text(placement->address, address) : address;
 	reply.slot = placement->slot;
 	reply.memory_bytes = observation->memory_bytes;

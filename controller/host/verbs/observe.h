@@ -31,6 +31,7 @@ struct observation {
 	uint32_t off_label;
 	char first_offender[CONFINE_LABEL_SIZE];
 	char clone_method[16];
+	char clone_reason[128];
 	enum confine_currency currency; /* of the profile, when it runs under one */
 	uint64_t memory_bytes;
 	struct observe_nested nested[OBSERVE_NESTED_MAXIMUM];

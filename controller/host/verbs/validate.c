@@ -97,6 +97,20 @@ static int check_transport(Phoenix__Transport transport, struct ph_error *error)
 	return 0;
 }
 
+static int check_clone(Phoenix__CloneMethod method, struct ph_error *error)
+{
+	switch (method) {
+	case PHOENIX__CLONE_METHOD__CLONE_AUTO:
+	case PHOENIX__CLONE_METHOD__CLONE_OVERLAY:
+	case PHOENIX__CLONE_METHOD__CLONE_SNAPSHOT:
+	case PHOENIX__CLONE_METHOD__CLONE_REFLINK:
+	case PHOENIX__CLONE_METHOD__CLONE_COPY:
+		return 0;
+	default:
+		return refuse(error, "clone", "there is no such clone method");
+	}
+}
+
 /* Exactly the way it is written everywhere: no leading zeros, no other base. */
 static int check_address(const char *field, const char *text, struct ph_error *error)
 {
@@ -156,6 +170,8 @@ static int check_spec(const Phoenix__ContainerSpec *spec, struct ph_error *error
 		code = check_mode(spec->confinement_mode, error);
 	if (code == 0)
 		code = check_transport(spec->transport, error);
+	if (code == 0)
+		code = check_clone(spec->clone, error);
 	if (code == 0)
 		code = check_labels(spec, error);
 	if (code == 0)

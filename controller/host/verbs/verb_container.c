@@ -130,6 +130,20 @@ static int reserve(const struct config *config, const Phoenix__ContainerCreateRe
 	return code < 0 ? code : 0;
 }
 
+/* A validated request's. */
+static enum clone_method clone_method_of(const Phoenix__ContainerSpec *spec)
+{
+	static const enum clone_method methods[] = {
+		[PHOENIX__CLONE_METHOD__CLONE_AUTO] = CLONE_AUTO,
+		[PHOENIX__CLONE_METHOD__CLONE_OVERLAY] = CLONE_OVERLAY,
+		[PHOENIX__CLONE_METHOD__CLONE_SNAPSHOT] = CLONE_SNAPSHOT,
+		[PHOENIX__CLONE_METHOD__CLONE_REFLINK] = CLONE_REFLINK,
+		[PHOENIX__CLONE_METHOD__CLONE_COPY] = CLONE_COPY,
+	};
+
+	return methods[spec->clone];
+}
+
 static int make_clone(const struct config *config, const Phoenix__ContainerCreateRequest *request,
 		      struct ph_error *error)
 {
@@ -139,7 +153,7 @@ static int make_clone(const struct config *config, const Phoenix__ContainerCreat
 		.image = request->spec->image,
 		.id_base = request->ids->first,
 		.id_count = request->ids->count,
-		.method = CLONE_AUTO,
+		.method = clone_method_of(request->spec),
 		.resolv_conf = network_resolv_conf(config, &resolv_conf, NULL) < 0 ? NULL
 										  : resolv_conf,
 	};

@@ -57,6 +57,7 @@ static Phoenix__ContainerObservation *summarise(struct profile_states *states, c
 	message_set_text(&summary->expected_profile, observation.placement.profile);
 	message_set_text(&summary->profile_state, observe_profile_state(&observation));
 	message_set_text(&summary->clone_method, observation.clone_method);
+	message_set_text(&summary->clone_reason, observation.clone_reason);
 	message_set_text(&summary->address, ipv4_to_text(observation.placement.address, address));
 	return summary;
 }
