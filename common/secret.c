@@ -1,4 +1,5 @@
 /* What cannot be had (a lock beyond RLIMIT_MEMLOCK, a kernel that is too old) is done without. */
+#include "common/io.h"
 #include "common/secret.h"
 
 #include <errno.h>
@@ -28,33 +29,14 @@ void secret_free(uint8_t *secret)
 	munmap(secret, SECRET_MAXIMUM);
 }
 
-/* Read until length bytes are there or it ends; how many came, or a negative errno. */
-static ssize_t read_all(int fd, uint8_t *bytes, size_t length)
-{
-	size_t used = 0;
-
-	while (used < length) {
-		ssize_t got = read(fd, bytes + used, length - used);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			break;
-		used += (size_t)got;
-	}
-	return (ssize_t)used;
-}
-
 int secret_read(int fd, uint8_t *bytes, size_t length)
 {
 	uint8_t more;
-	ssize_t got = read_all(fd, bytes, length);
+	ssize_t got = io_read(fd, bytes, length);
 
 	if (got < 0)
 		return (int)got;
-	if ((size_t)got != length || read_all(fd, &more, 1) != 0)
+	if ((size_t)got != length || io_read(fd, &more, 1) != 0)
 		return -EBADMSG;
 	return 0;
 }

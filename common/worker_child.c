@@ -3,6 +3,7 @@
  * terminal. All of that goes before the job runs, in an order that leaves no gap: signals stay
  * blocked until their handlers are gone, descriptors are closed before new ones are opened.
  */
+#include "common/io.h"
 #include "common/worker_child.h"
 
 #include <errno.h>
@@ -19,21 +20,6 @@
 #include "common/message.h"
 #include "common/rpc.h"
 
-static void write_all(int fd, const uint8_t *bytes, size_t length)
-{
-	ssize_t written;
-
-	while (length > 0) {
-		written = write(fd, bytes, length);
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return; /* the parent has gone: the work goes on without a listener */
-		bytes += written;
-		length -= (size_t)written;
-	}
-}
-
 static void send_envelope(struct worker_output *output, const Phoenix__Envelope *envelope)
 {
 	size_t length = phoenix__envelope__get_packed_size(envelope);
@@ -46,7 +32,8 @@ static void send_envelope(struct worker_output *output, const Phoenix__Envelope 
 	frame = ph_alloc(FRAME_HEADER_SIZE + length);
 	frame_write_header(frame, (uint32_t)length);
 	phoenix__envelope__pack(envelope, frame + FRAME_HEADER_SIZE);
-	write_all(output->fd, frame, FRAME_HEADER_SIZE + length);
+	/* When the parent has gone, the work goes on without a listener. */
+	io_write(output->fd, frame, FRAME_HEADER_SIZE + length);
 }
 
 void worker_send(struct worker_output *output, const ProtobufCMessage *message)

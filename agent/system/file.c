@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "common/memory.h"
 #include "common/str.h"
 
@@ -88,21 +89,6 @@ int file_read_virtual(const char *path, size_t maximum, char **ret_text, struct 
 	return 0;
 }
 
-static int write_all(int fd, const char *bytes, size_t length)
-{
-	while (length > 0) {
-		ssize_t written = write(fd, bytes, length);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return -errno;
-		bytes += written;
-		length -= (size_t)written;
-	}
-	return 0;
-}
-
 /* Make a complete, synced file; like says whose mode and owner it takes, NULL: mode. */
 static int file_make(const char *path, const void *bytes, size_t length, mode_t mode,
 		     const struct stat *like)
@@ -114,7 +100,7 @@ static int file_make(const char *path, const void *bytes, size_t length, mode_t 
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	result = write_all(fd, bytes, length);
+	result = io_write(fd, bytes, length);
 	if (result == 0 && like && fchown(fd, like->st_uid, like->st_gid) < 0)
 		result = -errno;
 	if (result == 0 && fchmod(fd, like ? like->st_mode & 07777 : mode) < 0)

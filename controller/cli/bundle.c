@@ -15,10 +15,9 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
+#include "controller/cli/archive.h"
 #include "controller/cli/commands.h"
 #include "controller/cli/json.h"
-#include "controller/cli/output.h"
-#include "controller/cli/progress.h"
 #include "controller/cli/spool.h"
 #include "controller/cli/table.h"
 
@@ -65,65 +64,11 @@ static const char script[] =
 	"mv \"$work/SHA256SUMS\" SHA256SUMS\n"
 	"tar --create --file=- --owner=0 --group=0 --numeric-owner --mode=0644 -- *\n";
 
-struct bundle_view {
-	struct progress_view progress;
-	Phoenix__ImageItem *last; /* owned */
-};
-
-static int bundle_item(void *user, const ProtobufCMessage *message, struct ph_error *error)
-{
-	const Phoenix__ImageItem *item = (const Phoenix__ImageItem *)message;
-	struct bundle_view *view = user;
-
-	if (item->progress)
-		progress_show(&view->progress, item->progress);
-	else
-		MESSAGE_REPLACE(view->last, item);
-	return output_check(error);
-}
-
-static int check_name(const char *name, struct ph_error *error)
-{
-	if (name_is_valid(name))
-		return 0;
-	return error_set(error, -EINVAL, NULL, "use a-z, 0-9 and '-', at most 63 characters",
-			 "'%s' is not a name for a bundle", name);
-}
-
-static int import(struct invocation *invocation, const char *name, const struct spool *spool,
-		  struct ph_error *error)
-{
-	Phoenix__ImageImportOrder order = PHOENIX__IMAGE_IMPORT_ORDER__INIT;
-	struct bundle_view view = { .progress = { .json = invocation->json } };
-	int r;
-
-	/* Filling the spool takes minutes: the controller may have been restarted meanwhile. */
-	client_close(take_pointer(invocation->client));
-	r = invocation_connect(invocation, error);
-	if (r < 0)
-		return r;
-	order.name = (char *)name;
-	order.spool_file = (char *)spool->name;
-	order.source = (char *)"bundle";
-	order.kind = PHOENIX__IMAGE_KIND__IMAGE_KIND_BUNDLE;
-	r = client_stream(invocation->client, "ImageImport", &order.base, bundle_item, &view, error);
-	progress_clear(&view.progress);
-	if (r == 0 && invocation->json && view.last)
-		json_print(&view.last->base, true);
-	else if (r == 0 && !invocation->json)
-		printf("bundle %s: %s\n", name,
-		       view.last && view.last->changed ? "imported" : "unchanged");
-	if (r == -ENOENT)
-		error->code = r = -EIO; /* no bundle was asked for: it is the spool that is wrong */
-	message_free(view.last);
-	return r;
-}
-
 int command_bundle_import(struct invocation *invocation, struct ph_error *error)
 {
 	const char *name = invocation->arguments[0], *source = invocation->arguments[1];
 	PH_CLEANUP(spool_remove) struct spool spool = { .fd = -1 };
-	int r = check_name(name, error);
+	int r = archive_check_name(&archive_bundle, name, error);
 
 	if (r == 0)
 		r = invocation_connect(invocation, error);
@@ -131,7 +76,8 @@ int command_bundle_import(struct invocation *invocation, struct ph_error *error)
 		r = spool_open(invocation_value(invocation, "spool"), &spool, error);
 	if (r == 0)
 		r = spool_copy(&spool, source, error);
-	return r == 0 ? import(invocation, name, &spool, error) : r;
+	return r == 0 ? archive_import(invocation, &archive_bundle, name, "bundle", &spool, error) :
+			r;
 }
 
 /* Copy the finished archive to where the operator wants to carry it from. */
@@ -159,10 +105,16 @@ int command_bundle_build(struct invocation *invocation, struct ph_error *error)
 	PH_AUTO_FREE char *line = ph_format("deb %s%s%s%s %s main", keyring ? "[signed-by=" : "",
 					    keyring ? keyring : "", keyring ? "] " : "", mirror,
 					    suite);
-	const char *const argv[] = { "sh", "-c", script, "phoenixctl-bundle", suite, line,
-				     invocation_value(invocation, "include") ?: "", NULL };
+	const char *const argv[] = { "sh",
+				     "-c",
+				     script,
+				     "phoenixctl-bundle",
+				     suite,
+				     line,
+				     invocation_value(invocation, "include") ?: "",
+				     NULL };
 	PH_CLEANUP(spool_remove) struct spool spool = { .fd = -1 };
-	int r = check_name(name, error);
+	int r = archive_check_name(&archive_bundle, name, error);
 
 	if (r == 0 && !output)
 		r = invocation_connect(invocation, error);
@@ -173,7 +125,8 @@ int command_bundle_build(struct invocation *invocation, struct ph_error *error)
 		r = spool_fill(&spool, argv, "install it: apt install apt dpkg", error);
 	if (r == 0 && output)
 		return save(&spool, output, error);
-	return r == 0 ? import(invocation, name, &spool, error) : r;
+	return r == 0 ? archive_import(invocation, &archive_bundle, name, "bundle", &spool, error) :
+			r;
 }
 
 /* ---- list, remove ---- */
@@ -219,23 +172,5 @@ int command_bundle_list(struct invocation *invocation, struct ph_error *error)
 
 int command_bundle_remove(struct invocation *invocation, struct ph_error *error)
 {
-	Phoenix__NameRequest request = PHOENIX__NAME_REQUEST__INIT;
-	struct bundle_view view = { .progress = { .json = invocation->json } };
-	int r = check_name(invocation->arguments[0], error);
-
-	if (r == 0)
-		r = invocation_connect(invocation, error);
-	if (r < 0)
-		return r;
-	request.name = (char *)invocation->arguments[0];
-	request.image_kind = PHOENIX__IMAGE_KIND__IMAGE_KIND_BUNDLE;
-	r = client_stream(invocation->client, "ImageRemove", &request.base, bundle_item, &view,
-			  error);
-	progress_clear(&view.progress);
-	if (r == 0 && invocation->json && view.last)
-		json_print(&view.last->base, true);
-	else if (r == 0 && !invocation->json)
-		printf("bundle %s removed\n", invocation->arguments[0]);
-	message_free(view.last);
-	return r;
+	return archive_remove(invocation, &archive_bundle, error);
 }

@@ -13,90 +13,13 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
+#include "controller/cli/archive.h"
 #include "controller/cli/commands.h"
 #include "controller/cli/json.h"
-#include "controller/cli/output.h"
-#include "controller/cli/progress.h"
 #include "controller/cli/spool.h"
 #include "controller/cli/table.h"
 
 #define PACKAGES "systemd-sysv,dbus,ca-certificates,iproute2,apt"
-#define SOURCE_MAXIMUM 200 /* bytes that phoenix-host keeps of where an image came from */
-
-struct image_view {
-	struct progress_view progress;
-	Phoenix__ImageItem *last; /* owned */
-};
-
-static int image_item(void *user, const ProtobufCMessage *message, struct ph_error *error)
-{
-	const Phoenix__ImageItem *item = (const Phoenix__ImageItem *)message;
-	struct image_view *view = user;
-
-	if (item->progress)
-		progress_show(&view->progress, item->progress);
-	else
-		MESSAGE_REPLACE(view->last, item);
-	return output_check(error);
-}
-
-static int check_name(const char *name, struct ph_error *error)
-{
-	if (name_is_valid(name))
-		return 0;
-	return error_set(error, -EINVAL, NULL, "use a-z, 0-9 and '-', at most 63 characters",
-			 "'%s' is not an image name", name);
-}
-
-/* Where an image came from, as it can be kept: its end says most. */
-static char *source_text(const char *source)
-{
-	char *clean = text_clean(source), *text = clean;
-	size_t length = strlen(clean);
-
-	if (length > SOURCE_MAXIMUM)
-		text += length - SOURCE_MAXIMUM;
-	while (((unsigned char)*text & 0xc0) == 0x80)
-		text++; /* not within a character */
-	text = ph_strdup(text);
-	free(clean);
-	return text;
-}
-
-static void print_imported(const struct invocation *invocation, const char *name,
-			   const Phoenix__ImageItem *item)
-{
-	if (invocation->json && item)
-		json_print(&item->base, true);
-	else if (!invocation->json)
-		printf("image %s: %s\n", name, item && item->changed ? "imported" : "unchanged");
-}
-
-static int import(struct invocation *invocation, const char *name, const char *source,
-		  const struct spool *spool, struct ph_error *error)
-{
-	Phoenix__ImageImportOrder order = PHOENIX__IMAGE_IMPORT_ORDER__INIT;
-	struct image_view view = { .progress = { .json = invocation->json } };
-	PH_AUTO_FREE char *text = source_text(source);
-	int r;
-
-	/* Filling the spool takes minutes: the controller may have been restarted meanwhile. */
-	client_close(take_pointer(invocation->client));
-	r = invocation_connect(invocation, error);
-	if (r < 0)
-		return r;
-	order.name = (char *)name;
-	order.spool_file = (char *)spool->name;
-	order.source = text;
-	r = client_stream(invocation->client, "ImageImport", &order.base, image_item, &view, error);
-	progress_clear(&view.progress);
-	if (r == 0)
-		print_imported(invocation, name, view.last);
-	if (r == -ENOENT)
-		error->code = r = -EIO; /* no image was asked for: it is the spool that is wrong */
-	message_free(view.last);
-	return r;
-}
 
 static int pack(struct spool *spool, const char *directory, struct ph_error *error)
 {
@@ -114,7 +37,7 @@ int command_image_import(struct invocation *invocation, struct ph_error *error)
 	const char *name = invocation->arguments[0], *source = invocation->arguments[1];
 	PH_CLEANUP(spool_remove) struct spool spool = { .fd = -1 };
 	struct stat status;
-	int r = check_name(name, error);
+	int r = archive_check_name(&archive_image, name, error);
 
 	if (r < 0)
 		return r;
@@ -127,7 +50,7 @@ int command_image_import(struct invocation *invocation, struct ph_error *error)
 	if (r == 0)
 		r = S_ISDIR(status.st_mode) ? pack(&spool, source, error) :
 					      spool_copy(&spool, source, error);
-	return r == 0 ? import(invocation, name, source, &spool, error) : r;
+	return r == 0 ? archive_import(invocation, &archive_image, name, source, &spool, error) : r;
 }
 
 static int build(struct invocation *invocation, struct spool *spool, const char *suite,
@@ -155,7 +78,7 @@ int command_image_build(struct invocation *invocation, struct ph_error *error)
 	const char *suite = invocation_value(invocation, "suite");
 	PH_CLEANUP(spool_remove) struct spool spool = { .fd = -1 };
 	PH_AUTO_FREE char *source = ph_format("mmdebstrap %s", suite ? suite : "bookworm");
-	int r = check_name(name, error);
+	int r = archive_check_name(&archive_image, name, error);
 
 	if (r == 0)
 		r = invocation_connect(invocation, error);
@@ -163,7 +86,7 @@ int command_image_build(struct invocation *invocation, struct ph_error *error)
 		r = spool_open(invocation_value(invocation, "spool"), &spool, error);
 	if (r == 0)
 		r = build(invocation, &spool, suite ? suite : "bookworm", error);
-	return r == 0 ? import(invocation, name, source, &spool, error) : r;
+	return r == 0 ? archive_import(invocation, &archive_image, name, source, &spool, error) : r;
 }
 
 /* ---- list, remove ---- */
@@ -213,22 +136,5 @@ int command_image_list(struct invocation *invocation, struct ph_error *error)
 
 int command_image_remove(struct invocation *invocation, struct ph_error *error)
 {
-	Phoenix__NameRequest request = PHOENIX__NAME_REQUEST__INIT;
-	struct image_view view = { .progress = { .json = invocation->json } };
-	int r = check_name(invocation->arguments[0], error);
-
-	if (r == 0)
-		r = invocation_connect(invocation, error);
-	if (r < 0)
-		return r;
-	request.name = (char *)invocation->arguments[0];
-	r = client_stream(invocation->client, "ImageRemove", &request.base, image_item, &view,
-			  error);
-	progress_clear(&view.progress);
-	if (r == 0 && invocation->json && view.last)
-		json_print(&view.last->base, true);
-	else if (r == 0 && !invocation->json)
-		printf("image %s removed\n", invocation->arguments[0]);
-	message_free(view.last);
-	return r;
+	return archive_remove(invocation, &archive_image, error);
 }

@@ -16,24 +16,10 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "common/str.h"
 
 #define MAKE_ROOM "see that the file system is writable and has room"
-
-static int write_all(int fd, const char *bytes, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, bytes, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
 
 /* Access control lists and labels; a file system without them has none to lose. */
 static void keep_attributes(int from, int to)
@@ -91,7 +77,7 @@ static int replace_file(const char *path, const char *bytes, size_t size, struct
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return error_errno(error, -errno, path, MAKE_ROOM, "write beside it");
-	r = write_all(fd, bytes, size);
+	r = io_write(fd, bytes, size);
 	if (r == 0)
 		r = put_in_place(fd, old, temporary, path);
 	if (r == 0)
@@ -127,7 +113,7 @@ static int save(const char *backup, const struct doctor_text *text, struct ph_er
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(error, -errno, path, MAKE_ROOM, "open");
-	r = write_all(fd, text->bytes, text->size);
+	r = io_write(fd, text->bytes, text->size);
 	if (r == 0 && fsync(fd))
 		r = -errno;
 	if (r == 0)

@@ -15,13 +15,15 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 
 #define SEE_PATH "see that the path is right and that you may read it"
 
 /* Left by package managers and editors; rc.apparmor passes over them too. */
-static const char *const left_overs[] = { ".dpkg-new", ".dpkg-old",  ".dpkg-dist", ".dpkg-bak",
-					  ".dpkg-remove", ".rpmsave", ".rpmorig",   ".rpmnew",
-					  ".orig",     ".pacsave",   ".pacnew",	    ".phoenix-saved",
+static const char *const left_overs[] = { ".dpkg-new", ".dpkg-old",    ".dpkg-dist",
+					  ".dpkg-bak", ".dpkg-remove", ".rpmsave",
+					  ".rpmorig",  ".rpmnew",      ".orig",
+					  ".pacsave",  ".pacnew",      ".phoenix-saved",
 					  "~" };
 
 static bool is_left_over(const char *path)
@@ -144,7 +146,8 @@ static int read_folder(struct doctor_tree *tree, const char *path, size_t depth,
 		if (!S_ISDIR(stat.st_mode))
 			r = add_text(tree, below, full, error);
 		else if (depth == DOCTOR_DEPTH_MAXIMUM)
-			r = error_set(error, -E2BIG, full, "name the directory of the policy itself",
+			r = error_set(error, -E2BIG, full,
+				      "name the directory of the policy itself",
 				      "the tree is too deep for one of AppArmor policy");
 		else if (!is_passed_over(below))
 			r = read_folder(tree, below, depth + 1, error);
@@ -216,17 +219,8 @@ int doctor_copy_write(const char *directory, const char *path, const char *bytes
 	fd = open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(error, -errno, full, "make room there", "open");
-	while (size) {
-		ssize_t n = write(fd, bytes, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_errno(error, -errno, full, "make room there", "write");
-		bytes += n;
-		size -= (size_t)n;
-	}
-	return 0;
+	r = io_write(fd, bytes, size);
+	return r < 0 ? error_errno(error, r, full, "make room there", "write") : 0;
 }
 
 /* A symlink within the tree stays one, so that it shows what its target becomes. */

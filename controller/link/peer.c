@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "common/str.h"
 
 #define CONTAINER_LEVELS 2 /* the host's pid namespace and the container's */
@@ -88,21 +89,14 @@ static int open_process(pid_t pid)
 static int read_text(int process, const char *file, char *text, size_t size)
 {
 	PH_AUTO_CLOSE int fd = openat(process, file, O_RDONLY | O_CLOEXEC);
-	size_t used = 0;
-	ssize_t got = 1;
+	ssize_t length;
 
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
-	while (used < size - 1 && got > 0) {
-		got = read(fd, text + used, size - 1 - used);
-		if (got < 0 && errno == EINTR)
-			got = 1;
-		else if (got < 0)
-			return -errno;
-		else
-			used += (size_t)got;
-	}
-	text[used] = '\0';
+	length = io_read(fd, text, size - 1);
+	if (length < 0)
+		return (int)length;
+	text[length] = '\0';
 	return 0;
 }
 

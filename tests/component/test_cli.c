@@ -373,7 +373,7 @@ static const struct expectation everything[] = {
 	{ "image list --names", 0, { "bookworm\n" }, { 0 } },
 	{ "image remove bookworm", 0, { "image bookworm removed" }, { 0 } },
 	{ "image remove sid", 4, { 0 }, { "sid" } },
-	{ "image remove Sid", 2, { 0 }, { "'Sid' is not an image name" } },
+	{ "image remove Sid", 2, { 0 }, { "'Sid' is not a name for an image" } },
 	{ "image import bookworm rootfs.tar", 0, { "image bookworm: imported" }, { 0 } },
 	{ "image import Bookworm rootfs.tar", 2, { 0 }, { "'Bookworm'" } },
 	{ "image import bookworm none.tar", 2, { 0 }, { "none.tar" } },

@@ -17,6 +17,7 @@
 #include <linux/magic.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "common/str.h"
 
 #define STATUS_SIZE 4096
@@ -43,22 +44,14 @@ int process_open(pid_t pid)
 int process_read_file(int process, const char *file, char *text, size_t size)
 {
 	PH_AUTO_CLOSE int fd = openat(process, file, O_RDONLY | O_CLOEXEC);
-	size_t used = 0;
+	ssize_t length;
 
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
-	while (used < size - 1) {
-		ssize_t got = read(fd, text + used, size - 1 - used);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			break;
-		used += (size_t)got;
-	}
-	text[used] = '\0';
+	length = io_read(fd, text, size - 1);
+	if (length < 0)
+		return (int)length;
+	text[length] = '\0';
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "common/str.h"
 
 #define SIZE_MAXIMUM (64 << 20)
@@ -40,21 +41,6 @@ static int open_program(const char *path, int *ret_fd, struct ph_error *error)
 	return 0;
 }
 
-static int write_whole(int fd, const uint8_t *bytes, size_t length)
-{
-	while (length > 0) {
-		ssize_t written = write(fd, bytes, length);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return -errno;
-		bytes += written;
-		length -= (size_t)written;
-	}
-	return 0;
-}
-
 static int copy_hashed(int from, int to, char digest[65])
 {
 	uint8_t buffer[64 * 1024], hash[crypto_hash_sha256_BYTES];
@@ -76,7 +62,7 @@ static int copy_hashed(int from, int to, char digest[65])
 		if (total > SIZE_MAXIMUM)
 			return -EFBIG;
 		crypto_hash_sha256_update(&state, buffer, (unsigned long long)got);
-		code = write_whole(to, buffer, (size_t)got);
+		code = io_write(to, buffer, (size_t)got);
 		if (code < 0)
 			return code;
 	}

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "common/memory.h"
 #include "controller/host/tree/resolve.h"
 
@@ -66,46 +67,27 @@ int tree_open_plain(int root, const char *path, int *ret_fd, struct ph_error *er
 	return 0;
 }
 
-/* Read until the end or one byte more than allowed: sizes in a stat are only what was once true. */
-static int read_bounded(int fd, char *buffer, size_t size, size_t *ret_length)
-{
-	size_t length = 0;
-
-	while (length < size) {
-		ssize_t got = read(fd, buffer + length, size - length);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			break;
-		length += (size_t)got;
-	}
-	*ret_length = length;
-	return 0;
-}
-
 int tree_read_small(int root, const char *path, size_t maximum, char **ret_text,
 		    size_t *ret_length, struct ph_error *error)
 {
 	PH_AUTO_CLOSE int fd = -1;
 	PH_AUTO_FREE char *text = NULL;
-	size_t length = 0;
+	ssize_t length;
 	int result = tree_open_read(root, path, &fd, error);
 
 	if (result < 0)
 		return result;
 	text = ph_alloc(maximum + 1);
-	result = read_bounded(fd, text, maximum + 1, &length);
-	if (result < 0)
-		return error_errno(error, result, path, NULL, "read");
-	if (length > maximum)
+	/* One byte more than allowed: sizes in a stat are only what was once true. */
+	length = io_read(fd, text, maximum + 1);
+	if (length < 0)
+		return error_errno(error, (int)length, path, NULL, "read");
+	if ((size_t)length > maximum)
 		return error_set(error, -EFBIG, path, NULL, "larger than %zu bytes", maximum);
 	text[length] = '\0';
 	*ret_text = take_pointer(text);
 	if (ret_length)
-		*ret_length = length;
+		*ret_length = (size_t)length;
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "common/memory.h"
 #include "controller/host/tree/resolve.h"
 #include "controller/host/tree/tree.h"
@@ -22,7 +23,8 @@
 static int refuse_odd_target(const char *path, const struct stat *status, struct ph_error *error)
 {
 	if (S_ISLNK(status->st_mode))
-		return error_set(error, -ELOOP, path, NULL, "a symlink stands where a file belongs");
+		return error_set(error, -ELOOP, path, NULL,
+				 "a symlink stands where a file belongs");
 	if (!S_ISREG(status->st_mode))
 		return error_set(error, -EEXIST, path, NULL,
 				 "something stands here that is not a regular file");
@@ -75,7 +77,8 @@ static int create_temporary(int parent, const char *name)
 	int fd = -1;
 
 	for (int i = 0; i < 3 && fd < 0; i++) {
-		fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			    0600);
 		if (fd >= 0 || errno != EEXIST)
 			break;
 		if (unlinkat(parent, name, 0) < 0 && errno != ENOENT)
@@ -86,16 +89,10 @@ static int create_temporary(int parent, const char *name)
 
 static int fill(int fd, const char *data, size_t size, const struct tree_owner *owner)
 {
-	while (size > 0) {
-		ssize_t wrote = write(fd, data, size);
+	int result = io_write(fd, data, size);
 
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote < 0)
-			return -errno;
-		data += wrote;
-		size -= (size_t)wrote;
-	}
+	if (result < 0)
+		return result;
 	if (fchown(fd, owner->uid, owner->gid) < 0 || fchmod(fd, owner->mode) < 0 || fsync(fd) < 0)
 		return -errno;
 	return 0;
@@ -147,8 +144,9 @@ int tree_write_file(int root, const char *path, const void *data, size_t size,
 	if (result < 0) {
 		unlinkat(parent, temporary, 0);
 		return error_errno(error, result, path,
-				   result == -ENOSPC ? "free space on the file system of this path" :
-						       NULL,
+				   result == -ENOSPC ?
+					   "free space on the file system of this path" :
+					   NULL,
 				   "write");
 	}
 	return TREE_DONE;

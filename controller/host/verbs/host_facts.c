@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "common/memory.h"
 #include "common/str.h"
 #include "controller/host/exec/exec.h"
@@ -21,18 +22,11 @@ static char *read_file(const char *path)
 {
 	PH_AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 	PH_AUTO_FREE char *text = ph_alloc(FILE_MAXIMUM);
-	size_t used = 0;
-	ssize_t got = 1;
+	ssize_t length = fd < 0 ? -errno : io_read(fd, text, FILE_MAXIMUM);
 
-	while (fd >= 0 && got > 0 && used < FILE_MAXIMUM - 1) {
-		got = read(fd, text + used, FILE_MAXIMUM - 1 - used);
-		if (got < 0 && errno == EINTR)
-			got = 1;
-		else if (got > 0)
-			used += (size_t)got;
-	}
-	if (fd < 0 || got != 0)
+	if (length < 0 || length == FILE_MAXIMUM)
 		return NULL;
+	text[length] = '\0';
 	return take_pointer(text);
 }
 
