@@ -12,6 +12,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "agent/backoff.h"
 #include "agent/spool.h"
 #include "common/channel.h"
 #include "common/clock.h"
@@ -27,8 +28,6 @@
 #define HELLO_TIMEOUT_MS 5000
 #define HEARTBEAT_TIMEOUT_MS 10000
 #define PUBLISH_TIMEOUT_MS 10000
-#define BACKOFF_FIRST_MS 20
-#define BACKOFF_LAST_MS 1000
 
 struct link {
 	uv_loop_t *loop;
@@ -42,7 +41,8 @@ struct link {
 	struct timer *dial;
 	struct timer *patience; /* with the other side's part of the handshake */
 	struct timer *heartbeat;
-	uint32_t backoff_ms;
+	struct backoff backoff;
+	bool is_refused; /* who answered the last time does not hold the key */
 };
 
 static void heartbeat_answered(void *user, const ProtobufCMessage *reply,
@@ -132,7 +132,7 @@ static void greeted(void *user, const ProtobufCMessage *message, const struct ph
 			channel_close(link->channel);
 		return;
 	}
-	link->backoff_ms = BACKOFF_FIRST_MS;
+	backoff_reset(&link->backoff);
 	link->is_greeted = true;
 	tell_return(link);
 	publish(link);
@@ -163,10 +163,8 @@ static void dial_later(struct link *link)
 
 	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
 		random = 0;
-	timer_start(link->dial, link->backoff_ms + random % (link->backoff_ms / 2 + 1), 0);
-	link->backoff_ms *= 2;
-	if (link->backoff_ms > BACKOFF_LAST_MS)
-		link->backoff_ms = BACKOFF_LAST_MS;
+	timer_start(link->dial, backoff_next(&link->backoff, link->is_refused, random), 0);
+	link->is_refused = false;
 }
 
 static void patience_lost(void *user)
@@ -185,6 +183,7 @@ static int gate(void *user, const uint8_t *payload, size_t length, struct ph_err
 	int r = handshake_receive(&link->handshake, payload, length, &answer, error);
 
 	if (r < 0) {
+		link->is_refused = r == -EACCES;
 		give_up_if_refused(error);
 		return r;
 	}
@@ -258,7 +257,6 @@ struct link *link_open(uv_loop_t *loop, const struct link_config *config)
 
 	link->loop = loop;
 	link->config = *config;
-	link->backoff_ms = BACKOFF_FIRST_MS;
 	handshake_random(random, sizeof(random));
 	link->spool = spool_new(bytes_to_hex(random, sizeof(random), stream));
 	link->dial = timer_new(loop, dial, link);
