@@ -54,9 +54,9 @@ static const struct limits_method methods[] = {
 	/* phoenixctl asks phoenixd */
 	{ "phoenix.Control", "Version", 256, 4 * KIB, 1, 0 },
 	{ "phoenix.Control", "Apply", FRAME_LIMIT, 128 * KIB, 0, 0 },
-	{ "phoenix.Control", "List", 1 * KIB, FRAME_LIMIT, 1, 0 },
+	{ "phoenix.Control", "List", 1 * KIB, FRAME_LIMIT, 0, 4 },
 	{ "phoenix.Control", "Show", 1 * KIB, FRAME_LIMIT, 1, 0 },
-	{ "phoenix.Control", "Health", 1 * KIB, FRAME_LIMIT, 1, 0 },
+	{ "phoenix.Control", "Health", 1 * KIB, FRAME_LIMIT, 0, 4 },
 	{ "phoenix.Control", "Verify", 1 * KIB, 128 * KIB, 0, 0 },
 	{ "phoenix.Control", "Remove", 1 * KIB, 128 * KIB, 0, 0 },
 	{ "phoenix.Control", "Events", 1 * KIB, FRAME_LIMIT, 0, 256 },

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -29,6 +30,7 @@
 #define LISTEN_FIRST 3 /* of the sockets that a service manager hands over */
 #define LISTEN_MAXIMUM 16
 #define VSOCK_BACKLOG 256
+#define DESCRIPTORS 131072 /* three for each agent, and room; LimitNOFILE= of the unit */
 
 static const char usage[] =
 	"Usage: phoenixd [--config FILE]\n"
@@ -88,6 +90,17 @@ static void empty_bounding_set(void)
 	for (unsigned long capability = 0; capability < 64; capability++)
 		if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0)
 			return;
+}
+
+/* As many descriptors as the kernel grants: what it was started with is made for other programs. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit = { DESCRIPTORS, DESCRIPTORS };
+
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Started as root, it becomes its user before anything is opened; there is no way back. */
@@ -173,6 +186,7 @@ int main(int argc, char **argv)
 		daemon_print_failure(NAME, &error);
 		return 2;
 	}
+	raise_descriptors();
 	daemon.vsock = open_vsock(&daemon.config);
 	if (drop_privileges(&daemon.config, &error) < 0) {
 		daemon_print_failure(NAME, &error);

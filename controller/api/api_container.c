@@ -24,34 +24,73 @@ API_HANDLER(version, VersionRequest, VersionReply)
 	reply(&answer, request);
 }
 
-/* A request that waits for a refresh. */
+#define ITEM_CONTAINERS 16        /* what a client's budget of allocations holds (common/budget.h) */
+#define ITEM_BYTES (96 * 1024)    /* one that is larger goes alone */
+
+/* A request that waits for a refresh, and owns itself. */
 struct waiting {
 	struct registry *registry;
 	struct rpc_request *request;
-	char name[64];            /* show */
+	char name[64];            /* show: of the container; list, health: of the last that was sent */
+	bool is_at_end;           /* list, health */
 	struct selector selector; /* list, health */
-	void (*answer)(struct waiting *waiting);
+	void (*answer)(struct waiting *waiting); /* frees it, at once or when all was sent */
 	ProtobufCClosure reply;
 };
 
-static void answer_list(struct waiting *waiting)
+/* ---- list, health: as many at a time as one frame holds, and no faster than they are taken ---- */
+
+static void stream_end(struct waiting *waiting)
+{
+	rpc_end(waiting->request);
+	free(waiting);
+}
+
+/* One item, from the cursor on: at least one container, unless none is left. */
+static void send_item(struct waiting *waiting)
 {
 	Phoenix__ListReply answer = PHOENIX__LIST_REPLY__INIT;
-	PH_AUTO_FREE Phoenix__ContainerStatus **items = NULL;
-	size_t total = 0;
+	Phoenix__ContainerStatus *items[ITEM_CONTAINERS];
+	struct container *container = registry_next(waiting->registry, waiting->name);
+	size_t size = 0;
 
-	for (struct container *container = waiting->registry->containers; container;
-	     container = container->next)
-		total++;
-	items = ph_alloc_array(total, sizeof(*items));
-	for (struct container *container = waiting->registry->containers; container;
-	     container = container->next)
-		if (api_is_selected(&waiting->selector, container))
-			items[answer.n_containers++] = container_status(container);
+	for (; container && answer.n_containers < ITEM_CONTAINERS && size < ITEM_BYTES;
+	     container = container->next) {
+		text_copy(waiting->name, sizeof(waiting->name), container_name(container));
+		if (!api_is_selected(&waiting->selector, container))
+			continue;
+		items[answer.n_containers] = container_status(container);
+		size += phoenix__container_status__get_packed_size(items[answer.n_containers++]);
+	}
+	waiting->is_at_end = !container;
 	answer.containers = items;
-	waiting->reply(&answer.base, waiting->request);
+	if (answer.n_containers)
+		waiting->reply(&answer.base, waiting->request);
 	for (size_t i = 0; i < answer.n_containers; i++)
 		message_free(items[i]);
+}
+
+static void send_items(void *user)
+{
+	struct waiting *waiting = user;
+
+	while (!waiting->is_at_end && !rpc_request_is_cancelled(waiting->request) &&
+	       rpc_request_may_send(waiting->request))
+		send_item(waiting);
+	if (waiting->is_at_end || rpc_request_is_cancelled(waiting->request))
+		stream_end(waiting);
+}
+
+static void list_cancelled(void *user)
+{
+	stream_end(user);
+}
+
+static void answer_list(struct waiting *waiting)
+{
+	rpc_request_on_credit(waiting->request, send_items, waiting);
+	rpc_request_on_cancel(waiting->request, list_cancelled, waiting);
+	send_items(waiting);
 }
 
 /* With what may be asked of the agent; status is borrowed. */
@@ -82,11 +121,13 @@ static void answer_show(struct waiting *waiting)
 
 	if (!container) {
 		api_fail_not_found(waiting->request, waiting->name);
+		free(waiting);
 		return;
 	}
 	status = container_status(container);
 	reply_show(waiting, *status);
 	message_free(status);
+	free(waiting);
 }
 
 static void refreshed(void *user)
@@ -94,7 +135,6 @@ static void refreshed(void *user)
 	struct waiting *waiting = user;
 
 	waiting->answer(waiting);
-	free(waiting);
 }
 
 static struct waiting *waiting_new(struct registry *registry,
@@ -120,7 +160,7 @@ static void answer_selected(struct registry *registry, const char *text, Protobu
 		return;
 	waiting = waiting_new(registry, answer_list, reply, request);
 	waiting->selector = selector;
-	registry_refresh(registry, refreshed, waiting);
+	refresh_fleet(registry, refreshed, waiting);
 }
 
 API_HANDLER(list, NameRequest, ListReply)
@@ -144,5 +184,5 @@ API_HANDLER(show, NameRequest, ContainerStatus)
 	}
 	waiting = waiting_new(registry, answer_show, (ProtobufCClosure)reply, request);
 	text_copy(waiting->name, sizeof(waiting->name), input->name);
-	registry_refresh(registry, refreshed, waiting);
+	refresh_fleet(registry, refreshed, waiting);
 }

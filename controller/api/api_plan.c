@@ -93,7 +93,7 @@ static void probed(void *user, const ProtobufCMessage *reply, const struct ph_er
 		return;
 	}
 	registry_set_probe(question->registry, (const Phoenix__ProbeReply *)reply);
-	registry_refresh(question->registry, plan_refreshed, question);
+	refresh_fleet(question->registry, plan_refreshed, question);
 }
 
 API_HANDLER(plan, PlanRequest, PlanReply)
@@ -163,5 +163,5 @@ API_HANDLER(drift, DriftRequest, DriftReply)
 		return;
 	question = question_new(registry, (ProtobufCClosure)reply, request);
 	question->selector = selector;
-	registry_refresh(registry, drift_refreshed, question);
+	refresh_fleet(registry, drift_refreshed, question);
 }

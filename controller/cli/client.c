@@ -174,6 +174,14 @@ int client_call(struct client *client, const char *method, const ProtobufCMessag
 	return r;
 }
 
+int client_collect(struct client *client, const char *method, const ProtobufCMessage *request,
+		   client_item_fn item, void *user, struct ph_error *error)
+{
+	client->item = item;
+	client->user = user;
+	return call(client, method, request, client->timeout_ms, error);
+}
+
 int client_stream(struct client *client, const char *method, const ProtobufCMessage *request,
 		  client_item_fn item, void *user, struct ph_error *error)
 {

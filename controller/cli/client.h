@@ -32,6 +32,10 @@ void client_close(struct client *client);
 int client_call(struct client *client, const char *method, const ProtobufCMessage *request,
 		void *ret_reply, struct ph_error *error);
 
+/* The same with a streaming method whose items are one answer: all of them within the client's timeout. */
+int client_collect(struct client *client, const char *method, const ProtobufCMessage *request,
+		   client_item_fn item, void *user, struct ph_error *error);
+
 /* Call a streaming method, however long it takes. Returns what item returned when it failed. */
 int client_stream(struct client *client, const char *method, const ProtobufCMessage *request,
 		  client_item_fn item, void *user, struct ph_error *error);

@@ -6,21 +6,19 @@
 #include "common/str.h"
 #include "controller/cli/apply.h"
 #include "controller/cli/json.h"
+#include "controller/cli/listing.h"
 #include "controller/cli/output.h"
 #include "controller/cli/progress.h"
 #include "controller/cli/status.h"
 #include "controller/cli/table.h"
 
-static int ask(struct invocation *invocation, const char *method, void *ret_reply,
+static int ask(struct invocation *invocation, const char *method, Phoenix__ListReply **ret_list,
 	       struct ph_error *error)
 {
-	Phoenix__NameRequest request = PHOENIX__NAME_REQUEST__INIT;
-	int r;
+	const char *selector = invocation->argument_count ? invocation->arguments[0] : "";
+	int r = invocation_connect(invocation, error);
 
-	if (invocation->argument_count)
-		request.name = (char *)invocation->arguments[0];
-	r = invocation_connect(invocation, error);
-	return r < 0 ? r : client_call(invocation->client, method, &request.base, ret_reply, error);
+	return r < 0 ? r : listing_get(invocation->client, method, selector, ret_list, error);
 }
 
 /* For scripts and the completion, which may evaluate them: names, and nothing else. */
@@ -50,9 +48,13 @@ int command_list(struct invocation *invocation, struct ph_error *error)
 
 int command_show(struct invocation *invocation, struct ph_error *error)
 {
+	Phoenix__NameRequest request = PHOENIX__NAME_REQUEST__INIT;
 	Phoenix__ContainerStatus *status = NULL;
-	int r = ask(invocation, "Show", &status, error);
+	int r = invocation_connect(invocation, error);
 
+	request.name = (char *)invocation->arguments[0];
+	if (r == 0)
+		r = client_call(invocation->client, "Show", &request.base, &status, error);
 	if (r < 0)
 		return r;
 	if (invocation->json)

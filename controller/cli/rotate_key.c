@@ -5,6 +5,7 @@
 #include "common/message.h"
 #include "common/str.h"
 #include "controller/cli/commands.h"
+#include "controller/cli/listing.h"
 #include "controller/cli/json.h"
 #include "controller/cli/output.h"
 
@@ -38,10 +39,9 @@ static void note(struct ph_error *first, const struct ph_error *one)
 
 static int rotate_all(struct invocation *invocation, struct ph_error *first)
 {
-	Phoenix__NameRequest request = PHOENIX__NAME_REQUEST__INIT;
 	Phoenix__ListReply *list = NULL;
 	struct ph_error one = { 0 };
-	int r = client_call(invocation->client, "List", &request.base, &list, first);
+	int r = listing_get(invocation->client, "List", "", &list, first);
 
 	if (r < 0)
 		return r;

@@ -9,6 +9,7 @@
 #include "common/message.h"
 #include "common/str.h"
 #include "controller/cli/commands.h"
+#include "controller/cli/listing.h"
 #include "controller/cli/json.h"
 #include "controller/cli/output.h"
 #include "controller/cli/table.h"
@@ -141,10 +142,9 @@ static int report_one(struct invocation *invocation, const char *name, bool as_l
 /* Every container is tried; the exit code is the first failure's. */
 static int report_all(struct invocation *invocation, bool *ret_refused, struct ph_error *error)
 {
-	Phoenix__NameRequest request = PHOENIX__NAME_REQUEST__INIT;
 	Phoenix__ListReply *list = NULL;
 	struct ph_error first = { 0 };
-	int r = client_call(invocation->client, "List", &request.base, &list, error);
+	int r = listing_get(invocation->client, "List", "", &list, error);
 
 	if (r < 0)
 		return r;

@@ -12,33 +12,13 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
+#include "controller/container/claim_events.h"
 #include "controller/container/keeper.h"
 #include "controller/container/operation.h"
-#include "controller/container/repair.h"
 #include "controller/link/agent_key.h"
 #include "controller/link/agent_policy.h"
 
 #define KEY_MAXIMUM 96
-#define HEALTH_TIMEOUT_MS 10000
-
-static void health_answered(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
-{
-	if (error)
-		return;
-	container_set_claimed(user, (const Phoenix__HealthReply *)reply);
-	repair_consider(user);
-}
-
-/* A new session's claims are asked for at once, so that readiness does not wait for the next poll. */
-static void ask_health(struct container *container)
-{
-	static const struct rpc_handlers handlers = { .finished = health_answered };
-	Phoenix__HealthRequest request;
-
-	container_health_request(container, &request);
-	agent_link_call(container->link, "Health", &request.base, HEALTH_TIMEOUT_MS, &handlers,
-			container, NULL);
-}
 
 static void agent_connected(void *user, const Phoenix__HelloRequest *hello)
 {
@@ -53,7 +33,7 @@ static void agent_connected(void *user, const Phoenix__HelloRequest *hello)
 	if (container->operation)
 		operation_agent_connected(container->operation);
 	else
-		ask_health(container);
+		refresh_container(container); /* readiness does not wait for the next poll */
 }
 
 static void agent_lost(void *user, bool was_session, const struct ph_error *error)
@@ -74,40 +54,13 @@ static void agent_lost(void *user, bool was_session, const struct ph_error *erro
 	keeper_lost(container);
 }
 
-/* An agent speaks of its own container only, whatever names it uses. */
-/* Whether an event is one that came before: its answer was lost, and the agent has sent it again. */
-static bool came_before(struct container *container, const Phoenix__Event *event)
-{
-	if (text_empty(event->stream) || event->seq == 0)
-		return false;
-	if (!text_equal(container->spool, event->stream)) {
-		text_copy(container->spool, sizeof(container->spool), event->stream);
-		container->spool_seq = 0;
-	}
-	if (event->seq <= container->spool_seq)
-		return true;
-	container->spool_seq = event->seq;
-	return false;
-}
-
-static void agent_published(void *user, const Phoenix__PublishRequest *request, size_t count)
+static void agent_published(void *user, const Phoenix__PublishRequest *request, size_t count,
+			    void (*stored)(void *publication), void *publication)
 {
 	struct container *container = user;
 
-	for (size_t i = 0; i < request->n_events; i++) {
-		Phoenix__Event event = *request->events[i];
-		char type[64];
-
-		/* Those above the rate are dropped and counted elsewhere; they have come all the same. */
-		if (came_before(container, request->events[i]) || i >= count)
-			continue;
-		snprintf(type, sizeof(type), "claim.%.50s", request->events[i]->type);
-		event.container = (char *)container_name(container);
-		event.type = type;
-		event.seq = 0;
-		event.stream = (char *)"";
-		journal_append(container->registry->journal, &event);
-	}
+	claim_events_take(container, request, count);
+	journal_when_written(container->registry->journal, stored, publication);
 }
 
 static bool may_ask(void *user, const char *method)
@@ -174,6 +127,7 @@ struct container *container_new(struct registry *registry, Phoenix__ContainerRec
 
 	container->registry = registry;
 	container->record = record;
+	text_copy(container->name, sizeof(container->name), record->spec->name);
 	container->link = agent_link_new(&config);
 	agent_link_expect(container->link, record->incarnation);
 	keeper_init(container);
@@ -203,6 +157,7 @@ void container_free(struct container *container)
 	if (!container)
 		return;
 	keeper_fini(container);
+	refresh_forget(container);
 	agent_link_close(container->link);
 	message_free(container->record);
 	message_free(container->hello);
@@ -347,6 +302,7 @@ void container_update_conditions(struct container *container)
 void container_set_observed(struct container *container,
 			    const Phoenix__ContainerObservation *observed)
 {
+	container->is_unlisted = false;
 	MESSAGE_REPLACE(container->observed, observed);
 	container_update_conditions(container);
 }

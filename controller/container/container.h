@@ -26,6 +26,7 @@ enum keeper_state {
 };
 
 struct container {
+	char name[64];                     /* first: the registry finds it by this */
 	struct container *next;
 	struct registry *registry;         /* borrowed */
 	Phoenix__ContainerRecord *record;  /* owned; as it is in the store */
@@ -34,7 +35,8 @@ struct container {
 	Phoenix__HelloRequest *hello;      /* owned; of the connected agent */
 	Phoenix__ContainerObservation *observed; /* owned; NULL: never looked */
 	Phoenix__HealthReply *claimed;     /* owned; NULL: never asked, or agent lost */
-	bool is_asked;                     /* a question for its claims is out */
+	struct question *question;         /* borrowed; for its claims, waiting or out */
+	bool is_unlisted;                  /* not seen since the host's list was begun */
 	bool is_repairing;                 /* a repair is being done in it */
 	bool is_repair_limited;            /* that no more are made was told */
 	char health_problem[320];          /* why the last such question failed; "": it did not */
@@ -45,10 +47,13 @@ struct container {
 	unsigned int keeper;               /* enum keeper_state */
 	struct timer *keeper_timer;        /* owned */
 	struct host_call *push;            /* borrowed; while pushing */
+	struct container *next_push;       /* borrowed; while it waits for its turn */
+	bool is_push_waiting;
 	uint32_t backoff_ms;
 	char *drift;                       /* owned; what the last poll found, "" nothing, NULL none yet */
 	char spool[32];                    /* the stream of the agent's events */
 	uint64_t spool_seq;                /* the last of them that was taken */
+	bool is_spool_known;               /* what an earlier phoenixd has taken was looked up */
 	uint64_t connected_ms;             /* monotonic: when the last session began */
 	struct ph_error push_error;        /* why the last push failed */
 };

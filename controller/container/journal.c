@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -15,12 +16,31 @@
 
 #define RETRY_MS 1000
 
+struct journal_wait {
+	STAILQ_ENTRY(journal_wait) link;
+	void (*written)(void *user);
+	void *user; /* borrowed */
+};
+
 struct journal {
+	STAILQ_HEAD(, journal_wait) waits; /* owned */
 	struct events *events; /* owned */
 	struct timer *retry;   /* owned */
 	uv_prepare_t prepare;
 	bool is_failing; /* the disk refuses: said once */
 };
+
+/* Those who are told may append and wait again. */
+static void tell_written(struct journal *journal)
+{
+	struct journal_wait *wait;
+
+	while (events_pending(journal->events) == 0 && (wait = STAILQ_FIRST(&journal->waits))) {
+		STAILQ_REMOVE_HEAD(&journal->waits, link);
+		wait->written(wait->user);
+		free(wait);
+	}
+}
 
 void journal_flush(struct journal *journal)
 {
@@ -35,6 +55,7 @@ void journal_flush(struct journal *journal)
 		return;
 	}
 	journal->is_failing = false;
+	tell_written(journal);
 }
 
 static void flush_later(void *user)
@@ -58,11 +79,24 @@ int journal_open(uv_loop_t *loop, const char *path, struct journal **ret_journal
 		free(journal);
 		return r;
 	}
+	STAILQ_INIT(&journal->waits);
 	uv_prepare_init(loop, &journal->prepare);
 	journal->prepare.data = journal;
 	journal->retry = timer_new(loop, flush_later, journal);
 	*ret_journal = journal;
 	return 0;
+}
+
+/* What could not be written is not acknowledged to anybody: nobody is connected any more. */
+static void tell_closed(struct journal *journal)
+{
+	struct journal_wait *wait;
+
+	while ((wait = STAILQ_FIRST(&journal->waits))) {
+		STAILQ_REMOVE_HEAD(&journal->waits, link);
+		wait->written(wait->user);
+		free(wait);
+	}
 }
 
 static void prepare_closed(uv_handle_t *handle)
@@ -76,6 +110,7 @@ void journal_close(struct journal *journal)
 		return;
 	timer_close(journal->retry);
 	events_close(journal->events);
+	tell_closed(journal);
 	uv_close((uv_handle_t *)&journal->prepare, prepare_closed);
 }
 
@@ -96,6 +131,20 @@ void journal_append(struct journal *journal, const Phoenix__Event *event)
 		journal_flush(journal);
 	else if (!journal->is_failing)
 		uv_prepare_start(&journal->prepare, iteration_ended);
+}
+
+void journal_when_written(struct journal *journal, void (*written)(void *user), void *user)
+{
+	struct journal_wait *wait;
+
+	if (events_pending(journal->events) == 0 && STAILQ_EMPTY(&journal->waits)) {
+		written(user);
+		return;
+	}
+	wait = ph_alloc(sizeof(*wait));
+	wait->written = written;
+	wait->user = user;
+	STAILQ_INSERT_TAIL(&journal->waits, wait, link);
 }
 
 static enum log_level level_of(Phoenix__Event__Severity severity)

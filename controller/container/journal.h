@@ -24,6 +24,12 @@ struct events *journal_events(struct journal *journal);
 void journal_flush(struct journal *journal);
 
 /*
+ * Be told once when all that was appended so far is durable: now, or after the next commit that succeeds.
+ * A journal that is closed tells too.
+ */
+void journal_when_written(struct journal *journal, void (*written)(void *user), void *user);
+
+/*
  * Write one event. container and operation may be NULL; reason is a CamelCase word; the message is
  * a printf format.
  */

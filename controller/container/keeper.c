@@ -14,6 +14,7 @@
 #include "controller/link/agent_key.h"
 
 #define PUSH_TIMEOUT_MS 30000
+#define PUSHES_MAXIMUM 16 /* at a time, of all containers */
 #define HELLO_TIMEOUT_MS 5000
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_LAST_MS 30000
@@ -36,6 +37,7 @@ static const struct states_table states = {
 };
 
 static void push(struct container *container);
+static void push_next(struct registry *registry);
 
 static void wait_longer(struct container *container)
 {
@@ -54,11 +56,63 @@ static void back_off(struct container *container, const struct ph_error *error)
 		operation_agent_failed(container->operation, error);
 }
 
+/* ---- taking turns ---- */
+
+static void queue_add(struct container *container)
+{
+	struct push_queue *queue = &container->registry->pushes;
+
+	if (queue->last)
+		queue->last->next_push = container;
+	else
+		queue->first = container;
+	queue->last = container;
+	container->next_push = NULL;
+	container->is_push_waiting = true;
+}
+
+static void queue_remove(struct container *container)
+{
+	struct push_queue *queue = &container->registry->pushes;
+	struct container *before = NULL;
+
+	for (struct container *at = queue->first; at != container; at = at->next_push)
+		before = at;
+	if (before)
+		before->next_push = container->next_push;
+	else
+		queue->first = container->next_push;
+	if (queue->last == container)
+		queue->last = before;
+	container->is_push_waiting = false;
+}
+
+/* A push has its answer, or is nobody's any more. */
+static void push_ended(struct container *container)
+{
+	container->push = NULL;
+	container->registry->pushes.out--;
+	push_next(container->registry);
+}
+
+static void cancel_push(struct container *container)
+{
+	struct host_call *call = container->push;
+
+	if (container->is_push_waiting)
+		queue_remove(container);
+	if (!call)
+		return;
+	container->push = NULL;
+	host_call_cancel(call);
+	push_ended(container);
+}
+
 static void pushed(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
 {
 	struct container *container = user;
 
-	container->push = NULL;
+	push_ended(container);
 	if (container->keeper != KEEPER_PUSHING)
 		return;
 	if (error) {
@@ -75,14 +129,12 @@ static void pushed(void *user, const ProtobufCMessage *reply, const struct ph_er
 	timer_start(container->keeper_timer, HELLO_TIMEOUT_MS, 0);
 }
 
-static void push(struct container *container)
+static void push_now(struct container *container)
 {
 	Phoenix__AgentPushRequest request = PHOENIX__AGENT_PUSH_REQUEST__INIT;
 	uint8_t key[HANDSHAKE_KEY_SIZE];
 	struct ph_error error;
 
-	states_move(&states, &container->keeper, KEEPER_PUSHING);
-	timer_stop(container->keeper_timer);
 	if (agent_key_ensure(container->registry->config->state_dir, container_name(container), key,
 			     &error) < 0) {
 		journal_error(container->registry->journal, container_name(container), NULL,
@@ -94,9 +146,31 @@ static void push(struct container *container)
 	request.key.len = sizeof(key);
 	request.name = (char *)container_name(container);
 	request.boot_id = container->record->incarnation;
+	container->registry->pushes.out++;
 	host_link_call(container->registry->host, "AgentPush", &request.base, PUSH_TIMEOUT_MS,
 		       pushed, container, &container->push);
 	explicit_bzero(key, sizeof(key));
+}
+
+/* One that fails at once lets the next one have its turn. */
+static void push_next(struct registry *registry)
+{
+	struct push_queue *queue = &registry->pushes;
+
+	while (queue->first && queue->out < PUSHES_MAXIMUM) {
+		struct container *container = queue->first;
+
+		queue_remove(container);
+		push_now(container);
+	}
+}
+
+static void push(struct container *container)
+{
+	states_move(&states, &container->keeper, KEEPER_PUSHING);
+	timer_stop(container->keeper_timer);
+	queue_add(container);
+	push_next(container->registry);
 }
 
 static void timer_fired(void *user)
@@ -124,8 +198,7 @@ void keeper_init(struct container *container)
 
 void keeper_fini(struct container *container)
 {
-	host_call_cancel(container->push);
-	container->push = NULL;
+	cancel_push(container);
 	timer_close(container->keeper_timer);
 }
 
@@ -134,6 +207,7 @@ void keeper_connected(struct container *container)
 	/* While the push call is still out, its reply moves on: pushed() looks at the session. */
 	if (container->keeper == KEEPER_PUSHING && container->push)
 		return;
+	cancel_push(container);
 	timer_stop(container->keeper_timer);
 	container->connected_ms = clock_monotonic_ms();
 	error_clear(&container->push_error);
@@ -144,8 +218,7 @@ void keeper_push_anew(struct container *container)
 {
 	if (!container->is_agent_wanted)
 		return;
-	host_call_cancel(container->push);
-	container->push = NULL;
+	cancel_push(container);
 	container->backoff_ms = BACKOFF_FIRST_MS;
 	push(container);
 }
@@ -187,8 +260,7 @@ void container_renew_agent(struct container *container)
 void container_leave_agent(struct container *container)
 {
 	container->is_agent_wanted = false;
-	host_call_cancel(container->push);
-	container->push = NULL;
+	cancel_push(container);
 	timer_stop(container->keeper_timer);
 	if (container->keeper != KEEPER_IDLE)
 		states_move(&states, &container->keeper, KEEPER_IDLE);

@@ -7,6 +7,7 @@
 #include "controller/container/registry.h"
 
 #include <errno.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,44 +23,72 @@
 #include "controller/container/denial_events.h"
 #include "controller/container/drift_events.h"
 #include "controller/container/operation.h"
-#include "controller/container/repair.h"
+#include "controller/container/refresh.h"
 #include "controller/denials/denials.h"
 #include "controller/link/agent_hall.h"
 
 #define POLL_MS 15000
-#define REFRESH_MS 2500
-#define REFRESH_HOST_MS 10000
-#define REFRESH_AGENT_MS 40000
 #define ADOPT_HOST_MS 600000 /* phoenix-host may be started long after us */
 #define RECONNECT_GRACE_MS 1500 /* an agent that survived us comes back within a second */
+#define RECONNECT_EACH_MS 1     /* and one after the other when there are many */
+
+/* Both are a container or its name, which comes first in it. */
+static int compare_names(const void *left, const void *right)
+{
+	return strcmp(left, right);
+}
 
 struct container *registry_find(const struct registry *registry, const char *name)
 {
-	for (struct container *container = registry->containers; container;
-	     container = container->next)
-		if (text_equal(container_name(container), name))
-			return container;
-	return NULL;
+	struct container *const *found = tfind(name, &registry->names, compare_names);
+
+	return found ? *found : NULL;
+}
+
+struct container *registry_next(const struct registry *registry, const char *after)
+{
+	struct container *container = registry_find(registry, after);
+
+	if (container)
+		return container->next;
+	for (container = registry->containers;
+	     container && strcmp(container_name(container), after) <= 0;)
+		container = container->next;
+	return container;
 }
 
 void registry_add(struct registry *registry, struct container *container)
 {
 	struct container **place = &registry->containers;
 
+	/* They come sorted when the store is read. */
+	if (registry->last && strcmp(container_name(registry->last), container_name(container)) < 0)
+		place = &registry->last->next;
 	while (*place && strcmp(container_name(*place), container_name(container)) < 0)
 		place = &(*place)->next;
 	container->next = *place;
 	*place = container;
+	if (!container->next)
+		registry->last = container;
+	if (!tsearch(container, &registry->names, compare_names))
+		abort(); /* out of memory */
 }
 
 void registry_take(struct registry *registry, struct container *container)
 {
-	struct container **place = &registry->containers;
+	struct container *before = NULL, *other = registry->containers;
 
-	while (*place && *place != container)
-		place = &(*place)->next;
-	if (*place)
-		*place = container->next;
+	for (; other && other != container; other = other->next)
+		before = other;
+	if (!other)
+		return;
+	if (before)
+		before->next = container->next;
+	else
+		registry->containers = container->next;
+	if (registry->last == container)
+		registry->last = before;
+	tdelete(container, &registry->names, compare_names);
 	denials_forget(registry->denials, container_name(container));
 }
 
@@ -171,121 +200,7 @@ void registry_set_probe(struct registry *registry, const Phoenix__ProbeReply *pr
 	MESSAGE_REPLACE(registry->probe, probe);
 }
 
-/* ---- refresh: the host's list, and every agent's health, in parallel ---- */
-
-/*
- * Whoever asked is answered after REFRESH_MS at the latest; what comes later still counts, because a
- * slow answer ("dockerd does not respond") is the one that matters most.
- */
-struct refresh {
-	struct registry *registry;
-	void (*done)(void *user); /* NULL once it was called */
-	void *user;
-	struct timer *patience; /* owned */
-	size_t waiting;
-};
-
-struct refresh_agent {
-	struct refresh *refresh;
-	char name[64]; /* the container may be gone when the answer comes */
-};
-
-static void refresh_done(void *user)
-{
-	struct refresh *refresh = user;
-	void (*done)(void *user) = refresh->done;
-
-	refresh->done = NULL;
-	if (done)
-		done(refresh->user);
-}
-
-static void refresh_arrived(struct refresh *refresh)
-{
-	if (--refresh->waiting > 0)
-		return;
-	refresh_done(refresh);
-	timer_close(refresh->patience);
-	free(refresh);
-}
-
-static void set_observations(struct registry *registry, const Phoenix__ContainerListReply *list)
-{
-	for (struct container *container = registry->containers; container;
-	     container = container->next) {
-		Phoenix__ContainerObservation missing = PHOENIX__CONTAINER_OBSERVATION__INIT;
-		const Phoenix__ContainerObservation *found = &missing;
-
-		missing.name = (char *)container_name(container);
-		for (size_t i = 0; i < list->n_containers; i++)
-			if (text_equal(list->containers[i]->name, missing.name))
-				found = list->containers[i];
-		container_set_observed(container, found);
-	}
-}
-
-static void host_listed(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
-{
-	struct refresh *refresh = user;
-
-	if (!error)
-		set_observations(refresh->registry, (const Phoenix__ContainerListReply *)reply);
-	refresh_arrived(refresh);
-}
-
-static void agent_answered(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
-{
-	struct refresh_agent *asked = user;
-	struct container *container = registry_find(asked->refresh->registry, asked->name);
-
-	if (container)
-		container->is_asked = false;
-	/* Claims do not go with a late answer, but with the session or with none at all. */
-	if (container && error)
-		container_set_unhealthy(container, error);
-	if (container && !error) {
-		container_set_claimed(container, (const Phoenix__HealthReply *)reply);
-		repair_consider(container);
-	}
-	refresh_arrived(asked->refresh);
-	free(asked);
-}
-
-void registry_refresh(struct registry *registry, void (*done)(void *user), void *user)
-{
-	static const struct rpc_handlers handlers = { .finished = agent_answered };
-	Phoenix__ContainerListRequest list = PHOENIX__CONTAINER_LIST_REQUEST__INIT;
-	Phoenix__HealthRequest health;
-	struct refresh *refresh = ph_alloc(sizeof(*refresh));
-
-	refresh->registry = registry;
-	refresh->done = done;
-	refresh->user = user;
-	refresh->waiting = 1;
-	refresh->patience = timer_new(registry->loop, refresh_done, refresh);
-	timer_start(refresh->patience, REFRESH_MS, 0);
-	host_link_call(registry->host, "ContainerList", &list.base, REFRESH_HOST_MS, host_listed,
-		       refresh, NULL);
-	for (struct container *container = registry->containers; container;
-	     container = container->next) {
-		struct refresh_agent *asked;
-
-		if (container->is_asked)
-			continue; /* an earlier question is still out: its answer will do */
-		asked = ph_alloc(sizeof(*asked));
-		asked->refresh = refresh;
-		text_copy(asked->name, sizeof(asked->name), container_name(container));
-		refresh->waiting++;
-		container_health_request(container, &health);
-		if (agent_link_call(container->link, "Health", &health.base, REFRESH_AGENT_MS,
-				    &handlers, asked, NULL) < 0) {
-			refresh->waiting--;
-			free(asked);
-			continue;
-		}
-		container->is_asked = true;
-	}
-}
+/* ---- the poll ---- */
 
 static void poll_done(void *user)
 {
@@ -302,7 +217,7 @@ static void poll(void *user)
 	if (registry->is_polling || !host_link_is_up(registry->host))
 		return;
 	registry->is_polling = true;
-	registry_refresh(registry, poll_done, registry);
+	refresh_fleet(registry, poll_done, registry);
 }
 
 /* ---- start: records, then the join with what really runs ---- */
@@ -358,24 +273,26 @@ static void resume_operations(struct registry *registry)
 	}
 }
 
-static void adopted(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
+static void adopted(void *user, const struct ph_error *error)
 {
 	struct registry *registry = user;
-	size_t running = 0;
+	size_t running = 0, count = 0;
 
 	registry->is_adopted = true;
 	if (error) {
 		log_error(LOG_LEVEL_ERROR, "adopt", NULL, error);
 		return;
 	}
-	set_observations(registry, (const Phoenix__ContainerListReply *)reply);
+	for (const struct container *other = registry->containers; other; other = other->next)
+		count++;
 	for (struct container *container = registry->containers; container;
 	     container = container->next) {
 		if (container_is(container, CONTAINER_PHASE_REMOVING) ||
 		    !container->observed->running || !adopt_may_have_agent(container))
 			continue;
 		running++;
-		container_keep_agent(container, RECONNECT_GRACE_MS);
+		container_keep_agent(container,
+				     RECONNECT_GRACE_MS + (uint32_t)count * RECONNECT_EACH_MS);
 	}
 	journal_write(registry->journal, PHOENIX__EVENT__SEVERITY__INFO, NULL, NULL,
 		      "controller.adopted", "Adopted", "%zu running containers", running);
@@ -455,13 +372,11 @@ static void listen_for_agents(struct registry *registry)
 static void begin_adoption(struct registry *registry)
 {
 	Phoenix__ProbeRequest probe = PHOENIX__PROBE_REQUEST__INIT;
-	Phoenix__ContainerListRequest list = PHOENIX__CONTAINER_LIST_REQUEST__INIT;
 
 	listen_for_agents(registry);
 	host_link_call(registry->host, "Probe", &probe.base, ADOPT_HOST_MS, probed, registry,
 		       NULL);
-	host_link_call(registry->host, "ContainerList", &list.base, ADOPT_HOST_MS, adopted,
-		       registry, NULL);
+	refresh_observed(registry, ADOPT_HOST_MS, adopted, registry);
 }
 
 static void host_changed(void *user, bool is_up)
@@ -483,8 +398,10 @@ static void registry_free(struct registry *registry)
 		struct container *container = registry->containers;
 
 		registry->containers = container->next;
+		tdelete(container, &registry->names, compare_names);
 		container_free(container);
 	}
+	refresh_fini(registry);
 	agent_hall_close(registry->hall);
 	timer_close(registry->poll);
 	denials_close(registry->denials);
@@ -519,6 +436,7 @@ int registry_open(uv_loop_t *loop, const struct config *config, struct registry 
 	registry->config = config;
 	registry->check_peer = peer_check;
 	registry->started_ms = clock_wall_ms();
+	refresh_init(registry);
 	link.address.family = ADDRESS_UNIX;
 	snprintf(link.address.path, sizeof(link.address.path), "%s/host.sock", config->run_dir);
 

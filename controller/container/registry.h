@@ -14,6 +14,7 @@
 #include "common/config.h"
 #include "controller/container/allocate.h"
 #include "controller/container/journal.h"
+#include "controller/container/refresh.h"
 #include "controller/link/host_link.h"
 #include "controller/link/peer.h"
 #include "controller/store/store.h"
@@ -25,6 +26,13 @@ struct operation;
 struct denials;
 struct rollouts;
 
+/* Pushes of agents: so many at a time, that phoenix-host has room for other verbs. */
+struct push_queue {
+	struct container *first; /* borrowed; waits the longest */
+	struct container *last;
+	unsigned int out;
+};
+
 struct registry {
 	uv_loop_t *loop;               /* borrowed */
 	const struct config *config;   /* borrowed */
@@ -34,6 +42,10 @@ struct registry {
 	struct denials *denials;       /* owned */
 	struct rollouts *rollouts;     /* borrowed; NULL: none are driven here */
 	struct container *containers;  /* owned; sorted by name */
+	struct container *last;        /* borrowed; of them */
+	void *names;                   /* owned: tsearch(3)'s tree of them, by name */
+	struct refresh_queue questions; /* for agents' health */
+	struct push_queue pushes;      /* keeper.h's */
 	struct operation *operations;  /* owned; those that have not ended */
 	Phoenix__ProbeReply *probe;    /* owned; the newest, NULL before the first */
 	struct timer *poll;            /* owned: health of the whole fleet */
@@ -69,6 +81,9 @@ void registry_close(struct registry *registry);
 /* Find a container by name; NULL when it is not known. */
 struct container *registry_find(const struct registry *registry, const char *name);
 
+/* The container behind a name that need not be one's any more; "": the first. NULL at the end. */
+struct container *registry_next(const struct registry *registry, const char *after);
+
 /* Add a container to the list; the registry owns it. */
 void registry_add(struct registry *registry, struct container *container);
 
@@ -87,7 +102,3 @@ int registry_allocate(const struct registry *registry, Phoenix__ContainerRecord 
 
 /* Remember what the host is and can do. */
 void registry_set_probe(struct registry *registry, const Phoenix__ProbeReply *probe);
-
-/* Ask phoenix-host for all containers and every agent for its health; done() is called once, when
- * all have answered, or after 2.5 s: answers that come later are still taken. */
-void registry_refresh(struct registry *registry, void (*done)(void *user), void *user);

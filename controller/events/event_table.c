@@ -24,6 +24,8 @@ enum statement {
 	BOUNDS,
 	READ_STREAM,
 	WRITE_STREAM,
+	READ_ORIGIN,
+	WRITE_ORIGIN,
 	STATEMENT_COUNT,
 };
 
@@ -36,14 +38,21 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
 	[BOUNDS] = "SELECT (SELECT min(seq) FROM event), (SELECT max(seq) FROM event)",
 	[READ_STREAM] = "SELECT value FROM meta WHERE name = 'stream'",
 	[WRITE_STREAM] = "INSERT INTO meta VALUES ('stream', ?1)",
+	[READ_ORIGIN] = "SELECT origin, seq FROM origin WHERE container = ?1",
+	[WRITE_ORIGIN] = "INSERT OR REPLACE INTO origin VALUES (?1, ?2, ?3)",
 };
+
+#define CREATE_ORIGIN                                                                              \
+	"CREATE TABLE origin (container TEXT PRIMARY KEY, origin TEXT NOT NULL,"                   \
+	" seq INTEGER NOT NULL)"
 
 static const struct database_schema schema = {
 	.application_id = 0x50486576, /* "PHev" */
-	.version = 1,
+	.version = 2,
+	.upgrades = (const char *const[]){ CREATE_ORIGIN },
 	.create = "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
 		  "CREATE TABLE event (seq INTEGER PRIMARY KEY, container TEXT NOT NULL,"
-		  " value BLOB NOT NULL)",
+		  " value BLOB NOT NULL);" CREATE_ORIGIN,
 };
 
 struct event_table {
@@ -59,6 +68,7 @@ void event_record_fini(struct event_record *record)
 {
 	free(record->container);
 	free(record->bytes);
+	free(record->origin);
 	*record = (struct event_record){ 0 };
 }
 
@@ -162,6 +172,17 @@ static int insert(struct event_table *table, const struct event_record *record,
 	return database_execute(&table->database, statement, error);
 }
 
+static int insert_origin(struct event_table *table, const struct event_record *record,
+			 struct ph_error *error)
+{
+	sqlite3_stmt *statement = table->statements[WRITE_ORIGIN];
+
+	database_bind_text(statement, 1, record->container);
+	database_bind_text(statement, 2, record->origin);
+	database_bind_u64(statement, 3, record->origin_seq);
+	return database_execute(&table->database, statement, error);
+}
+
 /* The oldest seq to keep when the log ends at last; unchanged while little is to be let go of. */
 static uint64_t trim_target(const struct event_table *table, uint64_t last)
 {
@@ -189,8 +210,11 @@ int event_table_write(struct event_table *table, const struct event_record *reco
 
 	if (ret < 0)
 		return ret;
-	for (size_t i = 0; i < count && ret == 0; i++)
+	for (size_t i = 0; i < count && ret == 0; i++) {
 		ret = insert(table, &records[i], error);
+		if (ret == 0 && records[i].origin)
+			ret = insert_origin(table, &records[i], error);
+	}
 	if (ret == 0)
 		ret = trim(table, oldest, error);
 	if (ret < 0) {
@@ -203,6 +227,22 @@ int event_table_write(struct event_table *table, const struct event_record *reco
 		table->oldest = oldest;
 	}
 	return ret;
+}
+
+int event_table_origin(struct event_table *table, const char *container, char *origin, size_t size,
+		       uint64_t *ret_seq, struct ph_error *error)
+{
+	sqlite3_stmt *statement = table->statements[READ_ORIGIN];
+	int ret;
+
+	database_bind_text(statement, 1, container);
+	ret = database_step(&table->database, statement, error);
+	if (ret >= 0) {
+		text_copy(origin, size, ret ? (const char *)sqlite3_column_text(statement, 0) : "");
+		*ret_seq = ret ? (uint64_t)sqlite3_column_int64(statement, 1) : 0;
+	}
+	sqlite3_reset(statement);
+	return ret < 0 ? ret : 0;
 }
 
 static void take_row(sqlite3_stmt *statement, struct event_record *record)

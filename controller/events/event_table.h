@@ -18,6 +18,8 @@ struct event_record {
 	char *container; /* owned; never NULL */
 	uint8_t *bytes;  /* owned; a packed Phoenix__Event */
 	size_t length;
+	char *origin;        /* owned; NULL: it is nobody's claim */
+	uint64_t origin_seq;
 };
 
 /* Free a record's members. */
@@ -45,6 +47,13 @@ const char *event_table_path(const struct event_table *table);
 /* Write records with the next seqs in one commit, and let go of what is beyond the retention. */
 int event_table_write(struct event_table *table, const struct event_record *records, size_t count,
 		      struct ph_error *error);
+
+/*
+ * What the newest record of a container's claims is in its origin's numbers: origin ("": none has ever been
+ * written) and seq. Kept beside the records, and for longer than them.
+ */
+int event_table_origin(struct event_table *table, const char *container, char *origin, size_t size,
+		       uint64_t *ret_seq, struct ph_error *error);
 
 /*
  * Read up to limit records of a container ("": all) from a seq on into records, which the caller

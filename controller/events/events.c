@@ -82,6 +82,8 @@ static void pack(const Phoenix__Event *event, struct event_record *record)
 	record->length = phoenix__event__get_packed_size(event);
 	record->bytes = ph_alloc(record->length);
 	phoenix__event__pack(event, record->bytes);
+	record->origin = text_empty(event->origin_stream) ? NULL : ph_strdup(event->origin_stream);
+	record->origin_seq = event->origin_seq;
 }
 
 /* The event as it will be kept: a shallow copy with what the log itself knows. */
@@ -267,6 +269,16 @@ int events_tail(struct events *events, const char *container, uint64_t count, ui
 {
 	int ret = event_table_tail(events->table, container ? container : "", count, ret_since,
 				   error);
+
+	if (ret < 0)
+		error_prefix(error, "read the event log");
+	return ret;
+}
+
+int events_origin(struct events *events, const char *container, char *origin, size_t size,
+		  uint64_t *ret_seq, struct ph_error *error)
+{
+	int ret = event_table_origin(events->table, container, origin, size, ret_seq, error);
 
 	if (ret < 0)
 		error_prefix(error, "read the event log");

@@ -88,6 +88,13 @@ int events_flush(struct events *events, struct ph_error *error);
 int events_read(struct events *events, uint64_t since, const char *container, size_t limit,
 		struct events_batch *ret_batch, struct ph_error *error);
 
+/*
+ * Find how far the claims of a container's agent have come, by origin_stream and origin_seq of the newest
+ * committed one: origin is "" when there never was one. Survives what retention takes.
+ */
+int events_origin(struct events *events, const char *container, char *origin, size_t size,
+		  uint64_t *ret_seq, struct ph_error *error);
+
 /* Find the seq to read from to get the newest count events of a container ("" or NULL: all). */
 int events_tail(struct events *events, const char *container, uint64_t count, uint64_t *ret_since,
 		struct ph_error *error);

@@ -166,12 +166,29 @@ static void controller__heartbeat(Phoenix__Controller_Service *service,
 	reply(&answer, request);
 }
 
+/* Events that are not acknowledged yet. */
+struct publication {
+	Phoenix__PublishReply_Closure reply;
+	void *request;
+	uint32_t dropped;
+};
+
+static void publication_stored(void *user)
+{
+	Phoenix__PublishReply answer = PHOENIX__PUBLISH_REPLY__INIT;
+	struct publication *publication = user;
+
+	answer.dropped = publication->dropped;
+	publication->reply(&answer, publication->request);
+	free(publication);
+}
+
 static void controller__publish(Phoenix__Controller_Service *service,
 				const Phoenix__PublishRequest *publish,
 				Phoenix__PublishReply_Closure reply, void *request)
 {
 	struct agent_link *link = link_of(service);
-	Phoenix__PublishReply answer = PHOENIX__PUBLISH_REPLY__INIT;
+	struct publication *publication;
 	size_t count;
 
 	if (link->state != AGENT_LINK_CONNECTED) {
@@ -179,9 +196,9 @@ static void controller__publish(Phoenix__Controller_Service *service,
 		return;
 	}
 	count = agent_rates_take_events(&link->rates, publish, clock_monotonic_ms());
-	answer.dropped = (uint32_t)(publish->n_events - count);
-	link->config.published(link->config.user, publish, count);
-	reply(&answer, request);
+	publication = ph_alloc(sizeof(*publication));
+	*publication = (struct publication){ reply, request, (uint32_t)(publish->n_events - count) };
+	link->config.published(link->config.user, publish, count, publication_stored, publication);
 	report_excess(link);
 }
 

@@ -57,8 +57,11 @@ struct agent_link_config {
 	 * that is replaced does not end: connected() is called once more. */
 	void (*lost)(void *user, bool was_session, const struct ph_error *error);
 	/* The agent published events: claims, bounded in number and size; count of them, from the
-	 * first on, are within its rate, the others are dropped. */
-	void (*published)(void *user, const Phoenix__PublishRequest *request, size_t count);
+	 * first on, are within its rate, the others are dropped. They are acknowledged when
+	 * stored(publication) is called, which has to be once, now or later, also when the link
+	 * has gone. */
+	void (*published)(void *user, const Phoenix__PublishRequest *request, size_t count,
+			  void (*stored)(void *publication), void *publication);
 	/* What the container has sent above its rates since the last time, at most twice a minute. */
 	void (*limited)(void *user, const struct agent_excess *excess);
 	/* Whether this request may be made of the agent; agent_link_call() asks it. */

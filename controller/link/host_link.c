@@ -17,6 +17,7 @@
 
 #define RECONNECT_FIRST_MS 50
 #define RECONNECT_LAST_MS 1000
+#define SENT_MAXIMUM (RPC_REQUESTS_MAXIMUM - 8) /* streams need a place too */
 
 struct host_call {
 	struct host_link *link; /* borrowed */
@@ -35,7 +36,9 @@ struct host_link {
 	struct channel *channel; /* owned by the loop; NULL while down */
 	struct timer *reconnect; /* owned */
 	struct timer *deadline;  /* owned: for waiting calls */
-	struct host_call *calls; /* owned */
+	struct timer *turn;      /* owned: a place has become free for them */
+	struct host_call *calls; /* owned; oldest first */
+	unsigned int sent;       /* of them: carried by an rpc call */
 	uint32_t backoff_ms;
 	bool is_closing;
 };
@@ -91,13 +94,17 @@ static void arm_deadline(struct host_link *link)
 static void rpc_finished(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
 {
 	struct host_call *call = user;
+	struct host_link *link = call->link;
 
 	call->rpc = NULL;
-	if (error && error->code == -ECONNRESET && !call->link->is_closing) {
-		arm_deadline(call->link);
+	link->sent--;
+	if (error && error->code == -ECONNRESET && !link->is_closing) {
+		arm_deadline(link);
 		return; /* phoenix-host has gone: this call waits for the next one */
 	}
 	call_finish(call, reply, error);
+	if (!link->is_closing)
+		timer_start(link->turn, 0, 0);
 }
 
 static void call_send(struct host_call *call)
@@ -106,9 +113,13 @@ static void call_send(struct host_call *call)
 	uint64_t now = clock_monotonic_ms();
 	uint32_t left = call->deadline_ms > now ? (uint32_t)(call->deadline_ms - now) : 1;
 
+	if (call->link->sent >= SENT_MAXIMUM)
+		return;
 	if (channel_call(call->link->channel, &phoenix__host__descriptor, call->method->name,
 			 call->request, left, &handlers, call, &call->rpc) < 0)
 		call->rpc = NULL;
+	else
+		call->link->sent++;
 }
 
 static void send_waiting(struct host_link *link)
@@ -117,6 +128,12 @@ static void send_waiting(struct host_link *link)
 		if (!call->rpc)
 			call_send(call);
 	arm_deadline(link);
+}
+
+/* Not from inside the answer that made room: its call is still being finished. */
+static void turn_come(void *user)
+{
+	send_waiting(user);
 }
 
 static void channel_closed(void *user, const struct ph_error *error)
@@ -189,6 +206,7 @@ struct host_link *host_link_open(uv_loop_t *loop, const struct host_link_config 
 	link->backoff_ms = RECONNECT_FIRST_MS;
 	link->reconnect = timer_new(loop, try_connect, link);
 	link->deadline = timer_new(loop, expire_waiting, link);
+	link->turn = timer_new(loop, turn_come, link);
 	timer_start(link->reconnect, 0, 0);
 	return link;
 }
@@ -202,6 +220,7 @@ void host_link_close(struct host_link *link)
 	link->is_closing = true;
 	timer_close(link->reconnect);
 	timer_close(link->deadline);
+	timer_close(link->turn);
 	error_set(&error, -ECANCELED, NULL, NULL, "the controller is stopping");
 	while (link->calls) {
 		struct host_call *call = link->calls;
@@ -228,7 +247,7 @@ void host_link_call(struct host_link *link, const char *verb, const ProtobufCMes
 				     const struct ph_error *error),
 		    void *user, struct host_call **ret_call)
 {
-	struct host_call *call = ph_alloc(sizeof(*call));
+	struct host_call *call = ph_alloc(sizeof(*call)), **place;
 
 	call->link = link;
 	call->method = protobuf_c_service_descriptor_get_method_by_name(&phoenix__host__descriptor,
@@ -237,8 +256,9 @@ void host_link_call(struct host_link *link, const char *verb, const ProtobufCMes
 	call->deadline_ms = clock_monotonic_ms() + timeout_ms;
 	call->finished = finished;
 	call->user = user;
-	call->next = link->calls;
-	link->calls = call;
+	for (place = &link->calls; *place;)
+		place = &(*place)->next;
+	*place = call;
 	if (link->channel)
 		call_send(call);
 	arm_deadline(link);

@@ -61,7 +61,7 @@ static void refresh_health(struct rollouts *rollouts)
 		return;
 	rollouts->is_refreshing = true;
 	rollouts->refreshed_ms = now_ms;
-	registry_refresh(rollouts->registry, health_refreshed, rollouts->registry);
+	refresh_fleet(rollouts->registry, health_refreshed, rollouts->registry);
 }
 
 static void arm(struct rollout *rollout, uint64_t wake_ms)

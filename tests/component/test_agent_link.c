@@ -81,8 +81,10 @@ static void lost(void *user, bool was_session, const struct ph_error *error)
 	world->error = *error;
 }
 
-static void published(void *user, const Phoenix__PublishRequest *request, size_t count)
+static void published(void *user, const Phoenix__PublishRequest *request, size_t count,
+		      void (*stored)(void *publication), void *publication)
 {
+	stored(publication);
 }
 
 static bool allowed(void *user, const char *method)

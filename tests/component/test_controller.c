@@ -16,6 +16,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
+#include "controller/container/claim_events.h"
 #include "controller/container/container.h"
 #include "controller/container/operation.h"
 #include "controller/container/verify.h"
@@ -391,7 +392,7 @@ static size_t count_events(struct world *world, const char *type, const char *re
 static void refresh(struct world *world)
 {
 	world->has_ended = false;
-	registry_refresh(world->registry, refreshed, world);
+	refresh_fleet(world->registry, refreshed, world);
 	run_until(world, has_ended);
 }
 
@@ -631,6 +632,94 @@ static bool has_reconnected(struct world *world)
 
 	return container_is_connected(container) && container->keeper == KEEPER_IDLE &&
 	       world->agent.starts == 2;
+}
+
+static void count_call(void *user)
+{
+	++*(int *)user;
+}
+
+/* What an agent tells in one Publish: events first..last of a stream. */
+static void tell(struct world *world, const char *stream, uint64_t first, uint64_t last)
+{
+	Phoenix__PublishRequest request = PHOENIX__PUBLISH_REQUEST__INIT;
+	Phoenix__Event events[8], *list[8];
+
+	for (uint64_t seq = first; seq <= last; seq++) {
+		Phoenix__Event *event = &events[request.n_events];
+
+		phoenix__event__init(event);
+		event->stream = (char *)stream;
+		event->seq = seq;
+		event->type = (char *)"test";
+		list[request.n_events++] = event;
+	}
+	request.events = list;
+	claim_events_take(registry_find(world->registry, "web1"), &request, request.n_events);
+}
+
+/* The claims in the log, by their origin's numbers: "a1 a2 b1". */
+static void read_claims(struct world *world, char *text, size_t size)
+{
+	EVENTS_AUTO_BATCH struct events_batch batch = { 0 };
+	struct ph_error error;
+	size_t used = 0;
+
+	journal_flush(world->registry->journal);
+	text[0] = '\0';
+	assert_int_equal(events_read(journal_events(world->registry->journal), 0, "web1", 4000,
+				     &batch, &error),
+			 0);
+	for (size_t i = 0; i < batch.count; i++)
+		if (text_equal(batch.events[i]->type, "claim.test"))
+			used += (size_t)snprintf(text + used, size - used, "%s%s%d", used ? " " : "",
+						 batch.events[i]->origin_stream,
+						 (int)batch.events[i]->origin_seq);
+}
+
+/* A batch whose answer was lost comes again, to this phoenixd or to the next one: it is taken once. */
+static void test_claims_are_taken_once(void **state)
+{
+	struct world *world = world_new();
+	char text[256];
+
+	apply(world, "web1");
+	tell(world, "a", 1, 3);
+	tell(world, "a", 1, 4);
+	read_claims(world, text, sizeof(text));
+	assert_string_equal(text, "a1 a2 a3 a4");
+	close_registry(world);
+	open_registry(world);
+	tell(world, "a", 3, 5);
+	tell(world, "a", 5, 6);
+	tell(world, "b", 1, 2); /* of a new agent */
+	read_claims(world, text, sizeof(text));
+	assert_string_equal(text, "a1 a2 a3 a4 a5 a6 b1 b2");
+	world_free(world);
+}
+
+/* Whoever waits for the log is told when it is on the disk, and not before; when there is nothing to wait for, at once. */
+static void test_acknowledged_when_written(void **state)
+{
+	struct world *world = world_new();
+	int told = 0;
+
+	apply(world, "web1");
+	journal_flush(world->registry->journal);
+	journal_when_written(world->registry->journal, count_call, &told);
+	assert_int_equal(told, 1);
+	tell(world, "a", 1, 1);
+	journal_when_written(world->registry->journal, count_call, &told);
+	assert_int_equal(told, 1);
+	journal_when_written(world->registry->journal, count_call, &told);
+	journal_flush(world->registry->journal);
+	assert_int_equal(told, 3);
+	tell(world, "a", 2, 2);
+	journal_when_written(world->registry->journal, count_call, &told);
+	close_registry(world);
+	assert_int_equal(told, 4);
+	open_registry(world);
+	world_free(world);
 }
 
 /* A new key: pushed again with it, and who comes with the old one is turned away. */
@@ -878,6 +967,8 @@ int main(void)
 		cmocka_unit_test(test_verify_failure),
 		cmocka_unit_test(test_killed_agent_comes_back),
 		cmocka_unit_test(test_rotate_key),
+		cmocka_unit_test(test_claims_are_taken_once),
+		cmocka_unit_test(test_acknowledged_when_written),
 		cmocka_unit_test(test_agent_lost_during_install),
 		cmocka_unit_test(test_host_restart),
 		cmocka_unit_test(test_crash_at_every_step),

@@ -201,6 +201,19 @@ struct list_request {
 	void *request;
 };
 
+/* One item for each. */
+static void send_list(struct list_request *list, const Phoenix__ListReply *answer)
+{
+	Phoenix__ListReply item = PHOENIX__LIST_REPLY__INIT;
+
+	item.n_containers = 1;
+	for (size_t i = 0; i < answer->n_containers; i++) {
+		item.containers = &answer->containers[i];
+		list->reply(&item, list->request);
+	}
+	rpc_end(list->request);
+}
+
 static void answer_list(void *user)
 {
 	struct list_request *list = user;
@@ -219,7 +232,7 @@ static void answer_list(void *user)
 	if (list->server->control->mode == FAKE_CONTROL_HANGS_UP)
 		hang_up(list->server);
 	else if (answer.n_containers)
-		list->reply(&answer, list->request);
+		send_list(list, &answer);
 	else
 		fail_request(list->request, -ENOENT, NULL, list->name);
 	free(list);
@@ -979,7 +992,7 @@ static void accepted(void *user, int fd, const struct ucred *peer)
 {
 	static const char *const streaming[] = { "Apply",       "Verify",      "Remove", "Events",
 						 "ImageImport", "ImageRemove", "Denials", "RolloutShow",
-						 "Confine", "Unadopt", NULL };
+						 "Confine", "Unadopt", "List", "Health", NULL };
 	struct server *server = user;
 	struct channel_config config = { .service = &server->service.base,
 					 .streaming = streaming,

@@ -361,23 +361,39 @@ VERB(container_observe, ContainerRequest, ContainerObservation)
 	reply(&answer, request);
 }
 
+/* The container whose name comes next; NULL behind the last. */
+static const struct fake_container *next_by_name(const struct fake_host *host, const char *after)
+{
+	const struct fake_container *next = NULL;
+
+	for (size_t i = 0; i < FAKE_CONTAINERS; i++) {
+		const struct fake_container *one = &host->containers[i];
+
+		if (one->exists && strcmp(one->name, after) > 0 &&
+		    (!next || strcmp(one->name, next->name) < 0))
+			next = one;
+	}
+	return next;
+}
+
+/* In pages that are small, so that there are several. */
 VERB(container_list, ContainerListRequest, ContainerListReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ContainerListReply answer = PHOENIX__CONTAINER_LIST_REPLY__INIT;
-	Phoenix__ContainerObservation items[FAKE_CONTAINERS];
-	Phoenix__ContainerObservation *list[FAKE_CONTAINERS];
+	Phoenix__ContainerObservation items[FAKE_PAGE];
+	Phoenix__ContainerObservation *list[FAKE_PAGE];
+	const struct fake_container *next = next_by_name(host, input->after);
 
 	FAIL_BEFORE("ContainerList");
-	for (size_t i = 0; i < FAKE_CONTAINERS; i++) {
-		if (!host->containers[i].exists)
-			continue;
+	for (; next && answer.n_containers < FAKE_PAGE; next = next_by_name(host, next->name)) {
 		phoenix__container_observation__init(&items[answer.n_containers]);
-		observe(host, host->containers[i].name, &items[answer.n_containers]);
+		observe(host, next->name, &items[answer.n_containers]);
 		list[answer.n_containers] = &items[answer.n_containers];
 		answer.n_containers++;
 	}
 	answer.containers = list;
+	answer.more = next != NULL;
 	reply(&answer, request);
 }
 

@@ -12,6 +12,7 @@
 #include "proto/host.pb-c.h"
 
 #define FAKE_CONTAINERS 8
+#define FAKE_PAGE 2 /* of the list of containers */
 
 struct fake_container {
 	char name[64];

@@ -525,6 +525,51 @@ static void a_missing_directory_is_named(void **state)
 	assert_string_equal(error.where, fixture->scratch.file);
 }
 
+static void append_claim(struct events *events, const char *container, const char *origin,
+			 uint64_t seq)
+{
+	Phoenix__Event event = PHOENIX__EVENT__INIT;
+
+	event.type = (char *)"claim.test";
+	event.container = (char *)container;
+	event.origin_stream = (char *)origin;
+	event.origin_seq = seq;
+	assert_int_equal(events_append(events, &event, NULL, NULL), 0);
+}
+
+static void expect_origin(struct events *events, const char *container, const char *origin,
+			  uint64_t seq)
+{
+	uint64_t found = UINT64_MAX;
+	char text[32];
+
+	assert_int_equal(events_origin(events, container, text, sizeof(text), &found, NULL), 0);
+	assert_string_equal(text, origin);
+	assert_int_equal(found, seq);
+}
+
+/* Committed with the events, one for each container, and kept when they go. */
+static void the_log_knows_how_far_claims_have_come(void **state)
+{
+	struct fixture *fixture = *state;
+
+	expect_origin(fixture->events, "web1", "", 0);
+	append_claim(fixture->events, "web1", "s1", 7);
+	append_claim(fixture->events, "web2", "s2", 1);
+	append_claim(fixture->events, "web1", "s1", 8);
+	append_many(fixture->events, 1);
+	expect_origin(fixture->events, "web1", "", 0);
+	assert_int_equal(events_flush(fixture->events, NULL), 0);
+	expect_origin(fixture->events, "web1", "s1", 8);
+	append_claim(fixture->events, "web1", "s3", 1);
+	fixture_open(fixture, 10); /* commits */
+	append_many(fixture->events, 40);
+	assert_int_equal(events_flush(fixture->events, NULL), 0);
+	assert_true(events_oldest(fixture->events) > 5);
+	expect_origin(fixture->events, "web1", "s3", 1);
+	expect_origin(fixture->events, "web2", "s2", 1);
+}
+
 #define EVENTS_TEST(function)                                                                      \
 	cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
 
@@ -549,6 +594,7 @@ int main(void)
 		EVENTS_TEST(a_reader_may_subscribe_another),
 		EVENTS_TEST(closing_commits_what_is_pending),
 		EVENTS_TEST(a_missing_directory_is_named),
+		EVENTS_TEST(the_log_knows_how_far_claims_have_come),
 	};
 
 	return cmocka_run_group_tests_name("events", tests, NULL, NULL);

@@ -29,6 +29,7 @@ struct requests {
 	Phoenix__ImageImportRequest import;
 	Phoenix__ImageNameRequest image;
 	Phoenix__ConfineEnsureRequest confine;
+	Phoenix__ContainerListRequest list;
 };
 
 static void requests_init(struct requests *r)
@@ -44,6 +45,7 @@ static void requests_init(struct requests *r)
 	phoenix__image_import_request__init(&r->import);
 	phoenix__image_name_request__init(&r->image);
 	phoenix__confine_ensure_request__init(&r->confine);
+	phoenix__container_list_request__init(&r->list);
 	r->label.key = TEXT("tier");
 	r->label.value = TEXT("web");
 	r->labels[0] = &r->label;
@@ -98,6 +100,7 @@ FORGERY(name_long, container, r->container.name = TEXT(LONG_64))
 FORGERY(name_dotted, container, r->container.name = TEXT("web1.service"))
 FORGERY(stop_name, stop, r->stop.name = TEXT("/"))
 FORGERY(stop_grace, stop, r->stop.grace_ms = 600001)
+FORGERY(list_after, list, r->list.after = TEXT("web1/.."))
 FORGERY(push_name, push, r->push.name = TEXT("web1/../web2"))
 FORGERY(push_id_missing, push, r->push.boot_id = NULL)
 FORGERY(push_id_short, push, r->push.boot_id = TEXT("1234567"))
@@ -189,6 +192,7 @@ static void test_forged(void **state)
 		CASE(name_dotted, "name"),
 		CASE(stop_name, "name"),
 		CASE(stop_grace, "grace_ms"),
+		CASE(list_after, "after"),
 		CASE(push_name, "name"),
 		CASE(push_id_missing, "boot_id"),
 		CASE(push_id_short, "boot_id"),
@@ -277,15 +281,16 @@ static void test_good(void **state)
 {
 	struct requests r = { 0 };
 	Phoenix__ProbeRequest probe = PHOENIX__PROBE_REQUEST__INIT;
-	Phoenix__ContainerListRequest list = PHOENIX__CONTAINER_LIST_REQUEST__INIT;
 	const ProtobufCMessage *const good[] = {
 		&r.create.base, &r.container.base, &r.stop.base,  &r.push.base, &r.import.base,
-		&r.image.base,	&r.confine.base,   &probe.base,	  &list.base,
+		&r.image.base,	&r.confine.base,   &probe.base,	  &r.list.base,
 	};
 
 	requests_init(&r);
 	for (size_t i = 0; i < ARRAY_LENGTH(good); i++)
 		assert_int_equal(validate_request(good[i], NULL), 0);
+	r.list.after = TEXT("web1");
+	assert_int_equal(validate_request(&r.list.base, NULL), 0);
 	r.spec.confinement_mode = PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED;
 	r.create.profile = TEXT("lxc-phoenix-v2-stacked");
 	assert_int_equal(validate_request(&r.create.base, NULL), 0);

@@ -360,6 +360,13 @@ static int check_adopt_confine(const ProtobufCMessage *message, struct ph_error 
 	return check_name("name", request->name, error);
 }
 
+static int check_list(const ProtobufCMessage *message, struct ph_error *error)
+{
+	const Phoenix__ContainerListRequest *request = (const void *)message;
+
+	return text_empty(request->after) ? 0 : check_name("after", request->after, error);
+}
+
 static int check_nothing(const ProtobufCMessage *message, struct ph_error *error)
 {
 	return 0;
@@ -383,7 +390,7 @@ static const struct {
 	{ &phoenix__container_create_request__descriptor, check_create },
 	{ &phoenix__container_request__descriptor, check_container },
 	{ &phoenix__container_stop_request__descriptor, check_stop },
-	{ &phoenix__container_list_request__descriptor, check_nothing },
+	{ &phoenix__container_list_request__descriptor, check_list },
 	{ &phoenix__agent_push_request__descriptor, check_push },
 	{ &phoenix__foreign_list_request__descriptor, check_foreign },
 	{ &phoenix__adopt_request__descriptor, check_adopt },

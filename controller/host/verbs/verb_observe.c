@@ -1,5 +1,6 @@
 /* Looking: one container, and all of them. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/cleanup.h"
 #include "common/memory.h"
@@ -8,7 +9,7 @@
 #include "controller/host/verbs/observe.h"
 #include "controller/host/verbs/verbs.h"
 
-#define LIST_MAXIMUM 512 /* keeps the reply within one frame */
+#define PAGE_MAXIMUM 256 /* containers; keeps the reply within one frame */
 
 int verb_container_observe(const struct verb_host *host, const ProtobufCMessage *message,
 			   struct ph_error *error)
@@ -65,20 +66,23 @@ static Phoenix__ContainerObservation *summarise(struct profile_states *states, c
 int verb_container_list(const struct verb_host *host, const ProtobufCMessage *message,
 			struct ph_error *error)
 {
+	const Phoenix__ContainerListRequest *request = (const void *)message;
 	Phoenix__ContainerListReply reply = PHOENIX__CONTAINER_LIST_REPLY__INIT;
 	struct profile_states states = { .config = host->config };
 	PH_AUTO_FREE char(*names)[64] = NULL;
-	size_t count;
-	int code = placement_names(host->config, &names, &count, error);
+	size_t total, first = 0, count;
+	int code = placement_names(host->config, &names, &total, error);
 
 	if (code < 0)
 		return code;
-	if (count > LIST_MAXIMUM)
-		count = LIST_MAXIMUM;
+	while (first < total && strcmp(names[first], request->after) <= 0)
+		first++;
+	count = total - first < PAGE_MAXIMUM ? total - first : PAGE_MAXIMUM;
+	reply.more = first + count < total;
 	reply.containers = ph_alloc_array(count + 1, sizeof(*reply.containers));
 	for (reply.n_containers = 0; reply.n_containers < count; reply.n_containers++)
 		reply.containers[reply.n_containers] =
-			summarise(&states, names[reply.n_containers]);
+			summarise(&states, names[first + reply.n_containers]);
 	worker_send(host->output, &reply.base);
 	for (size_t i = 0; i < count; i++)
 		message_free(reply.containers[i]);
