@@ -31,9 +31,31 @@ static bool fails(struct fake_host *host, const char *verb, void *request)
 	return true;
 }
 
+/* Whether this verb is to wait; the request is then kept. */
+static bool holds(struct fake_host *host, const char *verb, void *request)
+{
+	if (!text_equal(host->hold_verb, verb) || host->held_count == FAKE_HELD_MAXIMUM)
+		return false;
+	host->held[host->held_count++] = request;
+	return true;
+}
+
+void fake_host_let_go(struct fake_host *host)
+{
+	void *request = host->held[0];
+	struct ph_error error;
+
+	error_set(&error, -EIO, "/fake", "look at the fake", "told to wait, and to fail");
+	host->held_count--;
+	memmove(host->held, host->held + 1, host->held_count * sizeof(host->held[0]));
+	rpc_fail(request, &error);
+}
+
 #define FAIL_BEFORE(verb)                                                                          \
 	do {                                                                                       \
 		host->calls++;                                                                     \
+		if (holds(host, verb, request))                                                    \
+			return;                                                                    \
 		if (!host->fail_after && fails(host, verb, request))                               \
 			return;                                                                    \
 	} while (0)

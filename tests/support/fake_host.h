@@ -13,6 +13,7 @@
 
 #define FAKE_CONTAINERS 8
 #define FAKE_PAGE 2 /* of the list of containers */
+#define FAKE_HELD_MAXIMUM 64
 
 struct fake_container {
 	char name[64];
@@ -40,6 +41,9 @@ struct fake_host {
 	const char *fail_verb;       /* this verb fails ... */
 	unsigned int fail_count;     /* ... so many more times */
 	bool fail_after;             /* after having done its work, not before */
+	const char *hold_verb;       /* requests of this verb wait for fake_host_let_go() */
+	void *held[FAKE_HELD_MAXIMUM];
+	size_t held_count;
 	bool off_label;              /* containers run outside their profile */
 	bool starts_off_label;       /* and do so again after a start */
 	const char *profile_state;   /* what is found of the profile; NULL: current */
@@ -63,6 +67,9 @@ void fake_host_close(struct fake_host *host);
 
 /* Whether nothing is left: no container, no network, no profile. */
 bool fake_host_is_empty(const struct fake_host *host);
+
+/* Let the request that has waited longest fail. */
+void fake_host_let_go(struct fake_host *host);
 
 /* Send an item to who watches denials; false when nobody does. */
 bool fake_host_deny(struct fake_host *host, const Phoenix__DenialsItem *item);
