@@ -371,7 +371,7 @@ static int create(const struct config *config, const struct clone_request *reque
 	result = build_clone(config, request, &plan, dir, error);
 	if (result < 0) {
 		clear_parts(config, request->name, dir, NULL);
-		return result;
+		return clone_explain(config, request->method, result, error);
 	}
 	*ret_clone = plan;
 	return CLONE_CHANGED;

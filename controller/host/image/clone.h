@@ -108,5 +108,9 @@ struct clone_probe {
 int clone_probe(const struct config *config, struct clone_probe *ret_probe,
 		struct ph_error *error);
 
+/* The same up to the first method that works: it costs what is needed to choose. */
+int clone_probe_first(const struct config *config, struct clone_probe *ret_probe,
+		      struct ph_error *error);
+
 /* The method's name: "overlay", "snapshot", "reflink", "copy", "auto". */
 const char *clone_method_name(enum clone_method method);

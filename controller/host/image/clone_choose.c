@@ -9,61 +9,84 @@
 #include "controller/host/image/image.h"
 #include "controller/host/tree/subvolume.h"
 
-/* A host that can take snapshots may have images of a time when it could not. */
-static int ask_image(const struct config *config, const char *name, struct clone_probe *probe,
+/* "" for images that are subvolumes: a host may have others, of a time when it could not make any. */
+static int ask_image(const struct config *config, const char *name, char reason[256],
 		     struct ph_error *error)
 {
-	char *reason = probe->reasons[CLONE_SNAPSHOT];
 	PH_AUTO_CLOSE int image = -1;
 	int result = image_open_rootfs(config, name, &image, error);
 
-	if (result == 0 && !reason[0] && !subvolume_is(image))
-		snprintf(reason, sizeof(probe->reasons[0]),
-			 "the image %s is no subvolume: remove it and import it again", name);
+	reason[0] = '\0';
+	if (result == 0 && !subvolume_is(image))
+		snprintf(reason, 256, "the image %s is no subvolume: remove it and import it again",
+			 name);
 	return result;
 }
 
-static int take_wanted(const struct clone_probe *probe, enum clone_method wanted,
-		       struct clone *plan, struct ph_error *error)
+static int refuse(enum clone_method wanted, const char *reason, struct ph_error *error)
 {
 	const char *name = clone_method_name(wanted);
 
-	if (probe->reasons[wanted][0])
-		return error_set(error, -EOPNOTSUPP, name,
-				 "write 'clone: auto', or put state_dir where it works",
-				 "a clone by %s cannot be made here: %s", name,
-				 probe->reasons[wanted]);
-	plan->method = wanted;
-	text_copy(plan->reason, sizeof(plan->reason), "asked for");
-	return 0;
+	return error_set(error, -EOPNOTSUPP, name,
+			 "write 'clone: auto', or put state_dir where it works",
+			 "a clone by %s cannot be made here: %s", name, reason);
 }
 
-static void take_first(const struct clone_probe *probe, struct clone *plan)
+int clone_explain(const struct config *config, enum clone_method wanted, int code,
+		  struct ph_error *error)
 {
-	enum clone_method method = CLONE_OVERLAY;
+	struct clone_probe probe;
 
-	while (method < CLONE_COPY && probe->reasons[method][0])
-		method++;
-	plan->method = method;
-	if (method == CLONE_OVERLAY)
+	if (wanted == CLONE_AUTO || clone_probe(config, &probe, NULL) < 0 ||
+	    !probe.reasons[wanted][0])
+		return code;
+	return refuse(wanted, probe.reasons[wanted], error);
+}
+
+static int take_wanted(const struct config *config, enum clone_method wanted, struct clone *plan,
+		       struct ph_error *error)
+{
+	struct clone_probe probe = { 0 };
+	char *reason = probe.reasons[wanted];
+	int result = 0;
+
+	if (wanted == CLONE_OVERLAY)
+		result = clone_probe_first(config, &probe, error);
+	if (wanted == CLONE_SNAPSHOT)
+		result = ask_image(config, plan->image, reason, error);
+	if (result == 0 && reason[0]) {
+		result = refuse(wanted, reason, error);
+		return clone_explain(config, wanted, result, error);
+	}
+	plan->method = wanted;
+	text_copy(plan->reason, sizeof(plan->reason), "asked for");
+	return result;
+}
+
+static int take_first(const struct config *config, struct clone *plan, struct ph_error *error)
+{
+	struct clone_probe probe;
+	int result = clone_probe_first(config, &probe, error);
+
+	if (result == 0 && probe.method == CLONE_SNAPSHOT) {
+		result = ask_image(config, plan->image, probe.reasons[CLONE_SNAPSHOT], error);
+		if (result == 0 && probe.reasons[CLONE_SNAPSHOT][0])
+			probe.method = CLONE_REFLINK; /* as on every btrfs */
+	}
+	if (result < 0)
+		return result;
+	plan->method = probe.method;
+	if (probe.method == CLONE_OVERLAY)
 		text_copy(plan->reason, sizeof(plan->reason), "the first that works here");
 	else
 		snprintf(plan->reason, sizeof(plan->reason), "no %s: %.100s",
-			 clone_method_name(method - 1), probe->reasons[method - 1]);
+			 clone_method_name(probe.method - 1), probe.reasons[probe.method - 1]);
+	return 0;
 }
 
 int clone_choose(const struct config *config, enum clone_method wanted, struct clone *plan,
 		 struct ph_error *error)
 {
-	struct clone_probe probe = { 0 };
-	int result = wanted == CLONE_COPY ? 0 : clone_probe(config, &probe, error);
-
-	if (result == 0 && wanted != CLONE_COPY)
-		result = ask_image(config, plan->image, &probe, error);
-	if (result < 0)
-		return result;
-	if (wanted != CLONE_AUTO)
-		return take_wanted(&probe, wanted, plan, error);
-	take_first(&probe, plan);
-	return 0;
+	return wanted == CLONE_AUTO ? take_first(config, plan, error) :
+				      take_wanted(config, wanted, plan, error);
 }

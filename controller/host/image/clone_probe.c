@@ -48,7 +48,7 @@ static int make_file(int root, const char *path, struct ph_error *error)
 	return tree_write_file(root, path, "phoenix", 7, &owner, error);
 }
 
-/* An image of one file, as an import makes it. */
+/* An image of one file. */
 static int make_image(const struct config *config, struct trial *trial, struct ph_error *error)
 {
 	const struct tree_owner owner = { 0, 0, 0755 };
@@ -58,7 +58,7 @@ static int make_image(const struct config *config, struct trial *trial, struct p
 		result = paths_format(config, PATHS_IMAGES, NULL, TRIAL, trial->image_path, error);
 	if (result == 0)
 		result = tree_remove(trial->images, TRIAL, error); /* of a killed one */
-	if (result >= 0 && subvolume_make(trial->images, TRIAL) < 0)
+	if (result >= 0)
 		result = tree_make_dirs(trial->images, TRIAL, &owner, error);
 	if (result >= 0)
 		result = tree_open_dir(trial->images, TRIAL, &trial->mount.image, error);
@@ -206,9 +206,22 @@ static void try_overlay(struct trial *trial, char reason[256])
 	try_attempt(trial, attempt_overlay, "idmapped layers need 5.19", reason);
 }
 
+/* A subvolume among the images, as an import makes it, and a snapshot of it among the clones. */
+static int make_snapshot(const struct trial *trial)
+{
+	PH_AUTO_CLOSE int subvolume = -1;
+	int result = subvolume_make(trial->mount.image, "subvolume");
+
+	if (result == 0)
+		result = tree_open_dir(trial->mount.image, "subvolume", &subvolume, NULL);
+	if (result == 0)
+		result = make_file(subvolume, "file", NULL);
+	return result < 0 ? result : subvolume_snapshot(subvolume, trial->dir, "snapshot");
+}
+
 static void try_snapshot(struct trial *trial, char reason[256])
 {
-	int result = subvolume_snapshot(trial->mount.image, trial->dir, "snapshot");
+	int result = make_snapshot(trial);
 
 	if (result == -EOPNOTSUPP)
 		snprintf(reason, 256, "the images are not on btrfs");
@@ -222,7 +235,7 @@ static void try_snapshot(struct trial *trial, char reason[256])
 
 /* ---- all of them ----------------------------------------------------------------------------- */
 
-static void try_reflink(const struct trial *trial, char reason[256])
+static void try_reflink(struct trial *trial, char reason[256])
 {
 	PH_AUTO_CLOSE int source = openat(trial->mount.image, "file", O_RDONLY | O_CLOEXEC);
 	PH_AUTO_CLOSE int target =
@@ -233,22 +246,45 @@ static void try_reflink(const struct trial *trial, char reason[256])
 		snprintf(reason, 256, "the file system shares no blocks: %s", strerror(errno));
 }
 
+/* Try the methods in their order: all, or up to the first that works. */
+static int probe_methods(const struct config *config, bool all, struct clone_probe *ret_probe,
+			 struct ph_error *error)
+{
+	static void (*const tries[CLONE_METHODS])(struct trial *trial, char reason[256]) = {
+		[CLONE_OVERLAY] = try_overlay,
+		[CLONE_SNAPSHOT] = try_snapshot,
+		[CLONE_REFLINK] = try_reflink,
+	};
+	struct trial trial = { .containers = -1, .images = -1, .dir = -1, .mount.image = -1 };
+	struct clone_probe probe = { .method = CLONE_AUTO };
+	int result = trial_begin(config, &trial, error);
+
+	for (enum clone_method method = CLONE_OVERLAY; result == 0 && method < CLONE_METHODS; method++) {
+		char *reason = probe.reasons[method];
+		bool is_needed = all || probe.method == CLONE_AUTO;
+
+		if (!is_needed || tries[method])
+			snprintf(reason, sizeof(probe.reasons[0]), "not tried");
+		if (is_needed && tries[method])
+			tries[method](&trial, reason);
+		if (probe.method == CLONE_AUTO && !reason[0])
+			probe.method = method;
+	}
+	trial_end(&trial);
+	if (result < 0)
+		return error_prefix(error, "probe clone methods"), result;
+	*ret_probe = probe;
+	return 0;
+}
+
 int clone_probe(const struct config *config, struct clone_probe *ret_probe,
 		struct ph_error *error)
 {
-	struct trial trial = { .containers = -1, .images = -1, .dir = -1, .mount.image = -1 };
-	struct clone_probe probe = { .method = CLONE_OVERLAY };
-	int result = trial_begin(config, &trial, error);
+	return probe_methods(config, true, ret_probe, error);
+}
 
-	if (result == 0) {
-		snprintf(probe.reasons[CLONE_OVERLAY], sizeof(probe.reasons[0]), "not tried");
-		try_reflink(&trial, probe.reasons[CLONE_REFLINK]);
-		try_snapshot(&trial, probe.reasons[CLONE_SNAPSHOT]);
-		try_overlay(&trial, probe.reasons[CLONE_OVERLAY]);
-		while (probe.method < CLONE_COPY && probe.reasons[probe.method][0])
-			probe.method++;
-		*ret_probe = probe;
-	}
-	trial_end(&trial);
-	return result < 0 ? (error_prefix(error, "probe clone methods"), result) : 0;
+int clone_probe_first(const struct config *config, struct clone_probe *ret_probe,
+		      struct ph_error *error)
+{
+	return probe_methods(config, false, ret_probe, error);
 }
