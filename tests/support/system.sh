@@ -156,6 +156,32 @@ phoenix_up() {
 	start_phoenixd
 }
 
+# Let Phoenix begin anew with its state on a file system of its own: `phoenix_onto ext4|xfs|btrfs [SIZE]`.
+phoenix_onto() {
+	local disk=$PH_WORK/state.img
+	truncate -s "${2:-3G}" "$disk"
+	case $1 in
+	ext4) mkfs.ext4 -q -F "$disk" ;;
+	xfs) mkfs.xfs -q "$disk" ;;
+	btrfs) mkfs.btrfs -q "$disk" >/dev/null ;;
+	esac
+	kill_daemon "$PH_DAEMON_PID"
+	kill_daemon "$PH_HOST_PID"
+	mount -o loop "$disk" "$PH_WORK/state"
+	start_host
+	start_phoenixd
+}
+
+# And as before; fails when something there is still in use.
+phoenix_off() {
+	kill_daemon "$PH_DAEMON_PID"
+	kill_daemon "$PH_HOST_PID"
+	umount "$PH_WORK/state"
+	rm "$PH_WORK/state.img"
+	start_host
+	start_phoenixd
+}
+
 # Print the first two numbers of a /16 that nothing on this machine routes to.
 free_subnet() {
 	local second
