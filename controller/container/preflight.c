@@ -24,18 +24,29 @@ static bool needs_fuse(const struct container *container)
 	return !driver[0] || text_equal(driver, "fuse-overlayfs");
 }
 
+static uint32_t count_containers(const struct registry *registry)
+{
+	uint32_t count = 0;
+
+	for (const struct container *at = registry->containers; at; at = at->next)
+		count++;
+	return count;
+}
+
 struct judge_wanted preflight_wanted(const struct container *container)
 {
 	return (struct judge_wanted){
 		.is_best_effort = container->record->spec->confinement ==
 				  PHOENIX__CONFINEMENT__CONFINEMENT_BEST_EFFORT,
 		.needs_fuse = needs_fuse(container),
+		.containers = count_containers(container->registry),
 	};
 }
 
 struct judge_wanted preflight_wanted_by_all(const struct registry *registry)
 {
-	struct judge_wanted wanted = { .is_best_effort = true };
+	struct judge_wanted wanted = { .is_best_effort = true,
+				       .containers = count_containers(registry) };
 
 	if (!registry->containers)
 		return (struct judge_wanted){ .needs_fuse = true };

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #include "controller/preflight/findings.h"
 #include "proto/agent.pb-c.h"
 
@@ -12,6 +14,7 @@
 struct judge_wanted {
 	bool is_best_effort; /* the operator accepts that nothing is confined */
 	bool needs_fuse;     /* the storage driver is fuse-overlayfs */
+	uint32_t containers; /* that Phoenix has on this host */
 };
 
 /* Judge the host's facts. */

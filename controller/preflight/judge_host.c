@@ -11,6 +11,8 @@
 #define KEYS_PERCENT_WARN 75
 #define KEYS_LOW 1000       /* of maxkeys: Debian's 200 are 200 containers for all of one id */
 #define NAMESPACES_LOW 64
+#define INOTIFY_EACH 8      /* instances of a container with systemd, D-Bus and Docker: 7 or 8 were counted */
+#define INOTIFY_LOW 1024
 
 #define KEYS_REMEDY                                                                                \
 	"sysctl -w kernel.keys.maxkeys=5000 kernel.keys.maxbytes=500000, and the same in a file of " \
@@ -185,6 +187,31 @@ static void judge_ids(const Phoenix__HostPreflightReply *facts, struct findings 
 			     IDS_USUAL);
 }
 
+/*
+ * The kernel counts what is inside a user namespace for the namespace's owner too, and all containers have
+ * the same one, root: Debian's 128 are 16 containers (fs/notify/inotify, kernel/ucount.c: inc_ucount()).
+ */
+static void judge_inotify(const Phoenix__HostPreflightReply *facts,
+			  const struct judge_wanted *wanted, struct findings *findings)
+{
+	const char *text = sysctl_of(facts, "fs/inotify/max_user_instances");
+	bool is_used_up;
+	uint64_t limit;
+
+	if (!text[0] || text_to_u64(text, UINT64_MAX, &limit) < 0 || limit >= UINT32_MAX)
+		return;
+	is_used_up = ((uint64_t)wanted->containers + 1) * INOTIFY_EACH > limit;
+	if (limit >= INOTIFY_LOW && !is_used_up)
+		return;
+	findings_add(findings, "preflight.inotify-instances",
+		     is_used_up ? FINDINGS_WARN : FINDINGS_INFO,
+		     "sysctl -w fs.inotify.max_user_instances=8192, and the same in a file of "
+		     "/etc/sysctl.d",
+		     "fs.inotify.max_user_instances is %" PRIu64 ": enough for about %" PRIu64
+		     " containers together%s", limit, limit / INOTIFY_EACH,
+		     is_used_up ? "; the systemd of the next one ends as soon as it starts" : "");
+}
+
 /* ---- cgroups, FUSE, AppArmor ---- */
 
 static bool has_controller(const Phoenix__HostPreflightReply *facts, const char *name)
@@ -265,5 +292,6 @@ void judge_host(const Phoenix__HostPreflightReply *facts, const struct judge_wan
 	judge_modules(facts, wanted, findings);
 	judge_fuse(facts, wanted, findings);
 	judge_keys(facts, findings);
+	judge_inotify(facts, wanted, findings);
 	judge_bridge_filter(facts, findings);
 }

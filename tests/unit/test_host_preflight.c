@@ -137,6 +137,7 @@ static void gathered(void **state)
 	write_below(directory, "6.1.0-test/modules.dep", DEPENDENCIES);
 	write_below(directory, "sys/kernel/modules_disabled", "1\n");
 	write_below(directory, "sys/user/max_user_namespaces", "0\n");
+	write_below(directory, "sys/fs/inotify/max_user_instances", "128\n");
 	write_below(directory, "key-users", "100007: 4 4/4 200/200 40/20000\n");
 	phoenix__host_preflight_reply__init(reply);
 	preflight_gather(&places, &range, 1, reply);
@@ -149,9 +150,11 @@ static void gathered(void **state)
 	assert_int_equal(find_module(reply, "fuse")->state, PHOENIX__HOST_MODULE__STATE__READY);
 	assert_int_equal(find_module(reply, "veth")->state, PHOENIX__HOST_MODULE__STATE__LOADABLE);
 	assert_int_equal(find_module(reply, "ip_tables")->state, PHOENIX__HOST_MODULE__STATE__ABSENT);
-	assert_int_equal(reply->n_sysctls, 1);
+	assert_int_equal(reply->n_sysctls, 2);
 	assert_string_equal(reply->sysctls[0]->key, "user/max_user_namespaces");
 	assert_string_equal(reply->sysctls[0]->value, "0");
+	assert_string_equal(reply->sysctls[1]->key, "fs/inotify/max_user_instances");
+	assert_string_equal(reply->sysctls[1]->value, "128");
 	assert_int_equal(reply->n_key_users, 1);
 	assert_int_equal(reply->key_users[0]->uid, 100007);
 	message_free(reply);

@@ -137,6 +137,11 @@ SPOIL(no_namespaces) { set_sysctl(host, "user/max_user_namespaces", "0"); }
 SPOIL(few_namespaces) { set_sysctl(host, "user/max_user_namespaces", "10"); }
 SPOIL(many_namespaces) { set_sysctl(host, "user/max_user_namespaces", "95000"); }
 SPOIL(senseless_sysctl) { set_sysctl(host, "user/max_user_namespaces", "many"); }
+SPOIL(few_inotify) { set_sysctl(host, "fs/inotify/max_user_instances", "128"); }
+SPOIL(inotify_for_one_more) { few_inotify(host); host->wanted.containers = 15; }
+SPOIL(inotify_used_up) { few_inotify(host); host->wanted.containers = 16; }
+SPOIL(inotify_raised) { set_sysctl(host, "fs/inotify/max_user_instances", "8192"); }
+SPOIL(raised_and_used_up) { inotify_raised(host); host->wanted.containers = 1024; }
 SPOIL(no_clone) { set_sysctl(host, "kernel/unprivileged_userns_clone", "0"); }
 SPOIL(clone_allowed) { set_sysctl(host, "kernel/unprivileged_userns_clone", "1"); }
 SPOIL(restricted) { set_sysctl(host, "kernel/apparmor_restrict_unprivileged_userns", "1"); }
@@ -193,6 +198,11 @@ static const struct {
 	{ few_namespaces, "preflight.user-namespaces", WARN, "is 10", 1 },
 	{ many_namespaces, NULL, 0, NULL, 0 },
 	{ senseless_sysctl, NULL, 0, NULL, 0 },
+	{ few_inotify, "preflight.inotify-instances", INFO, "for about 16 containers", 1 },
+	{ inotify_for_one_more, "preflight.inotify-instances", INFO, "for about 16 containers", 1 },
+	{ inotify_used_up, "preflight.inotify-instances", WARN, "ends as soon as it starts", 1 },
+	{ inotify_raised, NULL, 0, NULL, 0 },
+	{ raised_and_used_up, "preflight.inotify-instances", WARN, "about 1024 containers", 1 },
 	{ no_clone, "preflight.nested-user-namespaces", WARN, "unprivileged_userns_clone is 0", 1 },
 	{ clone_allowed, NULL, 0, NULL, 0 },
 	{ restricted, "preflight.restricted-user-namespaces", INFO, "is 1", 1 },

@@ -248,7 +248,8 @@ static int push_into(struct lxc_container *container, const struct push_request 
 	int code;
 
 	if (init_process < 0 || !process_has_map(init_process, request->id_base, request->id_count))
-		return error_set(error, -ENODEV, NULL, "start it: phoenixctl apply",
+		return error_set(error, -ENODEV, NULL, "start it: phoenixctl apply; when it ends again at once, phoenixctl "
+				 "preflight tells which limits of this host are used up",
 				 "the container is not running");
 	code = sealed_load(request->program, &sealed, error);
 	if (code < 0)

@@ -35,6 +35,7 @@ static const char *const sysctls[] = {
 	"kernel/apparmor_restrict_unprivileged_userns",
 	"kernel/keys/maxkeys",
 	"kernel/keys/maxbytes",
+	"fs/inotify/max_user_instances",
 };
 
 /* The whole of a file; NULL when it is not there or longer than TEXT_MAXIMUM. */
