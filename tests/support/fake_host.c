@@ -268,6 +268,8 @@ static void observe(struct fake_host *host, const char *name,
 	ret_observed->processes_off_label = host->off_label;
 	ret_observed->first_offender = (char *)(host->off_label ? "pid 9 (sh): unconfined" : "");
 	ret_observed->label = (char *)(!host->apparmor ? "" :
+				       container->is_foreign && !container->is_under_profile ?
+						       "unconfined" :
 				       host->label    ? host->label :
 							PROFILE " (enforce)");
 	ret_observed->expected_profile = (char *)(host->apparmor ? PROFILE : "");
@@ -323,7 +325,15 @@ VERB(container_start, ContainerRequest, ContainerObservation)
 	int changed = 0;
 
 	FAIL_BEFORE("ContainerStart");
+	if (container && container->is_delicate && container->has_our_config) {
+		struct ph_error error;
+
+		error_set(&error, -EIO, input->name, "look into its log", "its init has ended");
+		rpc_fail(request, &error);
+		return;
+	}
 	if (container && !container->running) {
+		container->is_under_profile = container->has_our_config;
 		host->label = NULL;
 		host->off_label = host->starts_off_label;
 	}
@@ -535,7 +545,7 @@ VERB(adopt_confine, AdoptConfineRequest, AdoptReply)
 	FAIL_BEFORE("AdoptConfine");
 	if (container)
 		set(host, &container->has_our_config, true, &changed);
-	if (container && host->loses_images)
+	if (container && container->loses_images)
 		container->images--;
 	FAIL_AFTER("AdoptConfine");
 	answer_adopt(container, changed, reply, request);

@@ -20,6 +20,9 @@ struct fake_container {
 	bool exists, running;
 	bool is_foreign;             /* made by somebody else; adopted or not */
 	bool is_adopted, has_our_config;
+	bool is_under_profile;       /* since its last start */
+	bool is_delicate;            /* does not start under our configuration */
+	bool loses_images;           /* one, when it gets our configuration */
 	unsigned int images;         /* of its Docker */
 	uint32_t first_id;
 	char address[16];
@@ -48,7 +51,6 @@ struct fake_host {
 	bool starts_off_label;       /* and do so again after a start */
 	const char *profile_state;   /* what is found of the profile; NULL: current */
 	const char *label;           /* of a running init; NULL: under the profile; a start mends it */
-	bool loses_images;           /* whoever is started under our configuration */
 	bool new_text;               /* the next ConfineEnsure replaces the profile in place */
 	unsigned int roll_backs;     /* of the profile */
 	unsigned int writes;         /* verbs that changed something */
