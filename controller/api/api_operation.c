@@ -26,7 +26,6 @@ enum order_kind {
 	ORDER_APPLY,
 	ORDER_VERIFY,
 	ORDER_REMOVE,
-	ORDER_CONFINE,
 	ORDER_UNADOPT,
 };
 
@@ -171,8 +170,6 @@ static const struct operation_type *type_of(const struct order *order)
 		return &operation_apply;
 	case ORDER_VERIFY:
 		return &operation_verify;
-	case ORDER_CONFINE:
-		return &operation_confine;
 	case ORDER_UNADOPT:
 		return &operation_unadopt;
 	default:
@@ -223,7 +220,7 @@ static void start_item(struct order *order, struct order_item *item)
 /* Others' containers are restarted one after the other; the first that fails is the last one touched. */
 static bool is_one_by_one(const struct order *order)
 {
-	return order->kind == ORDER_CONFINE || order->kind == ORDER_UNADOPT;
+	return order->kind == ORDER_UNADOPT;
 }
 
 static size_t parallel_of(const struct order *order)
@@ -337,7 +334,17 @@ API_HANDLER(verify, NameRequest, OperationItem)
 	start_selected(service, ORDER_VERIFY, input->name, (ProtobufCClosure)reply, request);
 }
 
-/* Whether all that is selected was adopted; else the request is failed. */
+static int check_adopted(const struct registry *registry, const struct container *container,
+			 struct ph_error *error)
+{
+	if (adopt_is(container))
+		return check_not_held(registry, container_name(container), error);
+	return error_set(error, -EINVAL, container_name(container),
+			 "name adopted ones only: phoenixctl list",
+			 "Phoenix has made this container: it was not adopted");
+}
+
+/* Whether all that is selected was adopted and is nobody's now; else the request is failed. */
 static bool are_adopted(const struct registry *registry, const char *text, void *request)
 {
 	struct selector selector;
@@ -347,22 +354,13 @@ static bool are_adopted(const struct registry *registry, const char *text, void 
 		return false;
 	for (const struct container *container = registry->containers; container;
 	     container = container->next) {
-		if (!api_is_selected(&selector, container) || adopt_is(container))
+		if (!api_is_selected(&selector, container) ||
+		    check_adopted(registry, container, &error) == 0)
 			continue;
-		error_set(&error, -EINVAL, container_name(container),
-			  "name adopted ones only: phoenixctl list",
-			  "Phoenix has made this container: it was not adopted");
 		rpc_fail(request, &error);
 		return false;
 	}
 	return true;
-}
-
-API_HANDLER(confine, NameRequest, OperationItem)
-{
-	if (are_adopted(api_registry(service), input->name, request))
-		start_selected(service, ORDER_CONFINE, input->name, (ProtobufCClosure)reply,
-			       request);
 }
 
 API_HANDLER(unadopt, NameRequest, OperationItem)

@@ -47,7 +47,7 @@ API_HANDLER(plan, PlanRequest, PlanReply);
 API_HANDLER(drift, DriftRequest, DriftReply);
 API_HANDLER(foreign, ForeignListRequest, ForeignListReply);
 API_HANDLER(adopt, AdoptOrder, AdoptItem);
-API_HANDLER(confine, NameRequest, OperationItem);
+API_HANDLER(confine, ConfineRequest, RolloutStatus);
 API_HANDLER(unadopt, NameRequest, OperationItem);
 
 /*

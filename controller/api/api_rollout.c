@@ -14,6 +14,7 @@
 #include "controller/rollout/rollouts.h"
 
 #define SHOWN_MAXIMUM 64
+#define PROBE_MS 10000
 
 static void fail_no_rollout(void *request, const char *id)
 {
@@ -54,19 +55,17 @@ static int check_request(const struct registry *registry, const Phoenix__Rollout
 	return r;
 }
 
-API_HANDLER(rollout_start, RolloutStartRequest, RolloutStatus)
+static void start(struct registry *registry, const struct rollouts_order *order,
+		  Phoenix__RolloutStatus_Closure reply, void *request)
 {
-	struct registry *registry = api_registry(service);
-	const struct rollouts_order order = { input->fleet, input->selector, input->push_agents,
-					      input->plan_only };
 	Phoenix__RolloutStatus nothing = PHOENIX__ROLLOUT_STATUS__INIT, *status = NULL;
 	struct ph_error error;
-	int r = check_request(registry, input, &error);
+	int r;
 
-	if (r == 0 && !registry->rollouts)
+	if (!registry->rollouts)
 		r = error_set(&error, -EOPNOTSUPP, NULL, NULL, "this phoenixd drives no rollouts");
-	if (r == 0)
-		r = rollouts_start(registry->rollouts, &order, &status, &error);
+	else
+		r = rollouts_start(registry->rollouts, order, &status, &error);
 	if (r < 0) {
 		error_prefix(&error, "rollout: nothing was changed");
 		rpc_fail(request, &error);
@@ -74,6 +73,78 @@ API_HANDLER(rollout_start, RolloutStartRequest, RolloutStatus)
 	}
 	reply(r == ROLLOUTS_NOTHING ? &nothing : status, request);
 	message_free(status);
+}
+
+API_HANDLER(rollout_start, RolloutStartRequest, RolloutStatus)
+{
+	struct registry *registry = api_registry(service);
+	const struct rollouts_order order = { .fleet = input->fleet,
+					      .selector = input->selector,
+					      .push_agents = input->push_agents,
+					      .plan_only = input->plan_only };
+	struct ph_error error;
+
+	if (check_request(registry, input, &error) == 0) {
+		start(registry, &order, reply, request);
+		return;
+	}
+	error_prefix(&error, "rollout: nothing was changed");
+	rpc_fail(request, &error);
+}
+
+/* ---- confine: a rollout over adopted containers, on a host that is asked first whether it can ---- */
+
+struct confining {
+	struct registry *registry;
+	struct rpc_request *request;
+	Phoenix__RolloutStatus_Closure reply;
+	Phoenix__ConfineRequest *input; /* owned */
+};
+
+static void probed(void *user, const ProtobufCMessage *message, const struct ph_error *error)
+{
+	struct confining *confining = user;
+	const struct rollouts_order order = { .selector = confining->input->selector,
+					      .plan_only = confining->input->plan_only,
+					      .strategy = confining->input->strategy };
+	struct selector selector;
+
+	if (error) {
+		rpc_fail(confining->request, error);
+	} else {
+		registry_set_probe(confining->registry, (const Phoenix__ProbeReply *)message);
+		if (api_select(confining->registry, order.selector, &selector, confining->request))
+			start(confining->registry, &order, confining->reply, confining->request);
+	}
+	message_free(confining->input);
+	free(confining);
+}
+
+static int check_confine(const Phoenix__ConfineRequest *input, struct ph_error *error)
+{
+	const char *field;
+
+	if (text_empty(input->selector))
+		return error_set(error, -EINVAL, "selector", "name it, or a selector such as 'old*'",
+				 "no container was named");
+	return input->strategy ? rollout_keys_check(input->strategy, &field, error) : 0;
+}
+
+API_HANDLER(confine, ConfineRequest, RolloutStatus)
+{
+	Phoenix__ProbeRequest probe = PHOENIX__PROBE_REQUEST__INIT;
+	struct registry *registry = api_registry(service);
+	struct confining *confining;
+	struct ph_error error;
+
+	if (check_confine(input, &error) < 0) {
+		error_prefix(&error, "rollout: nothing was changed");
+		rpc_fail(request, &error);
+		return;
+	}
+	confining = ph_alloc(sizeof(*confining));
+	*confining = (struct confining){ registry, request, reply, MESSAGE_COPY(input) };
+	host_link_call(registry->host, "Probe", &probe.base, PROBE_MS, probed, confining, NULL);
 }
 
 /* ---- show and follow ---- */

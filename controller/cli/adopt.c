@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/message.h"
 #include "common/str.h"
@@ -15,7 +16,17 @@
 #include "controller/cli/output.h"
 #include "controller/cli/progress.h"
 #include "controller/cli/report.h"
+#include "controller/cli/rollout.h"
 #include "controller/cli/table.h"
+#include "controller/fleet/rollout_keys.h"
+#include "controller/fleet/selector.h"
+
+static void strategy_free(Phoenix__RolloutStrategy *strategy)
+{
+	message_free(strategy);
+}
+
+PH_DEFINE_CLEANUP(Phoenix__RolloutStrategy *, strategy_free);
 
 static void print_line(const char *title, const char *text, const char *source)
 {
@@ -186,7 +197,59 @@ int command_adopt(struct invocation *invocation, struct ph_error *error)
 					    show_all(invocation, error);
 }
 
-/* ---- confine, unadopt ---- */
+/* ---- confine: a rollout ---- */
+
+static int read_confine(const struct invocation *invocation, const char **ret_selector,
+			Phoenix__RolloutStrategy **ret_strategy, struct ph_error *error)
+{
+	const char *selector = invocation_value(invocation, "selector");
+	const char *strategy = invocation_value(invocation, "strategy");
+	struct selector parsed;
+
+	if (!selector == !invocation->argument_count)
+		return error_set(error, -EINVAL, NULL, "phoenixctl confine old, or: confine --selector 'old*'",
+				 selector ? "a name and --selector exclude each other" :
+					    "no container was named");
+	*ret_selector = selector ? selector : invocation->arguments[0];
+	if (selector_parse(*ret_selector, &parsed, error) < 0)
+		return -EINVAL;
+	return strategy ? rollout_keys_parse("--strategy", strategy, ret_strategy, error) : 0;
+}
+
+static int begun(struct invocation *invocation, const Phoenix__RolloutStatus *status,
+		 bool is_plan, struct ph_error *error)
+{
+	if (status->rollout && !is_plan && !invocation_value(invocation, "detach"))
+		return rollout_follow(invocation, status->rollout->id, error);
+	if (!status->rollout && !invocation->json)
+		puts("nothing to do: every selected container is confined and ready");
+	return rollout_print(invocation, status, is_plan, error);
+}
+
+int command_confine(struct invocation *invocation, struct ph_error *error)
+{
+	Phoenix__ConfineRequest request = PHOENIX__CONFINE_REQUEST__INIT;
+	PH_CLEANUP(strategy_free_cleanup) Phoenix__RolloutStrategy *strategy = NULL;
+	Phoenix__RolloutStatus *status = NULL;
+	const char *selector;
+	int r = read_confine(invocation, &selector, &strategy, error);
+
+	if (r == 0)
+		r = invocation_connect(invocation, error);
+	if (r < 0)
+		return r;
+	request.selector = (char *)selector;
+	request.strategy = strategy;
+	request.plan_only = invocation_value(invocation, "dry-run") != NULL;
+	r = client_call(invocation->client, "Confine", &request.base, &status, error);
+	if (r < 0)
+		return r;
+	r = begun(invocation, status, request.plan_only, error);
+	message_free(status);
+	return r;
+}
+
+/* ---- unadopt: one after the other ---- */
 
 static int order_item(void *user, const ProtobufCMessage *message, struct ph_error *error)
 {
@@ -200,23 +263,16 @@ static int order_item(void *user, const ProtobufCMessage *message, struct ph_err
 	return output_check(error);
 }
 
-static int order(struct invocation *invocation, const char *method, struct ph_error *error)
+static int give_back(struct invocation *invocation, struct ph_error *error)
 {
 	Phoenix__NameRequest request = PHOENIX__NAME_REQUEST__INIT;
 	struct progress_view view = { .json = invocation->json };
 	int r;
 
 	request.name = (char *)invocation->arguments[0];
-	r = client_stream(invocation->client, method, &request.base, order_item, &view, error);
+	r = client_stream(invocation->client, "Unadopt", &request.base, order_item, &view, error);
 	progress_clear(&view);
-	return r == -EBADE ? -EIO : r; /* reverted: the operation has failed */
-}
-
-int command_confine(struct invocation *invocation, struct ph_error *error)
-{
-	int r = invocation_connect(invocation, error);
-
-	return r < 0 ? r : order(invocation, "Confine", error);
+	return r;
 }
 
 int command_unadopt(struct invocation *invocation, struct ph_error *error)
@@ -227,5 +283,5 @@ int command_unadopt(struct invocation *invocation, struct ph_error *error)
 
 	if (r == 0)
 		r = invocation_connect(invocation, error);
-	return r < 0 ? r : order(invocation, "Unadopt", error);
+	return r < 0 ? r : give_back(invocation, error);
 }

@@ -92,18 +92,23 @@ const struct command commands[] = {
 	},
 	{
 		.name = "confine",
-		.arguments = "SELECTOR",
-		.summary = "put adopted containers under the AppArmor profile",
+		.arguments = "NAME | --selector SELECTOR",
+		.summary = "put adopted containers under the AppArmor profile, as a rollout",
 		.description =
-			"One after the other: stops it, changes its configuration (backed up, and only the\n"
-			"lines that it needs), starts it, reads the label of every process, pushes the agent,\n"
-			"verifies Docker and sees that every image is still there. When anything of it fails,\n"
-			"the configuration is put back, the container is started as it was, and no further\n"
-			"one is touched. Exits with 1 then.",
-		.example = "phoenixctl confine web1",
-		.arguments_minimum = 1,
+			"Canaries, then waves. Each is stopped, its configuration changed (backed up, and\n"
+			"only the lines that it needs), started; the label of every process is read, the\n"
+			"agent pushed, Docker verified, every image looked for, and it is watched for a\n"
+			"while. What fails goes back to its owner's configuration by itself; when more\n"
+			"fail than may, no further one is touched. Follows the rollout to its end; exits\n"
+			"with 3 when it did not get done. 'phoenixctl rollout' shows and commands it.",
+		.example = "phoenixctl confine --selector 'old*' --strategy 'canary: 2, soak: 1m'",
 		.arguments_maximum = 1,
 		.completes = { WORDS_CONTAINERS },
+		.options = { { "selector", 'l', "SELECTOR", "these: names and globs" },
+			     { "strategy", 'g', "KEYS",
+			       "how, in the keys of the fleet file's 'rollout'" },
+			     { "dry-run", 'd', NULL, "show what would be done, do nothing" },
+			     { "detach", 'B', NULL, "begin it, do not follow it" } },
 		.run = command_confine,
 	},
 	{

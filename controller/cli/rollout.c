@@ -2,6 +2,8 @@
  * phoenixctl rollout: begun, followed, commanded and looked up. Following shows one line for each move
  * of a container, and on a terminal below them how far it is.
  */
+#include "controller/cli/rollout.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,8 +138,8 @@ static void print_items(const Phoenix__RolloutStatus *status, bool with_changes)
 	}
 }
 
-static int print_status(const struct invocation *invocation, const Phoenix__RolloutStatus *status,
-			bool with_changes, struct ph_error *error)
+int rollout_print(const struct invocation *invocation, const Phoenix__RolloutStatus *status,
+		  bool with_changes, struct ph_error *error)
 {
 	if (invocation->json) {
 		json_print(&status->base, false);
@@ -222,8 +224,7 @@ static int follow_item(void *user, const ProtobufCMessage *message, struct ph_er
 	return output_check(error);
 }
 
-/* Follow one to its end; its exit code, or a negative errno. */
-static int follow(struct invocation *invocation, const char *id, struct ph_error *error)
+int rollout_follow(struct invocation *invocation, const char *id, struct ph_error *error)
 {
 	Phoenix__RolloutRequest request = PHOENIX__ROLLOUT_REQUEST__INIT;
 	struct rollout_view view = { .progress = { .json = invocation->json } };
@@ -288,9 +289,9 @@ int command_rollout_start(struct invocation *invocation, struct ph_error *error)
 	if (!status->rollout && !invocation->json)
 		puts("nothing to do: every selected container is as the file says");
 	if (status->rollout && invocation_value(invocation, "watch") && !request.plan_only)
-		r = follow(invocation, status->rollout->id, error);
+		r = rollout_follow(invocation, status->rollout->id, error);
 	else
-		r = print_status(invocation, status, request.plan_only, error);
+		r = rollout_print(invocation, status, request.plan_only, error);
 	message_free(status);
 	return r;
 }
@@ -311,13 +312,13 @@ static int show(struct invocation *invocation, bool with_changes, struct ph_erro
 		return r;
 	request.id = (char *)(invocation->argument_count ? invocation->arguments[0] : "");
 	if (invocation_value(invocation, "watch"))
-		return follow(invocation, request.id, error);
+		return rollout_follow(invocation, request.id, error);
 	r = client_stream(invocation->client, "RolloutShow", &request.base, show_item_of, &status,
 			  error);
 	if (r == 0 && (!status || !status->rollout))
 		r = error_set(error, -EPROTO, NULL, NULL, "phoenixd has told nothing of the rollout");
 	if (r == 0)
-		r = print_status(invocation, status, with_changes, error);
+		r = rollout_print(invocation, status, with_changes, error);
 	if (r == 0)
 		r = exit_of(status->rollout);
 	message_free(status);

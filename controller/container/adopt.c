@@ -21,6 +21,7 @@
 #define GRACE_MS 30000
 #define STOP_MS 90000
 #define HOST_MS 60000
+#define PROFILE_PREFIX "lxc-phoenix-" /* of all our profiles; controller/host/confine/render.h */
 
 static int look(void *subject, struct ph_error *error);
 static int load_profile(void *subject, struct ph_error *error);
@@ -36,6 +37,8 @@ static int leave_agent(void *subject, struct ph_error *error);
 static int await_docker(void *subject, struct ph_error *error);
 static int verify(void *subject, struct ph_error *error);
 static int check_images(void *subject, struct ph_error *error);
+static int stop_under_profile(void *subject, struct ph_error *error);
+static int check_as_before(void *subject, struct ph_error *error);
 static int stop_confined(void *subject, struct ph_error *error);
 static int forget(void *subject, struct ph_error *error);
 static int release(void *subject, struct ph_error *error);
@@ -53,6 +56,13 @@ static const struct flow_step confine_steps[] = {
 	{ "check images", check_images, NULL, 70 * 1000 },
 };
 
+static const struct flow_step unconfine_steps[] = {
+	{ "stop", stop_under_profile, NULL, 100 * 1000 },
+	{ "configure", revert, NULL, 70 * 1000 },
+	{ "start", start_as_before, NULL, 100 * 1000 },
+	{ "check", check_as_before, NULL, 30 * 1000 },
+};
+
 static const struct flow_step unadopt_steps[] = {
 	{ "stop", stop_confined, NULL, 100 * 1000 },
 	{ "configure", revert, NULL, 70 * 1000 },
@@ -62,6 +72,7 @@ static const struct flow_step unadopt_steps[] = {
 };
 
 static void confine_ended(struct operation *operation, const struct ph_error *error);
+static void unconfine_ended(struct operation *operation, const struct ph_error *error);
 static void unadopt_ended(struct operation *operation, const struct ph_error *error);
 
 const struct operation_type operation_confine = {
@@ -69,6 +80,13 @@ const struct operation_type operation_confine = {
 	.steps = confine_steps,
 	.count = ARRAY_LENGTH(confine_steps),
 	.ended = confine_ended,
+};
+
+const struct operation_type operation_unconfine = {
+	.name = "unconfine",
+	.steps = unconfine_steps,
+	.count = ARRAY_LENGTH(unconfine_steps),
+	.ended = unconfine_ended,
 };
 
 const struct operation_type operation_unadopt = {
@@ -388,14 +406,78 @@ static int check_images(void *subject, struct ph_error *error)
 	return ask_host(subject, images_listed);
 }
 
+/*
+ * Undone, it runs as its owner had it, and what failed stands in its status. One that was under the
+ * profile before, and whose configuration has not changed, is still ours.
+ */
 static void confine_ended(struct operation *operation, const struct ph_error *error)
 {
 	struct container *container = operation->container;
+	bool is_ours = !container_is(container, CONTAINER_PHASE_ADOPTED) &&
+		       !text_empty(container->record->profile);
 
-	/* Undone: it runs as its owner had it, and what failed stands in its status. */
-	if (error)
+	if (error && !is_ours)
 		message_set_text(&container->record->profile, "");
-	container_set_phase(container, error ? CONTAINER_PHASE_ADOPTED : CONTAINER_PHASE_RUNNING,
+	container_set_phase(container,
+			    !error  ? CONTAINER_PHASE_RUNNING :
+			    is_ours ? CONTAINER_PHASE_FAILED :
+				      CONTAINER_PHASE_ADOPTED,
+			    error);
+	container_update_conditions(container);
+}
+
+/* ---- unconfine: back to its owner's configuration, and still adopted ---- */
+
+static bool is_under_profile(const Phoenix__ContainerObservation *seen)
+{
+	return seen->running && text_has_prefix(seen->label, PROFILE_PREFIX);
+}
+
+static int seen_to_stop(struct operation *operation, const ProtobufCMessage *message,
+			struct ph_error *error)
+{
+	if (!is_under_profile((const Phoenix__ContainerObservation *)message))
+		return FLOW_UNCHANGED;
+	return stop(operation, error);
+}
+
+/* Looks at the kernel's word and not at the record's: what was half undone has to come back too. */
+static int stop_under_profile(void *subject, struct ph_error *error)
+{
+	Phoenix__ContainerRequest request = PHOENIX__CONTAINER_REQUEST__INIT;
+
+	container_leave_agent(((struct operation *)subject)->container);
+	request.name = name_of(subject);
+	return operation_host(subject, "ContainerObserve", &request.base, 15000, seen_to_stop);
+}
+
+static int seen_as_before(struct operation *operation, const ProtobufCMessage *message,
+			  struct ph_error *error)
+{
+	const Phoenix__ContainerObservation *seen = (const Phoenix__ContainerObservation *)message;
+
+	container_set_observed(operation->container, seen);
+	if (seen->running && !is_under_profile(seen))
+		return FLOW_UNCHANGED;
+	return error_set(error, -EBADE, name_of(operation), "start it as its owner does",
+			 seen->running ? "it still runs under %s" : "it does not run", seen->label);
+}
+
+static int check_as_before(void *subject, struct ph_error *error)
+{
+	Phoenix__ContainerRequest request = PHOENIX__CONTAINER_REQUEST__INIT;
+
+	request.name = name_of(subject);
+	return operation_host(subject, "ContainerObserve", &request.base, 15000, seen_as_before);
+}
+
+static void unconfine_ended(struct operation *operation, const struct ph_error *error)
+{
+	struct container *container = operation->container;
+
+	container_set_phase(container,
+			    text_empty(container->record->profile) ? CONTAINER_PHASE_ADOPTED :
+								     CONTAINER_PHASE_FAILED,
 			    error);
 	container_update_conditions(container);
 }

@@ -358,7 +358,7 @@ void operation_resume(struct container *container, Phoenix__OperationRecord *rec
 {
 	static const struct operation_type *const types[] = { &operation_apply, &operation_remove,
 							      &operation_verify, &operation_confine,
-							      &operation_unadopt };
+							      &operation_unconfine, &operation_unadopt };
 	struct registry *registry = container->registry;
 	const struct operation_type *type = NULL;
 	struct operation *operation;

@@ -25,6 +25,7 @@ extern const struct operation_type operation_apply;
 extern const struct operation_type operation_remove;
 extern const struct operation_type operation_verify;
 extern const struct operation_type operation_confine;
+extern const struct operation_type operation_unconfine;
 extern const struct operation_type operation_unadopt;
 
 /* A client that follows an operation. Owned by the client, which unwatches before it goes. */

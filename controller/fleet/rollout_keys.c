@@ -193,3 +193,22 @@ int rollout_keys_read(const struct yaml_node *root, Phoenix__Fleet *fleet, struc
 	node = schema_find(map, field + strlen("rollout."));
 	return schema_error(node ? node : map, error, problem.remedy, "%s", problem.why);
 }
+
+int rollout_keys_parse(const char *name, const char *text, Phoenix__RolloutStrategy **ret_strategy,
+		       struct ph_error *error)
+{
+	PH_AUTO_FREE char *file = ph_format("rollout: {%s}", text);
+	Phoenix__Fleet fleet = PHOENIX__FLEET__INIT;
+	struct yaml_node *root = NULL;
+	int r = yaml_parse(name, file, strlen(file), &root, error);
+
+	if (r == 0)
+		r = rollout_keys_read(root, &fleet, error);
+	yaml_node_free(root);
+	if (r < 0) {
+		message_free(fleet.rollout);
+		return r;
+	}
+	*ret_strategy = fleet.rollout;
+	return 0;
+}

@@ -14,6 +14,13 @@ void rollout_keys_defaults(Phoenix__RolloutStrategy *ret_strategy);
  */
 int rollout_keys_read(const struct yaml_node *root, Phoenix__Fleet *fleet, struct ph_error *error);
 
+/*
+ * Read a strategy alone: "canary: 2, soak: 1m", as what stands under the key. The caller frees it. name
+ * stands for the file in errors, which are as above.
+ */
+int rollout_keys_parse(const char *name, const char *text, Phoenix__RolloutStrategy **ret_strategy,
+		       struct ph_error *error);
+
 /* Check a strategy that came over a socket: as rollout_check_strategy(), and its texts. */
 int rollout_keys_check(const Phoenix__RolloutStrategy *strategy, const char **ret_field,
 		       struct ph_error *error);

@@ -9,12 +9,18 @@
 #include "common/clock.h"
 #include "common/message.h"
 #include "common/str.h"
+#include "controller/container/adopt.h"
+#include "controller/rollout/confining.h"
 #include "controller/rollout/rollouts_private.h"
+
+static const Phoenix__RolloutItem *item_of(const struct hand *hand)
+{
+	return hand->rollout->record->items[hand->item];
+}
 
 static struct container *container_of_hand(const struct hand *hand)
 {
-	return registry_find(hand->rollout->rollouts->registry,
-			     hand->rollout->record->items[hand->item]->name);
+	return registry_find(hand->rollout->rollouts->registry, item_of(hand)->name);
 }
 
 enum rollout_health hand_health(const struct hand *hand)
@@ -22,6 +28,8 @@ enum rollout_health hand_health(const struct hand *hand)
 	const struct container *container = container_of_hand(hand);
 	const Phoenix__Condition *ready;
 
+	if (container && container_is(container, CONTAINER_PHASE_ADOPTED))
+		return confining_health(container);
 	if (!container || !container_is(container, CONTAINER_PHASE_RUNNING))
 		return ROLLOUT_HEALTH_NOT_READY;
 	ready = conditions_find(&container->conditions, "Ready");
@@ -84,7 +92,7 @@ static bool has_result(const struct container *container, const char *id)
 
 static struct operation_order order_of(const struct hand *hand, const char *id)
 {
-	const Phoenix__RolloutItem *item = hand->rollout->record->items[hand->item];
+	const Phoenix__RolloutItem *item = item_of(hand);
 	bool is_back = hand->action.kind == ROLLOUT_REVERT;
 	struct operation_order order = {
 		.type = hand->action.kind == ROLLOUT_VERIFY ? &operation_verify : &operation_apply,
@@ -92,6 +100,11 @@ static struct operation_order order_of(const struct hand *hand, const char *id)
 		.keeps = true,
 	};
 
+	if (item->confine) {
+		order.type = confining_operation(hand);
+		order.keeps = order.type != &operation_confine; /* that one goes back by itself */
+		return order;
+	}
 	if (order.type == &operation_apply)
 		order.spec = is_back ? item->old : item->new_;
 	order.push_agent = item->push_agent && hand->action.kind == ROLLOUT_CONVERT;
@@ -117,8 +130,7 @@ static void begin_operation(struct hand *hand)
 
 	hand->is_waiting = false;
 	if (!container) {
-		error_set(&error, -ENOENT, hand->rollout->record->items[hand->item]->name, NULL,
-			  "the container is gone");
+		error_set(&error, -ENOENT, item_of(hand)->name, NULL, "the container is gone");
 		hand_ended(hand, &error);
 		return;
 	}
@@ -136,19 +148,65 @@ static void begin_operation(struct hand *hand)
 	if (hand->action.kind == ROLLOUT_CONVERT)
 		hand->converted_ms = clock_wall_ms();
 	order = order_of(hand, id);
-	if (operation_start_order(container, &order, &hand->watcher, &error) < 0)
+	if (!order.type && !container->operation) {
+		hand_ended(hand, NULL); /* it is as it was */
+		return;
+	}
+	if (!order.type || operation_start_order(container, &order, &hand->watcher, &error) < 0)
 		hand->is_waiting = true;
 }
 
-/* Its conversion, of this very process, has verified it already. */
+static bool has_docker(const struct container *container)
+{
+	return !text_equal(container->record->spec->docker_source, "none");
+}
+
+/*
+ * Its conversion, of this very process, has verified it already. Without Docker there is nothing that
+ * an agent could verify: that it is ready is all.
+ */
 static bool is_verified(const struct hand *hand)
 {
 	const struct container *container = container_of_hand(hand);
 
-	return container && hand->converted_ms && container_is_ready(container) &&
-	       (!container->record->verify ||
-		container->record->verify->wall_ms >= hand->converted_ms ||
-		text_equal(container->record->spec->docker_source, "none"));
+	if (!container || !container_is_ready(container))
+		return false;
+	if (!has_docker(container))
+		return true;
+	return hand->converted_ms && (!container->record->verify ||
+				      container->record->verify->wall_ms >= hand->converted_ms);
+}
+
+static void begin_verify(struct hand *hand)
+{
+	const struct container *container = container_of_hand(hand);
+
+	if (is_verified(hand))
+		hand_ended(hand, NULL);
+	else if (container && !has_docker(container))
+		hand->is_waiting = true; /* until it is ready, or the deadline */
+	else
+		begin_operation(hand);
+}
+
+static void begin_check(struct hand *hand)
+{
+	if (item_of(hand)->confine)
+		confining_check(hand);
+	else
+		hand_check(hand);
+}
+
+static void begin_or_retry(struct hand *hand)
+{
+	if (hand->action.kind == ROLLOUT_CHECK)
+		begin_check(hand);
+	else if (hand->action.kind == ROLLOUT_VERIFY)
+		begin_verify(hand);
+	else if (hand->action.kind == ROLLOUT_DRAIN)
+		hand_drain(hand);
+	else
+		begin_operation(hand);
 }
 
 void hand_begin(struct hand *hand, const struct rollout_action *action)
@@ -160,24 +218,13 @@ void hand_begin(struct hand *hand, const struct rollout_action *action)
 	hand->watcher = (struct operation_watcher){ .progress = progress,
 						    .ended = operation_ended,
 						    .user = hand };
-	if (action->kind == ROLLOUT_CHECK)
-		hand_check(hand);
-	else if (action->kind == ROLLOUT_DRAIN)
-		hand_drain(hand);
-	else if (action->kind == ROLLOUT_VERIFY && is_verified(hand))
-		hand_ended(hand, NULL);
-	else
-		begin_operation(hand);
+	begin_or_retry(hand);
 }
 
 void hand_retry(struct hand *hand)
 {
-	if (!hand->is_busy)
-		return;
-	if (hand->action.kind == ROLLOUT_CHECK)
-		hand_check(hand);
-	else
-		begin_operation(hand);
+	if (hand->is_busy)
+		begin_or_retry(hand);
 }
 
 void hand_let_go(struct hand *hand)

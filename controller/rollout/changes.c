@@ -107,13 +107,14 @@ int changes_make(const struct changes_input *input, Phoenix__RolloutRecord *reco
 			      "the selection is empty: no container of the fleet file is meant");
 	if (r < 0)
 		return r;
-	if (fleet->rollout) {
-		record->strategy = MESSAGE_COPY(fleet->rollout);
-	} else {
-		Phoenix__RolloutStrategy strategy;
-
-		rollout_keys_defaults(&strategy);
-		record->strategy = MESSAGE_COPY(&strategy);
-	}
+	changes_set_strategy(record, fleet->rollout);
 	return record->n_items ? 0 : CHANGES_EMPTY;
+}
+
+void changes_set_strategy(Phoenix__RolloutRecord *record, const Phoenix__RolloutStrategy *strategy)
+{
+	Phoenix__RolloutStrategy defaults;
+
+	rollout_keys_defaults(&defaults);
+	record->strategy = MESSAGE_COPY(strategy ? strategy : &defaults);
 }

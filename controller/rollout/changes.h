@@ -30,3 +30,6 @@ enum { CHANGES_EMPTY = 1 };
  */
 int changes_make(const struct changes_input *input, Phoenix__RolloutRecord *record,
 	      struct ph_error *error);
+
+/* Give a record a copy of a strategy; NULL: the default one. */
+void changes_set_strategy(Phoenix__RolloutRecord *record, const Phoenix__RolloutStrategy *strategy);

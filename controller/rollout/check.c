@@ -15,11 +15,6 @@
 #define AGENT_MS 40000
 #define CONTACT_MS 20000
 
-/* A question to an agent; outlives the hand that asked. */
-struct asking {
-	struct hand *hand; /* NULL: nobody wants to know any more */
-};
-
 void asking_forget(struct asking *asking)
 {
 	if (asking)

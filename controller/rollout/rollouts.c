@@ -17,6 +17,7 @@
 #include "common/str.h"
 #include "controller/fleet/selector.h"
 #include "controller/rollout/changes.h"
+#include "controller/rollout/confining.h"
 #include "controller/rollout/rollouts_private.h"
 
 #define WAIT_MS 250 /* for adoption, or for somebody else's lease to run out */
@@ -448,7 +449,9 @@ static int make_record(struct rollouts *rollouts, const struct rollouts_order *o
 		return r;
 	snprintf(id, sizeof(id), "r%011" PRIx64, clock_wall_ms());
 	message_set_text(&record->id, id);
-	r = changes_make(&input, record, error);
+	r = order->fleet ? changes_make(&input, record, error) :
+			   confining_make(rollouts->registry, &selection.selector, order->strategy,
+					  record, error);
 	if (r == 0)
 		r = check_free(rollouts, record, error);
 	return r == 0 ? rollout_begin(record, rollouts_now(rollouts), error) : r;
@@ -516,7 +519,8 @@ static int check_still_ours(const struct rollout *rollout, struct ph_error *erro
 
 		if (item->state != PHOENIX__ROLLOUT_ITEM__STATE__DONE)
 			continue;
-		if (!container || !message_equal(container->record->spec, item->new_))
+		if (item->confine ? !confining_is_done(container) :
+				    !container || !message_equal(container->record->spec, item->new_))
 			return error_set(error, -ESTALE, item->name,
 					 "start a rollout of the fleet file that you want",
 					 "it was changed or removed since: going back would undo that");

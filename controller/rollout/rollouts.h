@@ -30,10 +30,11 @@ struct rollout_watcher {
 
 /* What a start is asked to do. */
 struct rollouts_order {
-	const Phoenix__Fleet *fleet; /* validated */
+	const Phoenix__Fleet *fleet; /* validated; NULL: the adopted ones are to be confined */
 	const char *selector;
 	bool push_agents;
 	bool plan_only;
+	const Phoenix__RolloutStrategy *strategy; /* checked, of a rollout without a fleet; NULL: the default */
 };
 
 /* Named outcome of rollouts_start(): everything that was selected is as the fleet says. */

@@ -27,8 +27,13 @@ struct hand {
 	bool is_waiting; /* it could not be begun yet: tried again */
 	struct operation_watcher watcher;
 	struct drain *drain;   /* owned; while draining */
-	struct asking *asking; /* borrowed: a question to the agent is out */
+	struct asking *asking; /* borrowed: a question of its preflight is out */
 	uint64_t converted_ms; /* wall: when its conversion was begun by this process */
+};
+
+/* A question of a preflight; outlives the hand that asked. */
+struct asking {
+	struct hand *hand; /* NULL: nobody wants to know any more */
 };
 
 struct rollout {

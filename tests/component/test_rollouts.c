@@ -46,6 +46,7 @@ struct world {
 	struct rollout_watcher watcher;
 	Phoenix__RolloutStrategy strategy;
 	size_t count; /* of containers */
+	const char *docker_source;
 	bool has_applied;
 	unsigned int transitions, kill_at; /* kill_at 0: never */
 	unsigned int most_at_once;         /* containers in hand */
@@ -156,7 +157,8 @@ static void applied(void *user, const char *name, bool changed, const struct ph_
 	((struct world *)user)->has_applied = true;
 }
 
-static void fill_spec(Phoenix__ContainerSpec *spec, Phoenix__Resources *resources, size_t i)
+static void fill_spec(const struct world *world, Phoenix__ContainerSpec *spec,
+		      Phoenix__Resources *resources, size_t i)
 {
 	phoenix__resources__init(resources);
 	phoenix__container_spec__init(spec);
@@ -165,7 +167,7 @@ static void fill_spec(Phoenix__ContainerSpec *spec, Phoenix__Resources *resource
 	spec->name = names[i];
 	spec->image = (char *)"bookworm";
 	spec->storage_driver = (char *)"fuse-overlayfs";
-	spec->docker_source = (char *)"distribution";
+	spec->docker_source = (char *)world->docker_source;
 }
 
 static void apply(struct world *world, size_t i)
@@ -176,7 +178,7 @@ static void apply(struct world *world, size_t i)
 	struct container *container;
 	struct ph_error error;
 
-	fill_spec(&spec, &resources, i);
+	fill_spec(world, &spec, &resources, i);
 	record.spec = &spec;
 	record.phase = (char *)CONTAINER_PHASE_PREPARING;
 	container = container_new(world->registry, MESSAGE_COPY(&record));
@@ -189,7 +191,7 @@ static void apply(struct world *world, size_t i)
 	run_until(world, has_applied);
 }
 
-static struct world *world_new(size_t count)
+static struct world *world_new_with(size_t count, const char *docker_source)
 {
 	struct world *world = ph_alloc(sizeof(*world));
 	char path[320];
@@ -209,11 +211,17 @@ static struct world *world_new(size_t count)
 	fake_host_open(&world->host, &world->loop, world->scratch.path);
 	open_controller(world);
 	world->count = count;
+	world->docker_source = docker_source;
 	for (size_t i = 0; i < count; i++)
 		apply(world, i);
 	rollout_keys_defaults(&world->strategy);
 	world->strategy.soak_ms = world->strategy.canary_soak_ms = 0;
 	return world;
+}
+
+static struct world *world_new(size_t count)
+{
+	return world_new_with(count, "distribution");
 }
 
 static void world_free(struct world *world)
@@ -271,7 +279,7 @@ static int start(struct world *world, const char *selector, const char *daemon, 
 
 	docker.daemon = (char *)daemon;
 	for (size_t i = 0; i < world->count; i++) {
-		fill_spec(&specs[i], &resources[i], i);
+		fill_spec(world, &specs[i], &resources[i], i);
 		if (daemon[0]) {
 			specs[i].docker = &docker;
 			resources[i].pids = 2000;
@@ -430,6 +438,33 @@ static void test_killed_at_every_transition(void **state)
 	assert_true(total > 15);
 }
 
+/* Without Docker there is nothing to verify by an agent: what was converted before the kill is no failure. */
+static void test_killed_without_docker(void **state)
+{
+	static const unsigned int states[] = { ITEM(DONE) };
+	unsigned int total = UINT32_MAX;
+
+	for (unsigned int kill_at = 0; kill_at < total; kill_at++) {
+		struct world *world = world_new_with(1, "none");
+
+		world->kill_at = kill_at;
+		begin(world);
+		run_until(world, is_over_or_killed);
+		if (kill_at) {
+			close_controller(world);
+			open_controller(world);
+			bring_agents_back(world);
+			run_until(world, is_over);
+		} else {
+			total = world->transitions;
+		}
+		assert_items(world, states);
+		if (world->agent.verifies)
+			fail_msg("killed at transition %u: an agent was asked to verify Docker", kill_at);
+		world_free(world);
+	}
+}
+
 static bool is_at_gate(struct world *world)
 {
 	return state_of(world) == ROLLOUT(GATE);
@@ -581,6 +616,7 @@ int main(void)
 		cmocka_unit_test(test_a_poisoned_container),
 		cmocka_unit_test(test_everything_goes_back),
 		cmocka_unit_test(test_killed_at_every_transition),
+		cmocka_unit_test(test_killed_without_docker),
 		cmocka_unit_test(test_gate_and_revert),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_preflight_refuses),

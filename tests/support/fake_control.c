@@ -579,10 +579,10 @@ METHOD(adopt, AdoptOrder, AdoptItem)
 	reply(&answer, request);
 }
 
-/* Both are streams of progress about one container. */
-static void take_order(struct server *server, const char *name,
-		       Phoenix__OperationItem_Closure reply, void *request)
+METHOD(unadopt, NameRequest, OperationItem)
 {
+	struct server *server = server_of(service);
+	const char *name = input->name;
 	Phoenix__Failure failure;
 
 	if (is_dealt_with(server, request))
@@ -597,16 +597,6 @@ static void take_order(struct server *server, const char *name,
 	} else {
 		fail_request(request, -ENOENT, NULL, name);
 	}
-}
-
-METHOD(confine, NameRequest, OperationItem)
-{
-	take_order(server_of(service), input->name, reply, request);
-}
-
-METHOD(unadopt, NameRequest, OperationItem)
-{
-	take_order(server_of(service), input->name, reply, request);
 }
 
 METHOD(drift, DriftRequest, DriftReply)
@@ -939,6 +929,24 @@ METHOD(rollout_start, RolloutStartRequest, RolloutStatus)
 		reply(&answer.status, request);
 }
 
+METHOD(confine, ConfineRequest, RolloutStatus)
+{
+	struct server *server = server_of(service);
+	Phoenix__RolloutStatus nothing = PHOENIX__ROLLOUT_STATUS__INIT;
+	struct rollout_answer answer;
+
+	if (is_dealt_with(server, request))
+		return;
+	fill_rollout(server, &answer);
+	if (text_equal(input->selector, "web9"))
+		fail_request(request, -ENOENT, NULL, "web9");
+	else if (text_equal(input->selector, "web*") &&
+		 (!input->strategy || input->strategy->soak_ms != 60000))
+		fail_request(request, -EINVAL, NULL, "strategy");
+	else
+		reply(text_equal(input->selector, "web3") ? &nothing : &answer.status, request);
+}
+
 METHOD(rollout_show, RolloutRequest, RolloutStatus)
 {
 	struct server *server = server_of(service);
@@ -992,7 +1000,7 @@ static void accepted(void *user, int fd, const struct ucred *peer)
 {
 	static const char *const streaming[] = { "Apply",       "Verify",      "Remove", "Events",
 						 "ImageImport", "ImageRemove", "Denials", "RolloutShow",
-						 "Confine", "Unadopt", "List", "Health", NULL };
+						 "Unadopt", "List", "Health", NULL };
 	struct server *server = user;
 	struct channel_config config = { .service = &server->service.base,
 					 .streaming = streaming,
