@@ -265,6 +265,14 @@ static int upgrade(struct database *database, const struct database_schema *sche
 	return error_prefix(error, "upgrade from schema %d to %d", from, schema->version);
 }
 
+static int refuse(const char *path, int version, const struct database_schema *schema,
+		  struct ph_error *error)
+{
+	return error_set(error, -EPROTO, path, REMEDY_NEWER,
+			 "a newer Phoenix wrote this file (schema %d, this one knows %d)", version,
+			 schema->version);
+}
+
 /* Accept our own version, take over an older one, make a new file's tables, refuse all else. */
 static int settle_schema(struct database *database, const struct database_schema *schema,
 			 struct ph_error *error)
@@ -285,13 +293,32 @@ static int settle_schema(struct database *database, const struct database_schema
 				 "move the file away; Phoenix makes its own",
 				 "the file is some other program's database");
 	if (version > schema->version)
-		return error_set(error, -EPROTO, database->path, REMEDY_NEWER,
-				 "a newer Phoenix wrote this file (schema %d, this one knows %d)",
-				 version, schema->version);
+		return refuse(database->path, version, schema, error);
 	if (version < 1)
 		return error_set(error, -EUCLEAN, database->path, REMEDY_DAMAGED,
 				 "the file has no schema version");
 	return version < schema->version ? upgrade(database, schema, version, error) : 0;
+}
+
+/*
+ * Look first, through a connection that cannot write: what we do to a file of our own, as choosing its
+ * journal, would change a newer one's too. Whatever else is wrong with the file shows later.
+ */
+static int refuse_newer(const char *path, const struct database_schema *schema,
+			struct ph_error *error)
+{
+	struct database database = { .path = (char *)path };
+	int kind = 0, version = 0, ret = 0;
+
+	if (sqlite3_open_v2(path, &database.handle,
+			    SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
+			    NULL) == SQLITE_OK &&
+	    read_number(&database, "PRAGMA application_id", &kind, NULL) == 0 &&
+	    read_number(&database, "PRAGMA user_version", &version, NULL) == 0 &&
+	    kind == schema->application_id && version > schema->version)
+		ret = refuse(path, version, schema, error);
+	sqlite3_close(database.handle);
+	return ret;
 }
 
 static int configure(struct database *database, struct ph_error *error)
@@ -315,6 +342,8 @@ int database_open(struct database *database, const char *path, const struct data
 
 	*database = (struct database){ .path = ph_strdup(path) };
 	ret = make_file(path, error);
+	if (ret == 0)
+		ret = refuse_newer(path, schema, error);
 	if (ret < 0)
 		return ret;
 	result = sqlite3_open_v2(path, &database->handle,

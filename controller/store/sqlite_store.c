@@ -47,14 +47,15 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
 };
 
 /*
- * 2: containers may be adopted. The tables are the same, but a phoenixd that does not know it would
- * take others' containers for its own.
+ * The tables are the same in all versions; what they hold would be taken for something else:
+ * 2: containers may be adopted. A phoenixd that does not know it would take others' for its own.
+ * 3: a rollout may confine. One that does not know it would apply a fleet's wishes to others'.
  */
-static const char *const upgrades[] = { "" };
+static const char *const upgrades[] = { "", "" };
 
 static const struct database_schema schema = {
 	.application_id = 0x50487374, /* "PHst" */
-	.version = 2,
+	.version = 3,
 	.upgrades = upgrades,
 	.create = "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL);"
 		  "CREATE TABLE entry (key TEXT PRIMARY KEY, value BLOB NOT NULL,"

@@ -277,7 +277,7 @@ static void say_hello(struct fake_agent_session *session)
 	hello.version = (char *)"fake";
 	hello.boot_id = session->boot_id;
 	hello.capabilities = capabilities;
-	hello.n_capabilities = 1;
+	hello.n_capabilities = session->agent->is_older ? 0 : 1;
 	channel_call(session->channel, &phoenix__controller__descriptor, "Hello", &hello.base,
 		     5000, &handlers, session, NULL);
 }

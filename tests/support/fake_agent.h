@@ -24,6 +24,7 @@ struct fake_agent {
 	unsigned int installs;   /* Install calls that did something */
 	unsigned int verifies;
 	unsigned int resumes;    /* nested containers released by the controller */
+	bool is_older;           /* says hello as one from before capabilities */
 	uint16_t protocol_oldest, protocol; /* that it speaks; 0: as a real one */
 	const char *poisoned;    /* in this container no install with docker.daemon works */
 	unsigned int fragments;  /* installs with docker.daemon that were asked for */
