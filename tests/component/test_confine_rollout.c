@@ -387,7 +387,7 @@ static void refused_where_nothing_confines(void **state)
 
 	world->host.apparmor = false;
 	assert_int_equal(confine(world, "box1", false), -EOPNOTSUPP);
-	assert_non_null(strstr(world->error.why, "a kernel without AppArmor"));
+	assert_non_null(strstr(world->error.why, "a fake kernel without AppArmor"));
 	assert_as_before(world, "box1");
 	boxes_free(world);
 }
@@ -409,7 +409,7 @@ static void one_that_is_down_is_never_let_go(void **state)
 	begin(world, "box1");
 	world_run_until(world, is_over);
 	real(world, "box1")->running = real(world, "box1")->is_under_profile = false;
-	registry_refresh(world->registry, refreshed, world);
+	refresh_fleet(world->registry, refreshed, world);
 	world_run_until(world, is_down);
 	real(world, "box1")->is_delicate = true;
 	begin(world, "box1");
