@@ -21,6 +21,7 @@
 #include "common/cleanup.h"
 #include "common/handshake.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/secret.h"
 #include "common/str.h"
 #include "common/timer.h"
@@ -108,6 +109,7 @@ static int serve(const char *socket_address, struct link_config config, const ch
 	if (!config.key)
 		return 2;
 	signal(SIGPIPE, SIG_IGN);
+	loop_adopt_memory();
 	uv_loop_init(&loop);
 	service_agent_init(&agent, &loop);
 	timer = timer_new(&loop, supervise, &agent);

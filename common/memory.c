@@ -6,12 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+void ph_out_of_memory(void)
+{
+	fputs("phoenix: out of memory\n", stderr);
+	abort();
+}
+
 static void *must(void *pointer)
 {
-	if (!pointer) {
-		fputs("phoenix: out of memory\n", stderr);
-		abort();
-	}
+	if (!pointer)
+		ph_out_of_memory();
 	return pointer;
 }
 

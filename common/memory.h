@@ -7,6 +7,9 @@
 
 #include <stddef.h>
 
+/* Say that memory is gone and abort: for libraries that tell it by a result. */
+_Noreturn void ph_out_of_memory(void);
+
 /* Allocate size bytes of zeroed memory; never returns NULL. */
 void *ph_alloc(size_t size);
 

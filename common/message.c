@@ -6,6 +6,25 @@
 #include "common/cleanup.h"
 #include "common/memory.h"
 
+static void *allocate(void *allocator_data, size_t size)
+{
+	return ph_alloc(size);
+}
+
+static void release(void *allocator_data, void *pointer)
+{
+	free(pointer);
+}
+
+ProtobufCMessage *message_unpack(const ProtobufCMessageDescriptor *type, size_t length,
+				 const uint8_t *bytes)
+{
+	/* The library's own allocator would say "damaged" for "out of memory". */
+	static ProtobufCAllocator allocator = { .alloc = allocate, .free = release };
+
+	return protobuf_c_message_unpack(type, &allocator, length, bytes);
+}
+
 uint8_t *message_pack(const void *message, size_t *ret_length)
 {
 	size_t length = protobuf_c_message_get_packed_size(message);
@@ -24,7 +43,7 @@ ProtobufCMessage *message_copy(const ProtobufCMessage *message)
 	if (!message)
 		return NULL;
 	bytes = message_pack(message, &length);
-	return protobuf_c_message_unpack(message->descriptor, NULL, length, bytes);
+	return message_unpack(message->descriptor, length, bytes);
 }
 
 void message_free(void *message)

@@ -9,6 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * Decode bytes of our own making, such as a record of the store: NULL only when they are damaged, for out of memory
+ * ends the process as everywhere. A peer's bytes need a budget (budget.h). Free with message_free().
+ */
+ProtobufCMessage *message_unpack(const ProtobufCMessageDescriptor *type, size_t length,
+				 const uint8_t *bytes);
+
 /* Copy a message deeply; NULL gives NULL. Free with protobuf_c_message_free_unpacked(). */
 ProtobufCMessage *message_copy(const ProtobufCMessage *message);
 

@@ -19,6 +19,7 @@
 #include "common/config.h"
 #include "common/daemon.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/notify.h"
 #include "common/str.h"
 #include "controller/api/api.h"
@@ -151,6 +152,7 @@ static int run(struct daemon *daemon)
 	struct ph_error error;
 	int r;
 
+	loop_adopt_memory();
 	uv_loop_init(&daemon->loop);
 	r = registry_open(&daemon->loop, &daemon->config, &daemon->registry, &error);
 	if (r == 0 && daemon->config.has_vsock)

@@ -8,6 +8,7 @@
 #include "common/address.h"
 #include "common/channel.h"
 #include "common/clock.h"
+#include "common/loop.h"
 #include "common/memory.h"
 #include "common/message.h"
 
@@ -56,6 +57,7 @@ int client_open(const char *text, uint32_t timeout_ms, struct client **ret_clien
 				 "phoenixd does not answer: %s", strerror(-fd));
 	client = ph_alloc(sizeof(*client));
 	client->timeout_ms = timeout_ms;
+	loop_adopt_memory();
 	uv_loop_init(&client->loop);
 	config.user = client;
 	r = channel_open(&client->loop, fd, &config, &client->channel);

@@ -71,9 +71,12 @@ static const struct flow_step unadopt_steps[] = {
 	{ "release", release, NULL, 0 },
 };
 
-static void confine_ended(struct operation *operation, const struct ph_error *error);
-static void unconfine_ended(struct operation *operation, const struct ph_error *error);
-static void unadopt_ended(struct operation *operation, const struct ph_error *error);
+static int confine_ended(struct operation *operation, const struct ph_error *error,
+			 struct ph_error *unsaved);
+static int unconfine_ended(struct operation *operation, const struct ph_error *error,
+			 struct ph_error *unsaved);
+static int unadopt_ended(struct operation *operation, const struct ph_error *error,
+			 struct ph_error *unsaved);
 
 const struct operation_type operation_confine = {
 	.name = "confine",
@@ -406,11 +409,21 @@ static int check_images(void *subject, struct ph_error *error)
 	return ask_host(subject, images_listed);
 }
 
+static int end_in(struct container *container, const char *phase, const struct ph_error *error,
+		  struct ph_error *unsaved)
+{
+	int r = container_set_phase(container, phase, error, unsaved);
+
+	container_update_conditions(container);
+	return r;
+}
+
 /*
  * Undone, it runs as its owner had it, and what failed stands in its status. One that was under the
  * profile before, and whose configuration has not changed, is still ours.
  */
-static void confine_ended(struct operation *operation, const struct ph_error *error)
+static int confine_ended(struct operation *operation, const struct ph_error *error,
+			 struct ph_error *unsaved)
 {
 	struct container *container = operation->container;
 	bool is_ours = !container_is(container, CONTAINER_PHASE_ADOPTED) &&
@@ -418,12 +431,11 @@ static void confine_ended(struct operation *operation, const struct ph_error *er
 
 	if (error && !is_ours)
 		message_set_text(&container->record->profile, "");
-	container_set_phase(container,
-			    !error  ? CONTAINER_PHASE_RUNNING :
-			    is_ours ? CONTAINER_PHASE_FAILED :
-				      CONTAINER_PHASE_ADOPTED,
-			    error);
-	container_update_conditions(container);
+	return end_in(container,
+		      !error  ? CONTAINER_PHASE_RUNNING :
+		      is_ours ? CONTAINER_PHASE_FAILED :
+				CONTAINER_PHASE_ADOPTED,
+		      error, unsaved);
 }
 
 /* ---- unconfine: back to its owner's configuration, and still adopted ---- */
@@ -471,15 +483,15 @@ static int check_as_before(void *subject, struct ph_error *error)
 	return operation_host(subject, "ContainerObserve", &request.base, 15000, seen_as_before);
 }
 
-static void unconfine_ended(struct operation *operation, const struct ph_error *error)
+static int unconfine_ended(struct operation *operation, const struct ph_error *error,
+			 struct ph_error *unsaved)
 {
 	struct container *container = operation->container;
 
-	container_set_phase(container,
-			    text_empty(container->record->profile) ? CONTAINER_PHASE_ADOPTED :
-								     CONTAINER_PHASE_FAILED,
-			    error);
-	container_update_conditions(container);
+	return end_in(container,
+		      text_empty(container->record->profile) ? CONTAINER_PHASE_ADOPTED :
+							       CONTAINER_PHASE_FAILED,
+		      error, unsaved);
 }
 
 /* ---- unadopt ---- */
@@ -508,17 +520,17 @@ static int release(void *subject, struct ph_error *error)
 	return container_delete(operation->container, error) < 0 ? error->code : FLOW_NEXT;
 }
 
-static void unadopt_ended(struct operation *operation, const struct ph_error *error)
+static int unadopt_ended(struct operation *operation, const struct ph_error *error,
+			 struct ph_error *unsaved)
 {
 	struct container *container = operation->container;
 
-	if (error) {
-		container_set_phase(container, CONTAINER_PHASE_ADOPTED, error);
-		return;
-	}
+	if (error)
+		return container_set_phase(container, CONTAINER_PHASE_ADOPTED, error, unsaved);
 	registry_take(operation->registry, container);
 	operation->container = NULL;
 	container_free(container);
+	return 0;
 }
 
 /* ---- adopt ---- */

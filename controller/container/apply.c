@@ -47,7 +47,8 @@ static const struct flow_step steps[] = {
 	{ "verify", verify, NULL, 10 * 60 * 1000 },
 };
 
-static void apply_ended(struct operation *operation, const struct ph_error *error);
+static int apply_ended(struct operation *operation, const struct ph_error *error,
+		       struct ph_error *unsaved);
 
 const struct operation_type operation_apply = {
 	.name = "apply",
@@ -529,9 +530,11 @@ static void roll_back_policy(const struct operation *operation)
 		       policy_rolled_back, operation->registry, NULL);
 }
 
-static void apply_ended(struct operation *operation, const struct ph_error *error)
+static int apply_ended(struct operation *operation, const struct ph_error *error,
+		       struct ph_error *unsaved)
 {
 	struct container *container = operation->container;
+	int r;
 
 	if (error && error->code == -EBADE && operation->is_policy_replaced)
 		roll_back_policy(operation);
@@ -540,9 +543,10 @@ static void apply_ended(struct operation *operation, const struct ph_error *erro
 		registry_take(operation->registry, container);
 		operation->container = NULL;
 		container_free(container); /* it was never there */
-		return;
+		return 0;
 	}
-	container_set_phase(container,
-			    error ? CONTAINER_PHASE_FAILED : CONTAINER_PHASE_RUNNING, error);
+	r = container_set_phase(container, error ? CONTAINER_PHASE_FAILED : CONTAINER_PHASE_RUNNING,
+				error, unsaved);
 	container_update_conditions(container);
+	return r;
 }

@@ -239,19 +239,21 @@ bool container_is(const struct container *container, const char *phase)
 	return text_equal(container->record->phase, phase);
 }
 
-void container_set_phase(struct container *container, const char *phase,
-			 const struct ph_error *failure)
+int container_set_phase(struct container *container, const char *phase,
+			const struct ph_error *failure, struct ph_error *error)
 {
 	Phoenix__Failure message = PHOENIX__FAILURE__INIT;
-	struct ph_error error;
+	int r;
 
 	message_set_text(&container->record->phase, phase);
 	if (failure)
 		rpc_failure_from_error(&message, failure);
 	MESSAGE_REPLACE(container->record->failure, failure ? &message : NULL);
-	if (container_save(container, &error) < 0)
+	r = container_save(container, error);
+	if (r < 0)
 		journal_error(container->registry->journal, container_name(container), NULL,
-			      "state.failed", "NotSaved", &error);
+			      "state.failed", "NotSaved", error);
+	return r;
 }
 
 bool container_is_connected(const struct container *container)

@@ -78,9 +78,9 @@ int container_renew_incarnation(struct container *container, struct ph_error *er
 /* Delete the record from the store. */
 int container_delete(struct container *container, struct ph_error *error);
 
-/* Set the phase and save; a failure to save is logged and written as an event. */
-void container_set_phase(struct container *container, const char *phase,
-			 const struct ph_error *failure);
+/* Set the phase and save: 0, or what container_save() says, which is written as an event as well. */
+int container_set_phase(struct container *container, const char *phase,
+			const struct ph_error *failure, struct ph_error *error);
 
 /* Whether its record is in that phase. */
 bool container_is(const struct container *container, const char *phase);

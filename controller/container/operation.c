@@ -1,7 +1,9 @@
 /*
- * The record is written before a step runs: after a crash the recorded step is run again, which its
- * idempotence makes harmless. A store that refuses the record fails the step instead of running on
- * unrecorded.
+ * The record is written before a step runs: after a crash the recorded step is run again, which its idempotence makes
+ * harmless. A store that refuses the first record ends the operation before anything was done; later it leaves an
+ * earlier step in the record, from which a restart goes on just as well.
+ * An end counts once it is saved with the container; else the operation has failed and its record stays, so that the
+ * next phoenixd ends it.
  */
 #include "controller/container/operation.h"
 
@@ -17,32 +19,15 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
+#include "controller/container/operation_record.h"
 
 #define AGAIN_MS 1000
-#define KEY_MAXIMUM 64
 #define AGENT_TRIES 5
 
-static int record_save(struct operation *operation, struct ph_error *error)
+static int record_step(struct operation *operation, size_t index, struct ph_error *error)
 {
-	PH_AUTO_FREE uint8_t *value = NULL;
-	char key[KEY_MAXIMUM];
-	size_t length;
-	int r;
-
-	snprintf(key, sizeof(key), "operation/%s", operation->record->id);
-	value = message_pack(operation->record, &length);
-	r = store_put(operation->registry->store, key, value, length, NULL, error);
-	return r < 0 ? r : 0;
-}
-
-static void record_delete(struct operation *operation)
-{
-	struct ph_error error;
-	char key[KEY_MAXIMUM];
-
-	snprintf(key, sizeof(key), "operation/%s", operation->record->id);
-	if (store_delete(operation->registry->store, key, NULL, &error) < 0)
-		log_error(LOG_LEVEL_ERROR, "operation", operation->record->container, &error);
+	message_set_text(&operation->record->step, operation->type->steps[index].name);
+	return operation_record_save(operation->registry, operation->record, error);
 }
 
 /* ---- telling ---- */
@@ -115,8 +100,9 @@ static void step_started(void *subject, const struct flow *flow, size_t index)
 	struct operation *operation = subject;
 	struct ph_error error;
 
-	message_set_text(&operation->record->step, operation->type->steps[index].name);
-	if (record_save(operation, &error) < 0)
+	/* The first one was recorded before the flow began, a resumed one by the phoenixd before us. */
+	if (!text_equal(operation->record->step, operation->type->steps[index].name) &&
+	    record_step(operation, index, &error) < 0)
 		log_error(LOG_LEVEL_ERROR, "operation", operation->record->container, &error);
 	tell_step(operation, index, PHOENIX__PROGRESS__STATE__STARTED, 0, NULL);
 }
@@ -205,8 +191,9 @@ static void flow_finished(void *subject, const struct flow *flow, const struct p
 {
 	struct operation *operation = subject;
 	struct journal *journal = operation->registry->journal;
-	struct ph_error failure = error ? *error : (struct ph_error){ 0 };
+	struct ph_error failure = error ? *error : (struct ph_error){ 0 }, unsaved = { 0 };
 	bool has_failed = error && error_is_set(error);
+	int r;
 
 	if (has_failed)
 		error_prefix(&failure, "%s %s", operation->type->name,
@@ -214,8 +201,15 @@ static void flow_finished(void *subject, const struct flow *flow, const struct p
 	unlink_operation(operation);
 	if (operation->container)
 		note_end(operation, has_failed ? &failure : NULL);
-	operation->type->ended(operation, has_failed ? &failure : NULL);
-	record_delete(operation);
+	r = operation->type->ended(operation, has_failed ? &failure : NULL, &unsaved);
+	operation_record_ended(operation->registry, operation->record);
+	if (r < 0 && !has_failed) {
+		has_failed = true;
+		failure = unsaved;
+		error_prefix(&failure, "%s %s", operation->type->name, operation->record->container);
+	}
+	if (r == 0 && operation_record_delete_ended(operation->registry, &unsaved) < 0)
+		log_error(LOG_LEVEL_ERROR, "operation", operation->record->container, &unsaved);
 	if (has_failed)
 		journal_error(journal, operation->record->container, operation->record->id,
 			      "operation.failed", "Failed", &failure);
@@ -315,11 +309,25 @@ static Phoenix__OperationRecord *record_new(const struct container *container,
 	return MESSAGE_COPY(&record);
 }
 
+/* Nothing has begun. */
+static void give_up(struct operation *operation, bool is_new)
+{
+	struct container *container = operation->container;
+	struct registry *registry = operation->registry;
+
+	operation_abandon(operation);
+	if (!is_new)
+		return;
+	registry_take(registry, container);
+	container_free(container);
+}
+
 int operation_start_order(struct container *container, const struct operation_order *order,
 			  struct operation_watcher *watcher, struct ph_error *error)
 {
 	struct registry *registry = container->registry;
 	struct operation *operation;
+	int r;
 
 	if (container->operation)
 		return error_set(error, -EBUSY, container_name(container),
@@ -330,6 +338,14 @@ int operation_start_order(struct container *container, const struct operation_or
 	operation = operation_new(container, order->type, record_new(container, order));
 	operation->is_made_here = order->is_new;
 	operation->flow.undo_on_failure = !order->keeps;
+	r = operation_record_delete_ended(registry, error);
+	if (r == 0)
+		r = record_step(operation, 0, error);
+	if (r < 0) {
+		error_prefix(error, "%s %s", order->type->name, container_name(container));
+		give_up(operation, order->is_new);
+		return r;
+	}
 	if (watcher)
 		operation_watch(operation, watcher);
 	flow_start(&operation->flow, 0, clock_monotonic_ms());

@@ -17,8 +17,10 @@ struct operation_type {
 	const char *name;               /* "apply" */
 	const struct flow_step *steps;  /* their subject is the struct operation */
 	size_t count;
-	/* The flow has ended; error NULL on success. The container's phase is set in here. */
-	void (*ended)(struct operation *operation, const struct ph_error *error);
+	/* The flow has ended; error NULL on success. The container's phase is set and saved in here: 0, or a
+	 * negative errno with unsaved filled. */
+	int (*ended)(struct operation *operation, const struct ph_error *error,
+		     struct ph_error *unsaved);
 };
 
 extern const struct operation_type operation_apply;
@@ -82,7 +84,10 @@ struct operation_order {
 	bool push_agent; /* push the agent again, also where one is connected */
 };
 
-/* Start an operation on a container that has none in progress, as operation_start() does. */
+/*
+ * Start an operation on a container that has none in progress. watcher may be NULL. -EBUSY with the operation in the
+ * way, or what the disk said: nothing that is not recorded begins. A container that the order was to make is gone then.
+ */
 int operation_start_order(struct container *container, const struct operation_order *order,
 			  struct operation_watcher *watcher, struct ph_error *error);
 
@@ -92,10 +97,7 @@ int operation_start_order(struct container *container, const struct operation_or
  */
 void operation_cancel(struct operation *operation);
 
-/*
- * Start an operation on a container that has none in progress. spec is the desired one for apply,
- * else NULL. watcher may be NULL. -EBUSY with the operation in the way.
- */
+/* operation_start_order() with what most orders say; spec is the desired one for apply, else NULL. */
 int operation_start(struct container *container, const struct operation_type *type,
 		    const Phoenix__ContainerSpec *spec, bool is_new,
 		    struct operation_watcher *watcher, struct ph_error *error);

@@ -23,6 +23,7 @@
 #include "controller/container/denial_events.h"
 #include "controller/container/drift_events.h"
 #include "controller/container/operation.h"
+#include "controller/container/operation_record.h"
 #include "controller/container/refresh.h"
 #include "controller/denials/denials.h"
 #include "controller/link/agent_hall.h"
@@ -231,8 +232,8 @@ static int load_containers(struct registry *registry, struct ph_error *error)
 		return r;
 	for (size_t i = 0; i < list.count; i++) {
 		const struct store_entry *entry = &list.entries[i];
-		Phoenix__ContainerRecord *record = phoenix__container_record__unpack(
-			NULL, entry->length, entry->value);
+		Phoenix__ContainerRecord *record = (void *)message_unpack(
+			&phoenix__container_record__descriptor, entry->length, entry->value);
 		struct container *container;
 
 		if (!record || !record->spec || !name_is_valid(record->spec->name)) {
@@ -258,8 +259,9 @@ static void resume_operations(struct registry *registry)
 		return;
 	}
 	for (size_t i = 0; i < list.count; i++) {
-		Phoenix__OperationRecord *record = phoenix__operation_record__unpack(
-			NULL, list.entries[i].length, list.entries[i].value);
+		Phoenix__OperationRecord *record = (void *)message_unpack(
+			&phoenix__operation_record__descriptor, list.entries[i].length,
+			list.entries[i].value);
 		struct container *container =
 			record ? registry_find(registry, record->container) : NULL;
 
@@ -394,6 +396,7 @@ static void registry_free(struct registry *registry)
 {
 	while (registry->operations)
 		operation_abandon(registry->operations);
+	operation_record_forget_ended(registry);
 	while (registry->containers) {
 		struct container *container = registry->containers;
 

@@ -23,6 +23,7 @@
 
 struct container;
 struct operation;
+struct ended_record;
 struct denials;
 struct rollouts;
 
@@ -47,6 +48,7 @@ struct registry {
 	struct refresh_queue questions; /* for agents' health */
 	struct push_queue pushes;      /* keeper.h's */
 	struct operation *operations;  /* owned; those that have not ended */
+	struct ended_record *ended;    /* owned; operations that have, and whose records are still stored */
 	Phoenix__ProbeReply *probe;    /* owned; the newest, NULL before the first */
 	struct timer *poll;            /* owned: health of the whole fleet */
 	uint64_t started_ms;           /* wall clock */

@@ -79,17 +79,17 @@ static const struct flow_step steps[] = {
 	{ "release", release, NULL, 0 },
 };
 
-static void remove_ended(struct operation *operation, const struct ph_error *error)
+static int remove_ended(struct operation *operation, const struct ph_error *error,
+			struct ph_error *unsaved)
 {
 	struct container *container = operation->container;
 
-	if (error) {
-		container_set_phase(container, CONTAINER_PHASE_REMOVING, error);
-		return;
-	}
+	if (error)
+		return container_set_phase(container, CONTAINER_PHASE_REMOVING, error, unsaved);
 	registry_take(operation->registry, container);
 	operation->container = NULL;
 	container_free(container);
+	return 0;
 }
 
 const struct operation_type operation_remove = {

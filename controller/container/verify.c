@@ -264,19 +264,22 @@ static const struct flow_step steps[] = {
 	{ "verify", verify_step, NULL, 10 * 60 * 1000 },
 };
 
-static void verify_ended(struct operation *operation, const struct ph_error *error)
+static int verify_ended(struct operation *operation, const struct ph_error *error,
+			struct ph_error *unsaved)
 {
 	struct container *container = operation->container;
 	bool is_whole = container_is(container, CONTAINER_PHASE_RUNNING) ||
 			container_is(container, CONTAINER_PHASE_FAILED);
+	int r;
 
 	if (!is_whole)
-		return; /* half made or half removed: verify does not decide about that */
-	container_set_phase(container,
-			    error && error->code == -EBADE ? CONTAINER_PHASE_FAILED :
-							     CONTAINER_PHASE_RUNNING,
-			    error && error->code == -EBADE ? error : NULL);
+		return 0; /* half made or half removed: verify does not decide about that */
+	r = container_set_phase(container,
+				error && error->code == -EBADE ? CONTAINER_PHASE_FAILED :
+								 CONTAINER_PHASE_RUNNING,
+				error && error->code == -EBADE ? error : NULL, unsaved);
 	container_update_conditions(container);
+	return r;
 }
 
 const struct operation_type operation_verify = {

@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/message.h"
 #include "common/str.h"
 #include "controller/events/event_table.h"
 #include "controller/events/gap.h"
@@ -125,7 +126,8 @@ int events_append(struct events *events, const Phoenix__Event *event, uint64_t *
 /* Hand what was committed to those who follow. */
 static void publish(struct events *events, const struct event_record *record)
 {
-	Phoenix__Event *event = phoenix__event__unpack(NULL, record->length, record->bytes);
+	Phoenix__Event *event = (void *)message_unpack(&phoenix__event__descriptor,
+							record->length, record->bytes);
 
 	assert(event); /* we packed it */
 	live_push(&events->live, event);
@@ -209,7 +211,8 @@ static int decode(struct events *events, struct event_record *records, size_t co
 		Phoenix__Event *event = NULL;
 
 		if (ret == 0)
-			event = phoenix__event__unpack(NULL, records[i].length, records[i].bytes);
+			event = (void *)message_unpack(&phoenix__event__descriptor,
+						       records[i].length, records[i].bytes);
 		if (event)
 			batch->events[batch->count++] = event;
 		else if (ret == 0)

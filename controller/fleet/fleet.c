@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/memory.h"
+#include "common/message.h"
 #include "controller/fleet/check.h"
 
 /* Name the place in a message: "container 'web1', resources.memory". */
@@ -55,16 +55,7 @@ int fleet_validate_addresses(const Phoenix__Fleet *fleet, uint32_t subnet, uint3
 
 Phoenix__ContainerSpec *fleet_spec_copy(const Phoenix__ContainerSpec *spec)
 {
-	size_t length = phoenix__container_spec__get_packed_size(spec);
-	uint8_t *bytes = ph_alloc(length);
-	Phoenix__ContainerSpec *copy;
-
-	phoenix__container_spec__pack(spec, bytes);
-	copy = phoenix__container_spec__unpack(NULL, length, bytes);
-	free(bytes);
-	if (!copy)
-		abort(); /* we packed it: out of memory */
-	return copy;
+	return MESSAGE_COPY(spec);
 }
 
 void fleet_free(Phoenix__Fleet *fleet)

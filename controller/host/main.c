@@ -16,6 +16,7 @@
 #include "common/config.h"
 #include "common/daemon.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/notify.h"
 #include "controller/host/tree/paths.h"
 #include "controller/host/verbs/host_facts.h"
@@ -102,6 +103,7 @@ static int run(struct daemon *daemon)
 	struct ph_error error = { 0 };
 	int code = prepare(daemon, &server, &error);
 
+	loop_adopt_memory();
 	uv_loop_init(&daemon->loop);
 	if (code == 0)
 		code = server_open(&daemon->loop, &server, &daemon->server, &error);

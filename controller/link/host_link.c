@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/message.h"
 #include "common/timer.h"
 #include "proto/host.pb-c.h"
 
@@ -45,15 +46,6 @@ struct host_link {
 
 static void try_connect(void *user);
 static void expire_waiting(void *user);
-
-static ProtobufCMessage *copy_message(const ProtobufCMessage *message)
-{
-	size_t size = protobuf_c_message_get_packed_size(message);
-	PH_AUTO_FREE uint8_t *bytes = ph_alloc(size);
-
-	protobuf_c_message_pack(message, bytes);
-	return protobuf_c_message_unpack(message->descriptor, NULL, size, bytes);
-}
 
 static void call_unlink(struct host_call *call)
 {
@@ -252,7 +244,7 @@ void host_link_call(struct host_link *link, const char *verb, const ProtobufCMes
 	call->link = link;
 	call->method = protobuf_c_service_descriptor_get_method_by_name(&phoenix__host__descriptor,
 									verb);
-	call->request = copy_message(request);
+	call->request = message_copy(request);
 	call->deadline_ms = clock_monotonic_ms() + timeout_ms;
 	call->finished = finished;
 	call->user = user;

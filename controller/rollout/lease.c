@@ -107,7 +107,8 @@ int lease_take(struct lease *lease, struct store *store, uint64_t wall_ms, struc
 	if (r < 0)
 		return r;
 	if (r == 0)
-		record = phoenix__lease_record__unpack(NULL, entry.length, entry.value);
+		record = (void *)message_unpack(&phoenix__lease_record__descriptor, entry.length,
+					entry.value);
 	if (!is_free(lease, record, wall_ms)) {
 		message_free(record);
 		lease->revision = 0;

@@ -117,7 +117,8 @@ static void read_done(struct reading *reading)
 static void read_head(struct reading *reading, const struct store_entry *entry)
 {
 	read_done(reading);
-	reading->record = phoenix__rollout_record__unpack(NULL, entry->length, entry->value);
+	reading->record = (void *)message_unpack(&phoenix__rollout_record__descriptor,
+						 entry->length, entry->value);
 	reading->revision = entry->mod_revision;
 	if (reading->record)
 		reading->record->items = ph_alloc_array(reading->record->total,
@@ -137,7 +138,8 @@ static void read_item(struct reading *reading, const struct store_entry *entry)
 	if (strncmp(entry->key, key, length) != 0 || entry->key[length] != '/')
 		return; /* of one that was never completed */
 	record->items[record->n_items] =
-		phoenix__rollout_item__unpack(NULL, entry->length, entry->value);
+		(void *)message_unpack(&phoenix__rollout_item__descriptor, entry->length,
+				       entry->value);
 	record->n_items += record->items[record->n_items] != NULL;
 }
 

@@ -69,7 +69,7 @@ static int failed(struct database *database, int result, struct ph_error *error)
 	const char *message = sqlite3_errmsg(database->handle);
 
 	if ((result & 0xff) == SQLITE_NOMEM)
-		abort();
+		ph_out_of_memory();
 	if (meaning->code == -EIO && (system == EDQUOT || system == EFBIG))
 		meaning = find_meaning(SQLITE_FULL);
 	/* errno is of the last call that failed: it belongs to these results only */

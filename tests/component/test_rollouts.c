@@ -529,8 +529,10 @@ static void test_preflight_refuses(void **state)
 {
 	static const unsigned int states[] = { ITEM(CHECKED), ITEM(REFUSED) };
 	struct world *world = world_new(2);
+	struct ph_error error;
 
-	container_set_phase(registry_find(world->registry, "web2"), CONTAINER_PHASE_FAILED, NULL);
+	assert_int_equal(container_set_phase(registry_find(world->registry, "web2"), CONTAINER_PHASE_FAILED,
+					     NULL, &error), 0);
 	begin(world);
 	run_until(world, is_over);
 	assert_int_equal(state_of(world), ROLLOUT(HALTED));

@@ -2,7 +2,7 @@
 # A container with FUSE mounts that never answer, one of them where its agent looks for Docker's data: who enters it
 # may hang for ever. phoenixd's loop and phoenix-host go on, the neighbour is served, the container can be looked at,
 # and removed.
-# beds: by-hand
+# beds: native
 # deadline: 150
 # image: bare
 set -euo pipefail
