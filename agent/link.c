@@ -14,6 +14,7 @@
 
 #include "agent/backoff.h"
 #include "agent/spool.h"
+#include "agent/system/pages.h"
 #include "common/channel.h"
 #include "common/clock.h"
 #include "common/handshake.h"
@@ -138,6 +139,7 @@ static void greeted(void *user, const ProtobufCMessage *message, const struct ph
 	publish(link);
 	timer_start(link->heartbeat, reply->heartbeat_ms, reply->heartbeat_ms);
 	log_write(LOG_LEVEL_INFO, "link", NULL, "connected, protocol %u", reply->protocol);
+	pages_let_go();
 }
 
 static void say_hello(struct link *link)

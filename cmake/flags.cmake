@@ -1,5 +1,6 @@
 # One INTERFACE target carries the language, the warnings and the sanitizers; ph_flags_static is the
-# same without sanitizers, for what ends up in the static agent (a sanitizer run-time is dynamic).
+# same without sanitizers, for what ends up in the static agent (a sanitizer run-time is dynamic). A target
+# with the property PH_SMALL is optimised for size: the agent's pages are counted in every container.
 add_library(ph_flags_static INTERFACE)
 target_compile_features(ph_flags_static INTERFACE c_std_17)
 target_include_directories(ph_flags_static INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
@@ -13,7 +14,7 @@ target_compile_options(ph_flags_static INTERFACE
 	$<$<BOOL:${PH_WERROR}>:-Werror>)
 if(PH_HARDEN)
 	target_compile_options(ph_flags_static INTERFACE
-		-O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong
+		$<IF:$<BOOL:$<TARGET_PROPERTY:PH_SMALL>>,-Os,-O2> -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong
 		-fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero
 		-ffunction-sections -fdata-sections)
 	target_link_options(ph_flags_static INTERFACE

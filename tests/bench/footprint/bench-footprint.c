@@ -3,7 +3,8 @@
  * connected and idle, and the time from exec to its hello. This program is the controller that the
  * agent dials. Each agent runs in an empty root without privileges, so that it finds nothing of this
  * machine to look after; without an init it supervises, which is the dearer case. The floor is a
- * static program that does nothing, run the same way, in turn with the agent.
+ * static program that does nothing, run the same way, in turn with the agent. Other programs of the kind,
+ * where they are installed, are measured after it.
  *
  *   bench-footprint AGENT NOTHING [ROUNDS]
  */
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -30,6 +32,8 @@
 #include "common/str.h"
 #include "proto/agent.pb-c.h"
 #include "proto/rpc.pb-c.h"
+#include "tests/bench/footprint/others.h"
+#include "tests/bench/footprint/process.h"
 
 #define ROUNDS 9
 #define ROUNDS_MINIMUM 5
@@ -42,8 +46,8 @@
 #define DRIFT_MAXIMUM 0.25
 #define NOBODY 65534
 #define SOCKET_NAME "agent.sock"
-#define KEY_FD 9
-#define KEY_FD_TEXT "9"
+#define KEY_FD 199 /* above all that is open here: dup2() to itself would leave it close-on-exec */
+#define KEY_FD_TEXT "199"
 
 struct bench {
 	char folder[64]; /* the empty root, with the socket in it */
@@ -61,41 +65,6 @@ struct agent {
 	uint64_t hello_ns; /* from the fork to the decoded hello */
 };
 
-struct memory {
-	double rss; /* KiB, as the others */
-	double pss;
-	double private;
-};
-
-static _Noreturn void die(const char *what)
-{
-	fprintf(stderr, "bench-footprint: %s: %s\n", what, errno ? strerror(errno) : "no");
-	exit(1);
-}
-
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	if (clock_gettime(clock, &now) < 0)
-		die("clock_gettime");
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static int compare(const void *left, const void *right)
-{
-	double a = *(const double *)left, b = *(const double *)right;
-
-	return (a > b) - (a < b);
-}
-
-/* Sorts the values. */
-static double median(double *values, size_t count)
-{
-	qsort(values, count, sizeof(*values), compare);
-	return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
-
 static const uint8_t agent_key[HANDSHAKE_KEY_SIZE] = { 1 };
 
 static int find_key(void *user, const struct handshake_claim *claim,
@@ -108,27 +77,29 @@ static int find_key(void *user, const struct handshake_claim *claim,
 /* Fork with only async-signal-safe calls in the child: the same for both programs. */
 static pid_t start(const struct bench *bench, int program)
 {
-	static const char *const arguments[] = { "phoenix-agent", "--socket", "unix:/" SOCKET_NAME,
-						 "--boot-id",     "bench",    "--name",
-						 "bench",         "--key-fd", KEY_FD_TEXT,
-						 NULL };
+	static const char *const arguments[] = {
+		"phoenix-agent", "--socket", "unix:/" SOCKET_NAME, "--boot-id", "bench",
+		"--name",        "bench",    "--key-fd",           KEY_FD_TEXT, NULL
+	};
 	static char *const environment[] = { NULL };
 	int ends[2];
 	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC) < 0 ||
 	    write(ends[1], agent_key, sizeof(agent_key)) != sizeof(agent_key))
-		die("pipe");
+		process_die("pipe");
 	close(ends[1]);
 	pid = vfork();
 	if (pid < 0)
-		die("vfork");
+		process_die("vfork");
 	if (pid > 0) {
 		close(ends[0]);
 		return pid;
 	}
-	if (dup2(bench->null, STDERR_FILENO) >= 0 && dup2(ends[0], KEY_FD) >= 0 &&
-	    chroot(bench->folder) == 0 && chdir("/") == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0)
+	/* Whoever changes its user loses the signal: it comes last. */
+	if (dup2(bench->null, STDOUT_FILENO) >= 0 && dup2(bench->null, STDERR_FILENO) >= 0 &&
+	    dup2(ends[0], KEY_FD) >= 0 && chroot(bench->folder) == 0 && chdir("/") == 0 &&
+	    setgid(NOBODY) == 0 && setuid(NOBODY) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0)
 		fexecve(program, (char *const *)arguments, environment);
 	_exit(127);
 }
@@ -139,7 +110,7 @@ static void wait_readable(int fd)
 
 	errno = 0;
 	if (poll(&poll_for, 1, DEADLINE_MS) <= 0)
-		die("the agent says nothing");
+		process_die("the agent says nothing");
 }
 
 /* Take the next frame of the agent; borrowed until the next one. */
@@ -154,7 +125,7 @@ static const uint8_t *receive_frame(struct agent *agent, size_t *ret_length)
 		wait_readable(agent->fd);
 		got = read(agent->fd, bytes, sizeof(bytes));
 		if (got <= 0)
-			die("the agent hung up");
+			process_die("the agent hung up");
 		frame_reader_feed(&agent->reader, bytes, (size_t)got);
 	}
 	return payload;
@@ -163,10 +134,9 @@ static const uint8_t *receive_frame(struct agent *agent, size_t *ret_length)
 /* phoenixd's side of the handshake: part of what a start takes. */
 static void shake_hands(struct agent *agent)
 {
-	const struct handshake_policy policy = { .transport = HANDSHAKE_UNIX,
-						 .protocol_oldest = 1,
-						 .protocol = 1,
-						 .find = find_key };
+	const struct handshake_policy policy = {
+		.transport = HANDSHAKE_UNIX, .protocol_oldest = 1, .protocol = 1, .find = find_key
+	};
 	uint8_t nonce[HANDSHAKE_NONCE_SIZE], header[FRAME_HEADER_SIZE];
 	struct handshake handshake;
 	struct handshake_frame reply;
@@ -184,7 +154,7 @@ static void shake_hands(struct agent *agent)
 		if (result < 0 ||
 		    (reply.length && (write(agent->fd, header, sizeof(header)) < 0 ||
 				      write(agent->fd, reply.bytes, reply.length) < 0)))
-			die("the handshake fails");
+			process_die("the handshake fails");
 	} while (result != HANDSHAKE_DONE);
 }
 
@@ -197,7 +167,7 @@ static Phoenix__Envelope *receive(struct agent *agent)
 
 	envelope = phoenix__envelope__unpack(NULL, length, payload);
 	if (!envelope || envelope->body_case != PHOENIX__ENVELOPE__BODY_REQUEST)
-		die("the agent sends something else than a request");
+		process_die("the agent sends something else than a request");
 	return envelope;
 }
 
@@ -214,7 +184,7 @@ static void answer(struct agent *agent, uint64_t id, const ProtobufCMessage *rep
 	length = phoenix__envelope__pack(&envelope, wire + FRAME_HEADER_SIZE);
 	frame_write_header(wire, (uint32_t)length);
 	if (write(agent->fd, wire, FRAME_HEADER_SIZE + length) < 0)
-		die("write to the agent");
+		process_die("write to the agent");
 }
 
 /* Answer one request: a hello gets this heartbeat, a heartbeat gets a reply. */
@@ -232,13 +202,13 @@ static void serve(struct agent *agent, uint32_t heartbeat_ms)
 	else if (strcmp(envelope->request->method, "Heartbeat") == 0)
 		answer(agent, envelope->id, &heartbeat.base);
 	else
-		die("the agent asks for something unknown");
+		process_die("the agent asks for something unknown");
 	phoenix__envelope__free_unpacked(envelope, NULL);
 }
 
 static void greet(const struct bench *bench, struct agent *agent)
 {
-	uint64_t begin = now_ns(CLOCK_MONOTONIC);
+	uint64_t begin = process_now_ns(CLOCK_MONOTONIC);
 	Phoenix__Envelope *envelope;
 	Phoenix__HelloReply reply = PHOENIX__HELLO_REPLY__INIT;
 
@@ -246,13 +216,13 @@ static void greet(const struct bench *bench, struct agent *agent)
 	wait_readable(bench->listener);
 	agent->fd = accept4(bench->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (agent->fd < 0)
-		die("accept");
+		process_die("accept");
 	frame_reader_init(&agent->reader, 0);
 	shake_hands(agent);
 	envelope = receive(agent);
-	agent->hello_ns = now_ns(CLOCK_MONOTONIC) - begin;
+	agent->hello_ns = process_now_ns(CLOCK_MONOTONIC) - begin;
 	if (strcmp(envelope->request->method, "Hello") != 0)
-		die("the agent's first request is no hello");
+		process_die("the agent's first request is no hello");
 	reply.protocol = 1;
 	reply.container = (char *)"bench";
 	reply.heartbeat_ms = HEARTBEAT_MS;
@@ -279,7 +249,7 @@ static double agent_round(const struct bench *bench)
 		starts[i] = (double)agent.hello_ns / 1e6;
 		end(&agent);
 	}
-	return median(starts, STARTS);
+	return process_median(starts, STARTS);
 }
 
 static double floor_round(const struct bench *bench)
@@ -287,85 +257,32 @@ static double floor_round(const struct bench *bench)
 	double starts[STARTS];
 
 	for (size_t i = 0; i < STARTS; i++) {
-		uint64_t begin = now_ns(CLOCK_MONOTONIC);
+		uint64_t begin = process_now_ns(CLOCK_MONOTONIC);
 		int status;
 		pid_t pid = start(bench, bench->nothing);
 
 		errno = 0;
 		if (waitpid(pid, &status, 0) < 0 || status != 0)
-			die("the program that does nothing fails");
-		starts[i] = (double)(now_ns(CLOCK_MONOTONIC) - begin) / 1e6;
+			process_die("the program that does nothing fails");
+		starts[i] = (double)(process_now_ns(CLOCK_MONOTONIC) - begin) / 1e6;
 	}
-	return median(starts, STARTS);
-}
-
-static struct memory memory_of(pid_t pid)
-{
-	struct memory memory = { 0 };
-	char path[64], line[128], key[64];
-	PH_AUTO_FILE FILE *file = NULL;
-	double kilobytes;
-
-	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
-	file = fopen(path, "re");
-	if (!file)
-		die(path);
-	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "%63[^:]: %lf kB", key, &kilobytes) != 2)
-			continue;
-		if (strcmp(key, "Rss") == 0)
-			memory.rss = kilobytes;
-		else if (strcmp(key, "Pss") == 0)
-			memory.pss = kilobytes;
-		else if (strncmp(key, "Private_", 8) == 0)
-			memory.private += kilobytes;
-	}
-	return memory;
-}
-
-/* Of its dead children, which its own clock leaves out: those that look after Docker. */
-static uint64_t children_ns(pid_t pid)
-{
-	char path[64], text[1024], *rest;
-	PH_AUTO_FILE FILE *file = NULL;
-	unsigned long user, system;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "re");
-	if (!file || !fgets(text, sizeof(text), file))
-		die(path);
-	rest = strrchr(text, ')');
-	if (!rest ||
-	    sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %lu %lu", &user,
-		   &system) != 2)
-		die("read the processor time");
-	return (user + system) * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK));
-}
-
-/* A process clock counts nanoseconds where stat counts ticks of 10 ms. */
-static uint64_t processor_ns(pid_t pid)
-{
-	clockid_t clock;
-
-	if (clock_getcpuclockid(pid, &clock) != 0)
-		die("clock_getcpuclockid");
-	return now_ns(clock) + children_ns(pid);
+	return process_median(starts, STARTS);
 }
 
 static void serve_for(struct agent *agents, size_t count, uint64_t seconds)
 {
-	uint64_t until = now_ns(CLOCK_MONOTONIC) + seconds * 1000000000;
+	uint64_t until = process_now_ns(CLOCK_MONOTONIC) + seconds * 1000000000;
 	struct pollfd polls[IDLE_AGENTS];
 
 	for (;;) {
-		uint64_t now = now_ns(CLOCK_MONOTONIC);
+		uint64_t now = process_now_ns(CLOCK_MONOTONIC);
 
 		if (now >= until)
 			return;
 		for (size_t i = 0; i < count; i++)
 			polls[i] = (struct pollfd){ .fd = agents[i].fd, .events = POLLIN };
 		if (poll(polls, count, (int)((until - now) / 1000000 + 1)) < 0)
-			die("poll");
+			process_die("poll");
 		for (size_t i = 0; i < count; i++)
 			if (polls[i].revents)
 				serve(&agents[i], HEARTBEAT_MS);
@@ -382,22 +299,22 @@ static double measure_idle(const struct bench *bench, struct memory *ret_memory)
 		greet(bench, &agents[i]);
 	serve_for(agents, IDLE_AGENTS, 1);
 	for (size_t i = 0; i < IDLE_AGENTS; i++)
-		processor[i] = -(double)processor_ns(agents[i].pid);
+		processor[i] = -(double)process_processor_ns(agents[i].pid);
 	serve_for(agents, IDLE_AGENTS, IDLE_SECONDS);
 	for (size_t i = 0; i < IDLE_AGENTS; i++) {
-		struct memory memory = memory_of(agents[i].pid);
+		struct memory memory = process_memory(agents[i].pid);
 
-		processor[i] += (double)processor_ns(agents[i].pid);
+		processor[i] += (double)process_processor_ns(agents[i].pid);
 		rss[i] = memory.rss;
 		pss[i] = memory.pss;
 		private[i] = memory.private;
 	}
 	for (size_t i = 0; i < IDLE_AGENTS; i++)
 		end(&agents[i]);
-	ret_memory->rss = median(rss, IDLE_AGENTS);
-	ret_memory->pss = median(pss, IDLE_AGENTS);
-	ret_memory->private = median(private, IDLE_AGENTS);
-	return 100 * median(processor, IDLE_AGENTS) / (IDLE_SECONDS * 1e9);
+	ret_memory->rss = process_median(rss, IDLE_AGENTS);
+	ret_memory->pss = process_median(pss, IDLE_AGENTS);
+	ret_memory->private = process_median(private, IDLE_AGENTS);
+	return 100 * process_median(processor, IDLE_AGENTS) / (IDLE_SECONDS * 1e9);
 }
 
 static void open_socket(struct bench *bench)
@@ -406,13 +323,13 @@ static void open_socket(struct bench *bench)
 
 	snprintf(bench->folder, sizeof(bench->folder), "/tmp/bench-footprint.XXXXXX");
 	if (!mkdtemp(bench->folder) || chmod(bench->folder, 0755) < 0)
-		die("make a folder below /tmp");
+		process_die("make a folder below /tmp");
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/" SOCKET_NAME, bench->folder);
 	bench->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bench->listener < 0 ||
 	    bind(bench->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    chmod(address.sun_path, 0666) < 0 || listen(bench->listener, 16) < 0)
-		die(address.sun_path);
+		process_die(address.sun_path);
 }
 
 static void close_socket(struct bench *bench)
@@ -452,20 +369,21 @@ static int report(const struct bench *bench, double *floor, double *phoenix)
 
 	print_rounds("floor_rounds_ms", floor, rounds);
 	print_rounds("phoenix_rounds_ms", phoenix, rounds);
-	raw = median(floor, rounds);
-	ours = median(phoenix, rounds);
+	raw = process_median(floor, rounds);
+	ours = process_median(phoenix, rounds);
 	drift = floor[rounds - 1] / floor[0] - 1; /* of the sorted rounds: slowest over fastest */
 	if (drift > DRIFT_MAXIMUM)
 		return (int)(100 * drift);
 	idle = measure_idle(bench, &memory);
 	if (fstat(bench->agent, &binary) < 0)
-		die("stat the agent");
+		process_die("stat the agent");
 	printf("  \"floor\": {\"exec_to_exit_ms\": %.3f, \"drift\": %.3f},\n", raw, drift);
 	printf("  \"phoenix\": {\"binary_bytes\": %lld, \"exec_to_hello_ms\": %.3f,\n",
 	       (long long)binary.st_size, ours);
 	printf("    \"rss_kib\": %.0f, \"pss_kib\": %.0f, \"private_kib\": %.0f,\n", memory.rss,
 	       memory.pss, memory.private);
 	printf("    \"idle_processor_percent\": %.4f},\n", idle);
+	others_report(bench->folder, memory.rss);
 	printf("  \"ratio\": %.2f,\n", ours / raw);
 	print_surroundings();
 	return 0;
@@ -488,7 +406,7 @@ static int run(struct bench *bench)
 	stdout = document;
 	printf("{\n  \"benchmark\": \"footprint\",\n"
 	       "  \"goal\": {\"binary_bytes\": 1572864, \"rss_kib\": 1024, \"exec_to_hello_ms\": 2,"
-	       " \"idle_processor_percent\": 0.05},\n  \"rounds\": %zu, \"starts_per_round\": %d,\n",
+	       " \"idle_processor_percent\": 0.05, \"rss_below_qemu_ga\": 4},\n  \"rounds\": %zu, \"starts_per_round\": %d,\n",
 	       bench->rounds, STARTS);
 	drift = report(bench, floor, phoenix);
 	stdout = terminal;
@@ -509,7 +427,7 @@ static int open_program(const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		die(path);
+		process_die(path);
 	return fd;
 }
 
