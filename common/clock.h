@@ -1,6 +1,7 @@
 /*
  * The two clocks. Deadlines and durations use the monotonic one (CLOCK_BOOTTIME: counts suspend,
- * unmoved by clock jumps); the wall clock is only for people.
+ * unmoved by clock jumps; libuv's timers do not count suspend, so that a deadline that passed
+ * in a sleep is noticed later); the wall clock is only for people, and may jump by years.
  */
 #pragma once
 

@@ -38,6 +38,13 @@ static size_t count_younger(const Phoenix__ContainerRecord *record, const char *
 	return count;
 }
 
+void repair_settle_clock(Phoenix__ContainerRecord *record, uint64_t wall_ms)
+{
+	for (size_t i = 0; i < record->n_repairs; i++)
+		if (record->repairs[i]->wall_ms > wall_ms)
+			record->repairs[i]->wall_ms = wall_ms;
+}
+
 enum repair_choice repair_choose(const Phoenix__ContainerRecord *record,
 				 const Phoenix__HealthReply *claimed, uint64_t wall_ms,
 				 const Phoenix__NestedContainer **ret_nested)
@@ -153,6 +160,7 @@ void repair_consider(struct container *container)
 	if (container->is_repairing || container->operation || !can_repair(container) ||
 	    !container_is(container, CONTAINER_PHASE_RUNNING))
 		return;
+	repair_settle_clock(container->record, now);
 	switch (repair_choose(container->record, container->claimed, now, &nested)) {
 	case REPAIR_NOTHING:
 		container->is_repair_limited = false;

@@ -19,6 +19,12 @@ enum repair_choice {
 };
 
 /*
+ * Let records from the future (the clock was set back since) be of wall_ms, so that they grow old from now on. Call it
+ * before repair_choose().
+ */
+void repair_settle_clock(Phoenix__ContainerRecord *record, uint64_t wall_ms);
+
+/*
  * Choose what to repair at wall_ms: from consent, claims and what was repaired before. Pure. The
  * chosen one is borrowed from the claims. A record from the future (the clock was set back) counts as
  * one of now.

@@ -121,6 +121,12 @@ static void end_ours(const struct hand *hand, struct container *container)
 		operation_cancel(container->operation);
 }
 
+/* Names a verify: two of them are told apart, not ordered, for the wall clock may be set back. */
+static uint64_t verified_ms(const struct container *container)
+{
+	return container->record->verify ? container->record->verify->wall_ms : 0;
+}
+
 static void begin_operation(struct hand *hand)
 {
 	struct container *container = container_of_hand(hand);
@@ -145,8 +151,10 @@ static void begin_operation(struct hand *hand)
 	}
 	if (container->operation)
 		end_ours(hand, container);
-	if (hand->action.kind == ROLLOUT_CONVERT)
-		hand->converted_ms = clock_wall_ms();
+	if (hand->action.kind == ROLLOUT_CONVERT) {
+		hand->is_converted = true;
+		hand->verified_ms = verified_ms(container);
+	}
 	order = order_of(hand, id);
 	if (!order.type && !container->operation) {
 		hand_ended(hand, NULL); /* it is as it was */
@@ -173,8 +181,8 @@ static bool is_verified(const struct hand *hand)
 		return false;
 	if (!has_docker(container))
 		return true;
-	return hand->converted_ms && (!container->record->verify ||
-				      container->record->verify->wall_ms >= hand->converted_ms);
+	return hand->is_converted && (!container->record->verify ||
+				      verified_ms(container) != hand->verified_ms);
 }
 
 static void begin_verify(struct hand *hand)

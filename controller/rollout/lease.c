@@ -69,11 +69,12 @@ bool lease_holder_is_dead(const char *holder)
 static bool is_free(const struct lease *lease, const Phoenix__LeaseRecord *record, uint64_t wall_ms)
 {
 	return !record || text_equal(record->holder, lease->holder) ||
-	       record->expires_ms <= wall_ms || lease_holder_is_dead(record->holder);
+	       record->expires_ms <= wall_ms || record->expires_ms > wall_ms + 2 * LEASE_MS ||
+	       lease_holder_is_dead(record->holder);
 }
 
 static int write_record(struct lease *lease, struct store *store, uint64_t revision, uint64_t token,
-			uint64_t wall_ms, struct ph_error *error)
+			const struct lease_now *now, struct ph_error *error)
 {
 	Phoenix__LeaseRecord record = PHOENIX__LEASE_RECORD__INIT;
 	PH_AUTO_FREE uint8_t *value = NULL;
@@ -82,7 +83,9 @@ static int write_record(struct lease *lease, struct store *store, uint64_t revis
 
 	record.holder = lease->holder;
 	record.token = token;
-	record.expires_ms = wall_ms + LEASE_MS;
+	record.expires_ms = now->wall_ms + LEASE_MS;
+	record.monotonic_ms = now->monotonic_ms;
+	record.rollouts_ms = now->rollouts_ms;
 	value = message_pack(&record, &length);
 	const struct store_compare compare = { LEASE_KEY, revision };
 	const struct store_operation put = { STORE_PUT, LEASE_KEY, value, length };
@@ -90,14 +93,15 @@ static int write_record(struct lease *lease, struct store *store, uint64_t revis
 	r = store_commit(store, &compare, 1, &put, 1, &lease->revision, error);
 	if (r == 0) {
 		lease->token = token;
-		lease->expires_ms = record.expires_ms;
+		lease->expires_ms = now->monotonic_ms + LEASE_MS;
 		return 0;
 	}
 	lease->revision = 0;
 	return r == STORE_CONFLICT ? LEASE_HELD : r;
 }
 
-int lease_take(struct lease *lease, struct store *store, uint64_t wall_ms, struct ph_error *error)
+int lease_take(struct lease *lease, struct store *store, const struct lease_now *now,
+	       struct ph_error *error)
 {
 	STORE_AUTO_ENTRY struct store_entry entry = { 0 };
 	Phoenix__LeaseRecord *record = NULL;
@@ -109,21 +113,47 @@ int lease_take(struct lease *lease, struct store *store, uint64_t wall_ms, struc
 	if (r == 0)
 		record = (void *)message_unpack(&phoenix__lease_record__descriptor, entry.length,
 					entry.value);
-	if (!is_free(lease, record, wall_ms)) {
+	if (!is_free(lease, record, now->wall_ms)) {
 		message_free(record);
 		lease->revision = 0;
 		return LEASE_HELD;
 	}
 	if (record)
 		token = record->token + !text_equal(record->holder, lease->holder);
-	r = write_record(lease, store, entry.mod_revision, token, wall_ms, error);
+	r = write_record(lease, store, entry.mod_revision, token, now, error);
 	message_free(record);
 	return r;
 }
 
-bool lease_is_held(const struct lease *lease, uint64_t wall_ms)
+bool lease_is_held(const struct lease *lease, uint64_t monotonic_ms)
 {
-	return lease->revision && lease->expires_ms > wall_ms;
+	return lease->revision && lease->expires_ms > monotonic_ms;
+}
+
+static bool is_of_this_boot(const struct lease *lease, const Phoenix__LeaseRecord *record)
+{
+	size_t length = strcspn(lease->holder, ":");
+
+	return length > 0 && strncmp(record->holder, lease->holder, length + 1) == 0 &&
+	       record->monotonic_ms > 0;
+}
+
+uint64_t lease_read_clock(const struct lease *lease, struct store *store,
+			  const struct lease_now *now)
+{
+	STORE_AUTO_ENTRY struct store_entry entry = { 0 };
+	Phoenix__LeaseRecord *record = NULL;
+	uint64_t rollouts_ms = now->wall_ms;
+
+	if (store_get(store, LEASE_KEY, &entry, NULL) == 0)
+		record = (void *)message_unpack(&phoenix__lease_record__descriptor, entry.length,
+						entry.value);
+	if (record && is_of_this_boot(lease, record) && now->monotonic_ms >= record->monotonic_ms)
+		rollouts_ms = record->rollouts_ms + (now->monotonic_ms - record->monotonic_ms);
+	else if (record && record->rollouts_ms > rollouts_ms)
+		rollouts_ms = record->rollouts_ms;
+	message_free(record);
+	return rollouts_ms;
 }
 
 struct store_compare lease_fence(const struct lease *lease)

@@ -20,9 +20,10 @@
 #include "controller/rollout/confining.h"
 #include "controller/rollout/rollouts_private.h"
 
+#define ID_SIZE 32
 #define WAIT_MS 250 /* for adoption, or for somebody else's lease to run out */
 
-/* No jump of the wall clock moves a deadline while a process lives. */
+/* No jump of the wall clock moves a deadline, nor does one between two processes of one boot. */
 uint64_t rollouts_now(const struct rollouts *rollouts)
 {
 	return clock_monotonic_ms() + rollouts->offset_ms;
@@ -30,7 +31,7 @@ uint64_t rollouts_now(const struct rollouts *rollouts)
 
 bool rollouts_may_act(const struct rollouts *rollouts)
 {
-	return rollouts->registry->is_adopted && lease_is_held(&rollouts->lease, clock_wall_ms());
+	return rollouts->registry->is_adopted && lease_is_held(&rollouts->lease, clock_monotonic_ms());
 }
 
 /* ---- one rollout ---- */
@@ -253,12 +254,13 @@ static bool has_work(const struct rollouts *rollouts)
 /* Take or renew the lease, and go on with what is stored when it is ours anew. */
 static void keep_lease(struct rollouts *rollouts)
 {
-	bool had = lease_is_held(&rollouts->lease, clock_wall_ms());
+	bool had = lease_is_held(&rollouts->lease, clock_monotonic_ms());
+	const struct lease_now now = { clock_wall_ms(), clock_monotonic_ms(), rollouts_now(rollouts) };
 	uint64_t token = rollouts->lease.token;
 	struct ph_error error;
 	int r;
 
-	r = lease_take(&rollouts->lease, rollouts->registry->store, clock_wall_ms(), &error);
+	r = lease_take(&rollouts->lease, rollouts->registry->store, &now, &error);
 	if (r < 0)
 		log_error(LOG_LEVEL_ERROR, "rollout", NULL, &error);
 	if (r != 0) {
@@ -319,12 +321,13 @@ static void read_all(struct rollouts *rollouts)
 int rollouts_open(struct registry *registry, struct rollouts **ret_rollouts,
 		  struct ph_error *error)
 {
+	const struct lease_now now = { .wall_ms = clock_wall_ms(), .monotonic_ms = clock_monotonic_ms() };
 	struct rollouts *rollouts = ph_alloc(sizeof(*rollouts));
 	int r;
 
 	rollouts->registry = registry;
-	rollouts->offset_ms = clock_wall_ms() - clock_monotonic_ms();
 	lease_identify(&rollouts->lease);
+	rollouts->offset_ms = lease_read_clock(&rollouts->lease, registry->store, &now) - now.monotonic_ms;
 	r = records_load(registry->store, "", found, rollouts, error);
 	if (r < 0) {
 		rollouts_close(rollouts);
@@ -436,18 +439,30 @@ static int check_free(const struct rollouts *rollouts, const Phoenix__RolloutRec
 	return 0;
 }
 
+/* The order of names is the order of rollouts, also after the wall clock was set back. */
+static void new_id(const struct rollouts *rollouts, char id[ID_SIZE])
+{
+	uint64_t number = clock_wall_ms(), newest = 0;
+
+	if (rollouts->list && sscanf(rollouts->list->record->id, "r%" SCNx64, &newest) == 1 &&
+	    newest >= number)
+		number = newest + 1;
+	snprintf(id, ID_SIZE, "r%011" PRIx64, number);
+}
+
+
 static int make_record(struct rollouts *rollouts, const struct rollouts_order *order,
 		       Phoenix__RolloutRecord *record, struct ph_error *error)
 {
 	struct selection selection = { .registry = rollouts->registry };
 	const struct changes_input input = { order->fleet, selects, current, &selection,
 					  order->push_agents };
-	char id[32];
+	char id[ID_SIZE];
 	int r = selector_parse(order->selector, &selection.selector, error);
 
 	if (r < 0)
 		return r;
-	snprintf(id, sizeof(id), "r%011" PRIx64, clock_wall_ms());
+	new_id(rollouts, id);
 	message_set_text(&record->id, id);
 	r = order->fleet ? changes_make(&input, record, error) :
 			   confining_make(rollouts->registry, &selection.selector, order->strategy,

@@ -12,7 +12,7 @@ struct rollouts {
 	struct rollout *list;      /* owned; the newest first */
 	struct lease lease;
 	struct timer *timer;       /* owned: keeps the lease, waits for adoption */
-	uint64_t offset_ms;        /* of the wall clock to the monotonic one, as it was at the start */
+	uint64_t offset_ms;        /* of the clock of rollouts to the monotonic one: lease_read_clock() */
 	uint64_t refreshed_ms;     /* monotonic: when health was last asked for */
 	bool is_refreshing;
 };
@@ -28,7 +28,8 @@ struct hand {
 	struct operation_watcher watcher;
 	struct drain *drain;   /* owned; while draining */
 	struct asking *asking; /* borrowed: a question of its preflight is out */
-	uint64_t converted_ms; /* wall: when its conversion was begun by this process */
+	bool is_converted;     /* its conversion was begun by this process ... */
+	uint64_t verified_ms;  /* ... when its last verify was of that wall clock; 0: none */
 };
 
 /* A question of a preflight; outlives the hand that asked. */

@@ -27,6 +27,7 @@
 #include "tests/support/scratch.h"
 
 #define PATIENCE_MS 60000
+#define YEAR_MS (365ULL * 24 * 3600 * 1000)
 #define DAEMON "{\"log-level\": \"warn\"}"
 #define ITEM(name) PHOENIX__ROLLOUT_ITEM__STATE__##name
 #define ROLLOUT(name) PHOENIX__ROLLOUT_RECORD__STATE__##name
@@ -572,6 +573,42 @@ static void test_drain(void **state)
 
 /* ---- the lease ---- */
 
+static const struct lease_now *at(uint64_t now_ms)
+{
+	static struct lease_now now;
+
+	now = (struct lease_now){ now_ms, now_ms, 0 };
+	return &now;
+}
+
+/* One that was taken while the clock was a year ahead, before this boot, stands in nobody's way. */
+static void test_lease_of_another_clock(void **state)
+{
+	const struct lease_now ahead = { YEAR_MS + 2000, 9000, 7000 }, now = { 2000, 5000, 3000 };
+	struct scratch scratch;
+	struct lease first, second;
+	struct store *store;
+	struct ph_error error;
+	char path[320];
+
+	scratch_init(&scratch);
+	snprintf(path, sizeof(path), "%s/state.db", scratch.path);
+	assert_int_equal(store_open(path, &store, &error), 0);
+	lease_identify(&first);
+	second = first;
+	snprintf(second.holder, sizeof(second.holder), "another-boot:1:1");
+	assert_int_equal(lease_read_clock(&first, store, &now), 2000);
+	assert_int_equal(lease_take(&second, store, &ahead, &error), 0);
+	/* What was over then is over: the clock of rollouts does not go back. */
+	assert_int_equal(lease_read_clock(&first, store, &now), 7000);
+	assert_int_equal(lease_take(&first, store, &now, &error), 0);
+	/* Of this boot: the wall clock does not matter. */
+	assert_int_equal(lease_read_clock(&first, store, &(struct lease_now){ YEAR_MS, 5500, 0 }), 3500);
+	assert_int_equal(lease_read_clock(&first, store, &(struct lease_now){ 1, 5500, 0 }), 3500);
+	store_close(store);
+	scratch_fini(&scratch);
+}
+
 static void test_lease(void **state)
 {
 	struct scratch scratch;
@@ -589,19 +626,19 @@ static void test_lease(void **state)
 	second = first;
 	/* As from another machine: nobody can tell whether it lives. */
 	snprintf(second.holder, sizeof(second.holder), "another-boot:1:1");
-	assert_int_equal(lease_take(&first, store, 1000, &error), 0);
+	assert_int_equal(lease_take(&first, store, at(1000), &error), 0);
 	assert_int_equal(first.token, 1);
-	assert_int_equal(lease_take(&second, store, 1000, &error), LEASE_HELD);
-	assert_int_equal(lease_take(&first, store, 2000, &error), 0); /* renewed */
+	assert_int_equal(lease_take(&second, store, at(1000), &error), LEASE_HELD);
+	assert_int_equal(lease_take(&first, store, at(2000), &error), 0); /* renewed */
 	assert_int_equal(first.token, 1);
-	assert_int_equal(lease_take(&second, store, 2000 + LEASE_MS, &error), 0);
+	assert_int_equal(lease_take(&second, store, at(2000 + LEASE_MS), &error), 0);
 	assert_int_equal(second.token, 2);
 	/* The first one, as yet unaware of it, writes nothing any more. */
 	const struct store_compare fence = lease_fence(&first);
 	const struct store_operation put = { STORE_PUT, "rollout/x", "x", 1 };
 
 	assert_int_equal(store_commit(store, &fence, 1, &put, 1, NULL, &error), STORE_CONFLICT);
-	assert_int_equal(lease_take(&first, store, 2001 + LEASE_MS, &error), LEASE_HELD);
+	assert_int_equal(lease_take(&first, store, at(2001 + LEASE_MS), &error), LEASE_HELD);
 	assert_false(lease_is_held(&first, 2001 + LEASE_MS));
 	/* A holder of this boot whose process is gone needs not run out. */
 	snprintf(strrchr(mine, ':'), 4, ":1");
@@ -614,6 +651,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lease),
+		cmocka_unit_test(test_lease_of_another_clock),
 		cmocka_unit_test(test_to_the_end),
 		cmocka_unit_test(test_a_poisoned_container),
 		cmocka_unit_test(test_everything_goes_back),

@@ -75,6 +75,20 @@ static void test_choose(void **state)
 	}
 }
 
+/* The clock was a year ahead: after an hour of the right one the limits are as ever. */
+static void test_clock_set_back(void **state)
+{
+	Phoenix__ContainerRecord *record = ph_alloc(sizeof(*record));
+
+	phoenix__container_record__init(record);
+	repair_remember(record, "a", NOW - MINUTE);
+	repair_remember(record, "b", NOW + 365 * 24 * 60 * MINUTE);
+	repair_settle_clock(record, NOW);
+	assert_int_equal(record->repairs[0]->wall_ms, NOW - MINUTE);
+	assert_int_equal(record->repairs[1]->wall_ms, NOW);
+	message_free(record);
+}
+
 static void test_remember(void **state)
 {
 	Phoenix__ContainerRecord *record = ph_alloc(sizeof(*record));
@@ -92,6 +106,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_choose),
+		cmocka_unit_test(test_clock_set_back),
 		cmocka_unit_test(test_remember),
 	};
 
