@@ -12,191 +12,25 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
 #include "controller/container/claim_events.h"
 #include "controller/container/container.h"
-#include "controller/container/operation.h"
 #include "controller/container/verify.h"
 #include "controller/link/agent_key.h"
 #include "tests/support/cmocka.h"
-#include "tests/support/fake_agent.h"
-#include "tests/support/fake_host.h"
-#include "tests/support/scratch.h"
-
-#define PATIENCE_MS 20000 /* a test that waits longer than this has hung */
-
-struct world {
-	struct scratch scratch;
-	uv_loop_t loop;
-	struct config config;
-	struct fake_host host;
-	struct fake_agent agent;
-	struct registry *registry;
-	struct operation_watcher watcher;
-	bool has_ended, changed;
-	struct ph_error error;      /* how the watched operation ended */
-	unsigned int steps_changed; /* steps that reported DONE */
-	char last_step[48];
-	char kill_at[48];           /* stop the loop when this step has started */
-	bool is_killed;
-};
-
-/* ---- the loop ---- */
-
-static void patience_lost(uv_timer_t *timer)
-{
-	struct world *world = timer->data;
-
-	fail_msg("nothing happened for %d ms after step %s", PATIENCE_MS, world->last_step);
-}
-
-/* Run the loop until a condition holds. */
-static void run_until(struct world *world, bool (*holds)(struct world *world))
-{
-	uv_timer_t patience;
-
-	uv_timer_init(&world->loop, &patience);
-	patience.data = world;
-	uv_timer_start(&patience, patience_lost, PATIENCE_MS, 0);
-	while (!holds(world))
-		uv_run(&world->loop, UV_RUN_ONCE);
-	uv_close((uv_handle_t *)&patience, NULL);
-	uv_run(&world->loop, UV_RUN_NOWAIT);
-}
-
-static bool has_ended(struct world *world)
-{
-	return world->has_ended;
-}
-
-static bool is_adopted(struct world *world)
-{
-	return world->registry->is_adopted;
-}
-
-static bool is_killed_or_ended(struct world *world)
-{
-	return world->is_killed || world->has_ended;
-}
-
-/* ---- the world ---- */
-
-static void open_registry(struct world *world)
-{
-	struct ph_error error;
-
-	if (registry_open(&world->loop, &world->config, &world->registry, &error) < 0)
-		fail_msg("registry: %s", error.why);
-	world->registry->check_peer = NULL; /* our agents are in no container */
-	run_until(world, is_adopted);
-}
-
-/* What kill -9 leaves: the store, phoenix-host and the agents; no goodbye to anybody. */
-static void close_registry(struct world *world)
-{
-	registry_close(world->registry);
-	world->registry = NULL;
-	for (int i = 0; i < 20; i++)
-		uv_run(&world->loop, UV_RUN_NOWAIT);
-}
-
-static struct world *world_new(void)
-{
-	struct world *world = ph_alloc(sizeof(*world));
-	char path[320];
-
-	log_set_level(LOG_LEVEL_ERROR + 1);
-	scratch_init(&world->scratch);
-	chmod(world->scratch.path, 0711); /* agents come with the ids of their containers */
-	uv_loop_init(&world->loop);
-	config_init(&world->config);
-	text_copy(world->config.run_dir, sizeof(world->config.run_dir), world->scratch.path);
-	text_copy(world->config.state_dir, sizeof(world->config.state_dir), world->scratch.path);
-	snprintf(path, sizeof(path), "%s/db", world->scratch.path);
-	mkdir(path, 0700);
-	world->host.apparmor = true;
-	world->host.image = "bookworm";
-	world->host.agent = &world->agent;
-	fake_host_open(&world->host, &world->loop, world->scratch.path);
-	open_registry(world);
-	return world;
-}
-
-static void world_free(struct world *world)
-{
-	if (world->registry)
-		registry_close(world->registry);
-	fake_agent_kill_all(&world->agent);
-	fake_host_close(&world->host);
-	uv_run(&world->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&world->loop), 0);
-	scratch_fini(&world->scratch);
-	free(world);
-}
-
-/* ---- operations ---- */
-
-static void progress(void *user, const Phoenix__Progress *message)
-{
-	struct world *world = user;
-
-	if (message->state == PHOENIX__PROGRESS__STATE__DONE)
-		world->steps_changed++;
-	if (message->state != PHOENIX__PROGRESS__STATE__STARTED)
-		return;
-	text_copy(world->last_step, sizeof(world->last_step), message->step);
-	if (world->kill_at[0] && text_equal(world->kill_at, message->step))
-		world->is_killed = true;
-}
-
-static void ended(void *user, const char *name, bool changed, const struct ph_error *error)
-{
-	struct world *world = user;
-
-	world->has_ended = true;
-	world->changed = changed;
-	world->error = error ? *error : (struct ph_error){ 0 };
-}
-
-static struct container *find_or_make(struct world *world, const Phoenix__ContainerSpec *spec,
-				      bool *ret_is_new)
-{
-	struct container *container = registry_find(world->registry, spec->name);
-	Phoenix__ContainerRecord record = PHOENIX__CONTAINER_RECORD__INIT;
-
-	*ret_is_new = !container;
-	if (container)
-		return container;
-	record.spec = (Phoenix__ContainerSpec *)spec;
-	record.phase = (char *)CONTAINER_PHASE_PREPARING;
-	container = container_new(world->registry, MESSAGE_COPY(&record));
-	registry_add(world->registry, container);
-	return container;
-}
+#include "tests/support/world.h"
 
 static void begin(struct world *world, const struct operation_type *type, const char *name)
 {
 	Phoenix__ContainerSpec spec = PHOENIX__CONTAINER_SPEC__INIT;
-	struct container *container;
-	struct ph_error error;
-	bool is_new = false;
 
 	spec.name = (char *)name;
 	spec.image = (char *)"bookworm";
 	spec.storage_driver = (char *)"fuse-overlayfs";
 	spec.docker_source = (char *)"distribution";
-	container = find_or_make(world, &spec, &is_new);
-	world->watcher = (struct operation_watcher){ .progress = progress, .ended = ended,
-						     .user = world };
-	world->has_ended = world->changed = world->is_killed = false;
-	world->steps_changed = 0;
-	world->last_step[0] = '\0';
-	if (operation_start(container, type, type == &operation_apply ? &spec : NULL, is_new,
-			    &world->watcher, &error) < 0)
-		fail_msg("start: %s", error.why);
+	world_begin(world, type, name, type == &operation_apply ? &spec : NULL);
 }
 
 static void refreshed(void *user)
@@ -207,13 +41,13 @@ static void refreshed(void *user)
 static void apply(struct world *world, const char *name)
 {
 	begin(world, &operation_apply, name);
-	run_until(world, has_ended);
+	world_run_until(world, world_has_ended);
 }
 
 static void remove_container(struct world *world, const char *name)
 {
 	begin(world, &operation_remove, name);
-	run_until(world, has_ended);
+	world_run_until(world, world_has_ended);
 }
 
 static bool store_is_empty(struct world *world)
@@ -393,7 +227,7 @@ static void refresh(struct world *world)
 {
 	world->has_ended = false;
 	refresh_fleet(world->registry, refreshed, world);
-	run_until(world, has_ended);
+	world_run_until(world, world_has_ended);
 }
 
 static bool is_repaired(struct world *world)
@@ -432,20 +266,20 @@ static void test_repair(void **state)
 
 	consent_to_repair(registry_find(world->registry, "web1"));
 	refresh(world);
-	run_until(world, is_repaired);
+	world_run_until(world, is_repaired);
 	assert_int_equal(world->agent.repairs, 1);
 	assert_int_equal(count_events(world, "repair.started", "FuseDaemonDied"), 1);
 	assert_int_equal(count_events(world, "repair.done", "Repaired"), 1);
 
 	world->agent.dead = id; /* it has died again at once */
 	refresh(world);
-	run_until(world, is_limited);
+	world_run_until(world, is_limited);
 	refresh(world); /* and is told once */
 	assert_int_equal(world->agent.repairs, 1);
 	assert_int_equal(count_events(world, "repair.limited", "TooOften"), 1);
 
-	close_registry(world); /* what was done is known to the next phoenixd too */
-	open_registry(world);
+	world_close(world); /* what was done is known to the next phoenixd too */
+	world_open(world);
 	for (int look = 0; look < 3; look++)
 		refresh(world);
 	assert_int_equal(world->agent.repairs, 1);
@@ -541,7 +375,7 @@ static void test_replaced_profile_is_proved(void **state)
 	world->agent.fail_verify = true;
 	apply(world, "web1");
 	assert_int_equal(world->error.code, -EBADE);
-	run_until(world, is_rolled_back);
+	world_run_until(world, is_rolled_back);
 	assert_int_equal(world->host.roll_backs, 1);
 	world_free(world);
 }
@@ -595,7 +429,7 @@ static void test_verify_failure(void **state)
 
 	world->agent.fail_verify = false;
 	begin(world, &operation_verify, "web1");
-	run_until(world, has_ended);
+	world_run_until(world, world_has_ended);
 	assert_int_equal(world->error.code, 0);
 	assert_true(container_is_ready(container));
 	world_free(world);
@@ -619,8 +453,8 @@ static void test_killed_agent_comes_back(void **state)
 	apply(world, "web1");
 	killed = clock_monotonic_ms();
 	fake_agent_kill(&world->agent, "web1");
-	run_until(world, agent_is_gone);
-	run_until(world, agent_is_back);
+	world_run_until(world, agent_is_gone);
+	world_run_until(world, agent_is_back);
 	print_message("agent back after %llu ms\n",
 		      (unsigned long long)(clock_monotonic_ms() - killed));
 	world_free(world);
@@ -688,8 +522,8 @@ static void test_claims_are_taken_once(void **state)
 	tell(world, "a", 1, 4);
 	read_claims(world, text, sizeof(text));
 	assert_string_equal(text, "a1 a2 a3 a4");
-	close_registry(world);
-	open_registry(world);
+	world_close(world);
+	world_open(world);
 	tell(world, "a", 3, 5);
 	tell(world, "a", 5, 6);
 	tell(world, "b", 1, 2); /* of a new agent */
@@ -716,9 +550,9 @@ static void test_acknowledged_when_written(void **state)
 	assert_int_equal(told, 3);
 	tell(world, "a", 2, 2);
 	journal_when_written(world->registry->journal, count_call, &told);
-	close_registry(world);
+	world_close(world);
 	assert_int_equal(told, 4);
-	open_registry(world);
+	world_open(world);
 	world_free(world);
 }
 
@@ -737,12 +571,12 @@ static void test_rotate_key(void **state)
 	assert_int_equal(container_rotate_key(container, &error), 0);
 	assert_int_equal(agent_key_read(world->config.state_dir, "web1", now), 0);
 	assert_memory_not_equal(old, now, sizeof(old));
-	run_until(world, has_reconnected);
+	world_run_until(world, has_reconnected);
 
 	fake_agent_start(&world->agent, &world->loop, world->scratch.path, "web1",
 			 container->record->incarnation, old, container->record->ids->first);
-	run_until(world, agent_is_gone);
-	run_until(world, agent_is_back); /* pushed again, with the key of now */
+	world_run_until(world, agent_is_gone);
+	world_run_until(world, agent_is_back); /* pushed again, with the key of now */
 	remove_container(world, "web1");
 	assert_int_equal(agent_key_read(world->config.state_dir, "web1", now), -ENOENT);
 	world_free(world);
@@ -759,12 +593,12 @@ static void test_agent_lost_during_install(void **state)
 
 	world->agent.hang_install = true;
 	begin(world, &operation_apply, "web1");
-	run_until(world, is_installing);
+	world_run_until(world, is_installing);
 	for (int i = 0; i < 20; i++)
 		uv_run(&world->loop, UV_RUN_NOWAIT);
 	world->agent.hang_install = false;
 	fake_agent_kill(&world->agent, "web1");
-	run_until(world, has_ended);
+	world_run_until(world, world_has_ended);
 	assert_int_equal(world->error.code, 0);
 	assert_int_equal(world->agent.installs, 1);
 	world_free(world);
@@ -781,7 +615,7 @@ static void test_host_restart(void **state)
 		uv_run(&world->loop, UV_RUN_NOWAIT);
 	assert_false(world->has_ended);
 	fake_host_open(&world->host, &world->loop, world->scratch.path);
-	run_until(world, has_ended);
+	world_run_until(world, world_has_ended);
 	assert_int_equal(world->error.code, 0);
 	world_free(world);
 }
@@ -804,14 +638,14 @@ static void test_crash_at_every_step(void **state)
 	for (size_t i = 1; i < ARRAY_LENGTH(steps); i++) {
 		struct world *world = world_new();
 
-		text_copy(world->kill_at, sizeof(world->kill_at), steps[i]);
+		world->kill_at = steps[i];
 		begin(world, &operation_apply, "web1");
-		run_until(world, is_killed_or_ended);
+		world_run_until(world, world_has_ended_or_killed);
 		if (!world->is_killed)
 			fail_msg("%s: the step was never reached", steps[i]);
-		close_registry(world);
-		open_registry(world);
-		run_until(world, is_running_again);
+		world_close(world);
+		world_open(world);
+		world_run_until(world, is_running_again);
 		assert_int_equal(world->agent.installs, 1);
 		assert_true(container_is_ready(registry_find(world->registry, "web1")));
 		remove_container(world, "web1");
@@ -829,7 +663,7 @@ static void test_deleted_behind_our_back(void **state)
 	apply(world, "web1");
 	fake_host_find(&world->host, "web1")->exists = false;
 	fake_agent_kill(&world->agent, "web1");
-	run_until(world, agent_is_gone);
+	world_run_until(world, agent_is_gone);
 	world->host.fail_verb = "AgentPush"; /* nobody can be pushed into what is not there */
 	world->host.fail_count = 1;
 	apply(world, "web1");
@@ -847,7 +681,7 @@ static void test_second_operation_is_refused(void **state)
 
 	world->agent.hang_install = true;
 	begin(world, &operation_apply, "web1");
-	run_until(world, is_installing);
+	world_run_until(world, is_installing);
 	container = registry_find(world->registry, "web1");
 	assert_int_equal(operation_start(container, &operation_remove, NULL, false, NULL, &error),
 			 -EBUSY);

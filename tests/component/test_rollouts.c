@@ -6,27 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "common/cleanup.h"
-#include "common/clock.h"
-#include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
-#include "controller/container/container.h"
-#include "controller/container/operation.h"
 #include "controller/fleet/rollout_keys.h"
-#include "controller/link/agent_key.h"
 #include "controller/rollout/engine.h"
 #include "controller/rollout/lease.h"
-#include "controller/rollout/rollouts.h"
 #include "tests/support/cmocka.h"
-#include "tests/support/fake_agent.h"
-#include "tests/support/fake_host.h"
-#include "tests/support/scratch.h"
+#include "tests/support/world.h"
 
-#define PATIENCE_MS 60000
 #define YEAR_MS (365ULL * 24 * 3600 * 1000)
 #define DAEMON "{\"log-level\": \"warn\"}"
 #define ITEM(name) PHOENIX__ROLLOUT_ITEM__STATE__##name
@@ -35,52 +24,19 @@
 
 static char names[][8] = { "web1", "web2", "web3" };
 
-struct world {
-	struct scratch scratch;
-	uv_loop_t loop;
-	struct config config;
-	struct fake_host host;
-	struct fake_agent agent;
-	struct registry *registry;
-	struct rollouts *rollouts;
-	struct operation_watcher applying;
+/* What a test has besides its world, whose user it is. */
+struct trial {
 	struct rollout_watcher watcher;
 	Phoenix__RolloutStrategy strategy;
 	size_t count; /* of containers */
 	const char *docker_source;
-	bool has_applied;
 	unsigned int transitions, kill_at; /* kill_at 0: never */
 	unsigned int most_at_once;         /* containers in hand */
-	bool is_killed;
 };
 
-/* ---- the loop ---- */
-
-static void patience_lost(uv_timer_t *timer)
+static struct trial *trial_of(struct world *world)
 {
-	fail_msg("nothing happened for %d ms", PATIENCE_MS);
-}
-
-static void run_until(struct world *world, bool (*holds)(struct world *world))
-{
-	uv_timer_t patience;
-
-	uv_timer_init(&world->loop, &patience);
-	uv_timer_start(&patience, patience_lost, PATIENCE_MS, 0);
-	while (!holds(world))
-		uv_run(&world->loop, UV_RUN_ONCE);
-	uv_close((uv_handle_t *)&patience, NULL);
-	uv_run(&world->loop, UV_RUN_NOWAIT);
-}
-
-static bool is_adopted(struct world *world)
-{
-	return world->registry->is_adopted;
-}
-
-static bool has_applied(struct world *world)
-{
-	return world->has_applied;
+	return world->user;
 }
 
 static struct rollout *newest(struct world *world)
@@ -111,54 +67,7 @@ static bool is_over_or_killed(struct world *world)
 
 /* ---- the world ---- */
 
-static void open_controller(struct world *world)
-{
-	struct ph_error error;
-
-	if (registry_open(&world->loop, &world->config, &world->registry, &error) < 0 ||
-	    rollouts_open(world->registry, &world->rollouts, &error) < 0)
-		fail_msg("%s", error.why);
-	world->registry->check_peer = NULL; /* our agents are in no container */
-	run_until(world, is_adopted);
-}
-
-/* What kill -9 leaves: the store, phoenix-host and the agents. */
-static void close_controller(struct world *world)
-{
-	rollout_unwatch(&world->watcher);
-	rollouts_close(world->rollouts);
-	registry_close(world->registry);
-	for (int i = 0; i < 20; i++)
-		uv_run(&world->loop, UV_RUN_NOWAIT);
-}
-
-/* Agents that survived come back by themselves. */
-static void bring_agents_back(struct world *world)
-{
-	for (struct container *container = world->registry->containers; container;
-	     container = container->next) {
-		uint8_t key[HANDSHAKE_KEY_SIZE];
-
-		if (agent_key_read(world->config.state_dir, container_name(container), key) < 0)
-			continue; /* its next push makes one */
-		fake_agent_start(&world->agent, &world->loop, world->scratch.path,
-				 container_name(container), container->record->incarnation, key,
-				 container->record->ids->first);
-	}
-}
-
-static void progress(void *user, const Phoenix__Progress *message)
-{
-}
-
-static void applied(void *user, const char *name, bool changed, const struct ph_error *error)
-{
-	if (error)
-		fail_msg("apply %s: %s", name, error->why);
-	((struct world *)user)->has_applied = true;
-}
-
-static void fill_spec(const struct world *world, Phoenix__ContainerSpec *spec,
+static void fill_spec(struct world *world, Phoenix__ContainerSpec *spec,
 		      Phoenix__Resources *resources, size_t i)
 {
 	phoenix__resources__init(resources);
@@ -168,72 +77,52 @@ static void fill_spec(const struct world *world, Phoenix__ContainerSpec *spec,
 	spec->name = names[i];
 	spec->image = (char *)"bookworm";
 	spec->storage_driver = (char *)"fuse-overlayfs";
-	spec->docker_source = (char *)world->docker_source;
+	spec->docker_source = (char *)trial_of(world)->docker_source;
 }
 
-static void apply(struct world *world, size_t i)
+static struct world *fleet_new_with(size_t count, const char *docker_source)
 {
-	Phoenix__ContainerRecord record = PHOENIX__CONTAINER_RECORD__INIT;
-	Phoenix__ContainerSpec spec;
-	Phoenix__Resources resources;
-	struct container *container;
-	struct ph_error error;
+	struct world *world = world_new();
+	struct trial *trial = ph_alloc(sizeof(*trial));
 
-	fill_spec(world, &spec, &resources, i);
-	record.spec = &spec;
-	record.phase = (char *)CONTAINER_PHASE_PREPARING;
-	container = container_new(world->registry, MESSAGE_COPY(&record));
-	registry_add(world->registry, container);
-	world->applying = (struct operation_watcher){ .progress = progress, .ended = applied,
-						      .user = world };
-	world->has_applied = false;
-	assert_int_equal(operation_start(container, &operation_apply, &spec, true, &world->applying,
-					 &error), 0);
-	run_until(world, has_applied);
-}
+	world->user = trial;
+	trial->count = count;
+	trial->docker_source = docker_source;
+	for (size_t i = 0; i < count; i++) {
+		Phoenix__ContainerSpec spec;
+		Phoenix__Resources resources;
 
-static struct world *world_new_with(size_t count, const char *docker_source)
-{
-	struct world *world = ph_alloc(sizeof(*world));
-	char path[320];
-
-	log_set_level(LOG_LEVEL_ERROR + 1);
-	scratch_init(&world->scratch);
-	chmod(world->scratch.path, 0711);
-	uv_loop_init(&world->loop);
-	config_init(&world->config);
-	text_copy(world->config.run_dir, sizeof(world->config.run_dir), world->scratch.path);
-	text_copy(world->config.state_dir, sizeof(world->config.state_dir), world->scratch.path);
-	snprintf(path, sizeof(path), "%s/db", world->scratch.path);
-	mkdir(path, 0700);
-	world->host.apparmor = true;
-	world->host.image = "bookworm";
-	world->host.agent = &world->agent;
-	fake_host_open(&world->host, &world->loop, world->scratch.path);
-	open_controller(world);
-	world->count = count;
-	world->docker_source = docker_source;
-	for (size_t i = 0; i < count; i++)
-		apply(world, i);
-	rollout_keys_defaults(&world->strategy);
-	world->strategy.soak_ms = world->strategy.canary_soak_ms = 0;
+		fill_spec(world, &spec, &resources, i);
+		world_run(world, &operation_apply, names[i], &spec);
+		if (error_is_set(&world->error))
+			fail_msg("apply %s: %s", names[i], world->error.why);
+	}
+	rollout_keys_defaults(&trial->strategy);
+	trial->strategy.soak_ms = trial->strategy.canary_soak_ms = 0;
 	return world;
 }
 
-static struct world *world_new(size_t count)
+static struct world *fleet_new(size_t count)
 {
-	return world_new_with(count, "distribution");
+	return fleet_new_with(count, "distribution");
 }
 
-static void world_free(struct world *world)
+static void fleet_free(struct world *world)
 {
-	close_controller(world);
-	fake_agent_kill_all(&world->agent);
-	fake_host_close(&world->host);
-	uv_run(&world->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&world->loop), 0);
-	scratch_fini(&world->scratch);
-	free(world);
+	struct trial *trial = world->user;
+
+	rollout_unwatch(&trial->watcher);
+	world_free(world);
+	free(trial);
+}
+
+/* What kill -9 leaves, and the next phoenixd. */
+static void begin_anew(struct world *world)
+{
+	rollout_unwatch(&trial_of(world)->watcher);
+	world_close(world);
+	world_open(world);
+	world_bring_agents_back(world);
 }
 
 /* ---- rollouts ---- */
@@ -252,9 +141,9 @@ static void changed(void *user, const Phoenix__RolloutStatus *message)
 	for (size_t i = 0; i < status->n_items; i++)
 		hands += is_in_hand(status->items[i]->state);
 	message_free(status);
-	if (hands > world->most_at_once)
-		world->most_at_once = hands;
-	if (++world->transitions == world->kill_at)
+	if (hands > trial_of(world)->most_at_once)
+		trial_of(world)->most_at_once = hands;
+	if (++trial_of(world)->transitions == trial_of(world)->kill_at)
 		world->is_killed = true;
 }
 
@@ -264,8 +153,8 @@ static void ended(void *user)
 
 static void watch(struct world *world)
 {
-	world->watcher = (struct rollout_watcher){ .changed = changed, .ended = ended, .user = world };
-	rollout_watch(newest(world), &world->watcher);
+	trial_of(world)->watcher = (struct rollout_watcher){ .changed = changed, .ended = ended, .user = world };
+	rollout_watch(newest(world), &trial_of(world)->watcher);
 }
 
 /* A fleet of all containers, each with another daemon.json and other limits. */
@@ -279,7 +168,7 @@ static int start(struct world *world, const char *selector, const char *daemon, 
 	const struct rollouts_order order = { &fleet, selector, false, plan_only };
 
 	docker.daemon = (char *)daemon;
-	for (size_t i = 0; i < world->count; i++) {
+	for (size_t i = 0; i < trial_of(world)->count; i++) {
 		fill_spec(world, &specs[i], &resources[i], i);
 		if (daemon[0]) {
 			specs[i].docker = &docker;
@@ -288,9 +177,9 @@ static int start(struct world *world, const char *selector, const char *daemon, 
 		pointers[i] = &specs[i];
 	}
 	fleet.version = 1;
-	fleet.n_containers = world->count;
+	fleet.n_containers = trial_of(world)->count;
 	fleet.containers = pointers;
-	fleet.rollout = &world->strategy;
+	fleet.rollout = &trial_of(world)->strategy;
 	return rollouts_start(world->rollouts, &order, ret_status, error);
 }
 
@@ -299,7 +188,7 @@ static void begin(struct world *world)
 	Phoenix__RolloutStatus *status = NULL;
 	struct ph_error error;
 
-	world->transitions = world->most_at_once = 0;
+	trial_of(world)->transitions = trial_of(world)->most_at_once = 0;
 	world->is_killed = false;
 	if (start(world, "", DAEMON, false, &status, &error) != 0)
 		fail_msg("start: %s", error.why);
@@ -318,7 +207,7 @@ static void assert_items(struct world *world, const unsigned int *states)
 {
 	Phoenix__RolloutStatus *status = rollout_status(newest(world), true);
 
-	assert_int_equal(status->n_items, world->count);
+	assert_int_equal(status->n_items, trial_of(world)->count);
 	for (size_t i = 0; i < status->n_items; i++)
 		if (status->items[i]->state != states[i])
 			fail_msg("%s is %s (%s)", status->items[i]->name,
@@ -332,7 +221,7 @@ static void assert_items(struct world *world, const unsigned int *states)
 static void test_to_the_end(void **state)
 {
 	static const unsigned int states[] = { ITEM(DONE), ITEM(DONE), ITEM(DONE) };
-	struct world *world = world_new(3);
+	struct world *world = fleet_new(3);
 	Phoenix__RolloutStatus *status = NULL;
 	struct ph_error error;
 	char incarnation[64];
@@ -343,10 +232,10 @@ static void test_to_the_end(void **state)
 	assert_string_equal(rollouts_holder(world->rollouts, "web3"),
 			    rollouts_holder(world->rollouts, "web1"));
 	assert_int_equal(start(world, "web3", "{}", false, &status, &error), -EBUSY);
-	run_until(world, is_over);
+	world_run_until(world, is_over);
 	assert_int_equal(state_of(world), ROLLOUT(DONE));
 	assert_items(world, states);
-	assert_int_equal(world->most_at_once, 1);
+	assert_int_equal(trial_of(world)->most_at_once, 1);
 	for (size_t i = 0; i < 3; i++) {
 		const struct container *container = registry_find(world->registry, names[i]);
 
@@ -358,17 +247,17 @@ static void test_to_the_end(void **state)
 				incarnation);
 	assert_null(rollouts_holder(world->rollouts, "web1"));
 	assert_int_equal(start(world, "", DAEMON, false, &status, &error), ROLLOUTS_NOTHING);
-	world_free(world);
+	fleet_free(world);
 }
 
 static void test_a_poisoned_container(void **state)
 {
 	static const unsigned int states[] = { ITEM(DONE), ITEM(REVERTED), ITEM(CHECKED) };
-	struct world *world = world_new(3);
+	struct world *world = fleet_new(3);
 
 	world->agent.poisoned = "web2";
 	begin(world);
-	run_until(world, is_over);
+	world_run_until(world, is_over);
 	assert_int_equal(state_of(world), ROLLOUT(HALTED));
 	assert_items(world, states);
 	assert_string_equal(daemon_of(world, "web1"), DAEMON);
@@ -377,22 +266,22 @@ static void test_a_poisoned_container(void **state)
 	assert_int_equal(world->agent.fragments, 2);
 	for (size_t i = 0; i < 3; i++)
 		assert_true(container_is_ready(registry_find(world->registry, names[i])));
-	world_free(world);
+	fleet_free(world);
 }
 
 static void test_everything_goes_back(void **state)
 {
 	static const unsigned int states[] = { ITEM(REVERTED), ITEM(REVERTED), ITEM(CHECKED) };
-	struct world *world = world_new(3);
+	struct world *world = fleet_new(3);
 
-	world->strategy.on_failure = PHOENIX__ROLLOUT_STRATEGY__ON_FAILURE__REVERT;
+	trial_of(world)->strategy.on_failure = PHOENIX__ROLLOUT_STRATEGY__ON_FAILURE__REVERT;
 	world->agent.poisoned = "web2";
 	begin(world);
-	run_until(world, is_over);
+	world_run_until(world, is_over);
 	assert_int_equal(state_of(world), ROLLOUT(REVERTED));
 	assert_items(world, states);
 	assert_string_equal(daemon_of(world, "web1"), "");
-	world_free(world);
+	fleet_free(world);
 }
 
 static uint64_t sequence_of(struct world *world)
@@ -412,19 +301,17 @@ static void test_killed_at_every_transition(void **state)
 	uint64_t actions = 0;
 
 	for (unsigned int kill_at = 0; kill_at < total; kill_at++) {
-		struct world *world = world_new(2);
+		struct world *world = fleet_new(2);
 
 		world->agent.poisoned = "web2";
-		world->kill_at = kill_at;
+		trial_of(world)->kill_at = kill_at;
 		begin(world);
-		run_until(world, is_over_or_killed);
+		world_run_until(world, is_over_or_killed);
 		if (kill_at) {
-			close_controller(world);
-			open_controller(world);
-			bring_agents_back(world);
-			run_until(world, is_over);
+			begin_anew(world);
+			world_run_until(world, is_over);
 		} else {
-			total = world->transitions;
+			total = trial_of(world)->transitions;
 			actions = sequence_of(world);
 		}
 		if (state_of(world) != ROLLOUT(HALTED) || sequence_of(world) != actions)
@@ -434,7 +321,7 @@ static void test_killed_at_every_transition(void **state)
 		assert_items(world, states);
 		assert_string_equal(daemon_of(world, "web1"), DAEMON);
 		assert_string_equal(daemon_of(world, "web2"), "");
-		world_free(world);
+		fleet_free(world);
 	}
 	assert_true(total > 15);
 }
@@ -446,23 +333,21 @@ static void test_killed_without_docker(void **state)
 	unsigned int total = UINT32_MAX;
 
 	for (unsigned int kill_at = 0; kill_at < total; kill_at++) {
-		struct world *world = world_new_with(1, "none");
+		struct world *world = fleet_new_with(1, "none");
 
-		world->kill_at = kill_at;
+		trial_of(world)->kill_at = kill_at;
 		begin(world);
-		run_until(world, is_over_or_killed);
+		world_run_until(world, is_over_or_killed);
 		if (kill_at) {
-			close_controller(world);
-			open_controller(world);
-			bring_agents_back(world);
-			run_until(world, is_over);
+			begin_anew(world);
+			world_run_until(world, is_over);
 		} else {
-			total = world->transitions;
+			total = trial_of(world)->transitions;
 		}
 		assert_items(world, states);
 		if (world->agent.verifies)
 			fail_msg("killed at transition %u: an agent was asked to verify Docker", kill_at);
-		world_free(world);
+		fleet_free(world);
 	}
 }
 
@@ -484,28 +369,28 @@ static void test_gate_and_revert(void **state)
 {
 	static const unsigned int done[] = { ITEM(DONE), ITEM(DONE) };
 	static const unsigned int back[] = { ITEM(REVERTED), ITEM(REVERTED) };
-	struct world *world = world_new(2);
+	struct world *world = fleet_new(2);
 
-	world->strategy.gate_canary = true;
+	trial_of(world)->strategy.gate_canary = true;
 	begin(world);
-	run_until(world, is_at_gate);
+	world_run_until(world, is_at_gate);
 	assert_string_equal(daemon_of(world, "web2"), "");
 	command(world, COMMAND(PAUSE), -EINVAL);
 	command(world, COMMAND(RESUME), 0);
-	run_until(world, is_over);
+	world_run_until(world, is_over);
 	assert_items(world, done);
 	command(world, COMMAND(ABORT), -EINVAL);
 	command(world, COMMAND(REVERT), 0);
-	run_until(world, is_over);
+	world_run_until(world, is_over);
 	assert_int_equal(state_of(world), ROLLOUT(REVERTED));
 	assert_items(world, back);
 	assert_string_equal(daemon_of(world, "web1"), "");
-	world_free(world);
+	fleet_free(world);
 }
 
 static void test_refused(void **state)
 {
-	struct world *world = world_new(2);
+	struct world *world = fleet_new(2);
 	Phoenix__RolloutAmount none = PHOENIX__ROLLOUT_AMOUNT__INIT;
 	Phoenix__RolloutStatus *status = NULL;
 	struct ph_error error;
@@ -513,33 +398,33 @@ static void test_refused(void **state)
 	assert_int_equal(start(world, "db*", DAEMON, false, &status, &error), -ENOENT);
 	assert_non_null(strstr(error.why, "selection is empty"));
 	assert_int_equal(start(world, "=", DAEMON, false, &status, &error), -EINVAL);
-	world->strategy.max_unavailable = &none;
+	trial_of(world)->strategy.max_unavailable = &none;
 	assert_int_equal(start(world, "", DAEMON, false, &status, &error), -EINVAL);
 	assert_non_null(strstr(error.why, "could not finish"));
-	world->strategy.max_unavailable = NULL;
+	trial_of(world)->strategy.max_unavailable = NULL;
 	assert_int_equal(start(world, "web1", DAEMON, true, &status, &error), 0);
 	assert_int_equal(status->n_items, 1);
 	assert_int_equal(status->items[0]->n_changes, 2);
 	message_free(status);
 	assert_null(newest(world)); /* nothing of all this was begun */
-	world_free(world);
+	fleet_free(world);
 }
 
 /* A container that is not well beforehand is not touched, and neither are the others. */
 static void test_preflight_refuses(void **state)
 {
 	static const unsigned int states[] = { ITEM(CHECKED), ITEM(REFUSED) };
-	struct world *world = world_new(2);
+	struct world *world = fleet_new(2);
 	struct ph_error error;
 
 	assert_int_equal(container_set_phase(registry_find(world->registry, "web2"), CONTAINER_PHASE_FAILED,
 					     NULL, &error), 0);
 	begin(world);
-	run_until(world, is_over);
+	world_run_until(world, is_over);
 	assert_int_equal(state_of(world), ROLLOUT(HALTED));
 	assert_items(world, states);
 	assert_int_equal(world->agent.fragments, 0);
-	world_free(world);
+	fleet_free(world);
 }
 
 static bool has_drained(struct world *world)
@@ -560,15 +445,15 @@ static bool has_drained(struct world *world)
 static void test_drain(void **state)
 {
 	static const unsigned int done[] = { ITEM(DONE) };
-	struct world *world = world_new(1);
+	struct world *world = fleet_new(1);
 
-	world->strategy.drain_ms = 300;
+	trial_of(world)->strategy.drain_ms = 300;
 	begin(world);
-	run_until(world, has_drained);
+	world_run_until(world, has_drained);
 	assert_int_equal(world->agent.fragments, 0);
-	run_until(world, is_over);
+	world_run_until(world, is_over);
 	assert_items(world, done);
-	world_free(world);
+	fleet_free(world);
 }
 
 /* ---- the lease ---- */

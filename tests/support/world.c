@@ -59,11 +59,6 @@ static bool is_adopted(struct world *world)
 	return world->registry->is_adopted;
 }
 
-static bool has_answer(struct world *world)
-{
-	return world->has_answer;
-}
-
 static bool is_closed(struct world *world)
 {
 	return world->is_closed;
@@ -90,9 +85,7 @@ static void api_closed(void *user)
 
 void world_close(struct world *world)
 {
-	if (world->client)
-		channel_close(world->client);
-	world->client = NULL;
+	world_hang_up(world);
 	world->is_closed = false;
 	api_close(world->api, api_closed, world);
 	world_run_until(world, is_closed);
@@ -260,6 +253,13 @@ static void answered(void *user, const ProtobufCMessage *message, const struct p
 
 int world_call(struct world *world, const char *method, const ProtobufCMessage *request)
 {
+	world_ask(world, method, request);
+	world_run_until(world, world_has_answer);
+	return world->error.code;
+}
+
+void world_ask(struct world *world, const char *method, const ProtobufCMessage *request)
+{
 	static const struct rpc_handlers handlers = { .finished = answered };
 
 	if (!world->client)
@@ -267,6 +267,16 @@ int world_call(struct world *world, const char *method, const ProtobufCMessage *
 	world->has_answer = false;
 	assert_int_equal(channel_call(world->client, &phoenix__control__descriptor, method, request,
 				      PATIENCE_MS, &handlers, world, NULL), 0);
-	world_run_until(world, has_answer);
-	return world->error.code;
+}
+
+bool world_has_answer(struct world *world)
+{
+	return world->has_answer;
+}
+
+void world_hang_up(struct world *world)
+{
+	if (world->client)
+		channel_close(world->client);
+	world->client = NULL;
 }

@@ -80,3 +80,10 @@ void world_bring_agents_back(struct world *world);
 
 /* Call a unary method of the control socket and wait: reply or error. Returns the error's code. */
 int world_call(struct world *world, const char *method, const ProtobufCMessage *request);
+
+/* Call one and do not wait: world_has_answer() says when reply or error is there. */
+void world_ask(struct world *world, const char *method, const ProtobufCMessage *request);
+bool world_has_answer(struct world *world);
+
+/* Leave as a client does that is killed. */
+void world_hang_up(struct world *world);
