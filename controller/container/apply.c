@@ -540,6 +540,9 @@ static int apply_ended(struct operation *operation, const struct ph_error *error
 		roll_back_policy(operation);
 
 	if (error && operation->flow.undo_on_failure && operation->is_made_here) {
+		/* One that does not stay up may have met a limit which it did not meet before it. */
+		if (text_equal(error->step, "start") || text_equal(error->step, "start agent"))
+			preflight_tell_host(operation);
 		registry_take(operation->registry, container);
 		operation->container = NULL;
 		container_free(container); /* it was never there */

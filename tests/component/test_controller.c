@@ -147,6 +147,28 @@ static void test_preflight_findings_are_told(void **state)
 }
 
 /* A phoenix-host that cannot answer the question does not stand in an apply's way. */
+static bool has_told_of_namespaces(struct world *world)
+{
+	return count_findings(world, "preflight.user-namespaces: ") > 0;
+}
+
+/* What the first container did not meet is told when a later one does not stay up. */
+static void test_preflight_is_told_when_one_does_not_stay_up(void **state)
+{
+	struct world *world = world_new();
+
+	apply(world, "web1");
+	assert_int_equal(count_findings(world, "preflight."), 0);
+	world->host.no_namespaces = true;
+	world->host.fail_verb = "ContainerStart";
+	world->host.fail_count = 1;
+	apply(world, "web2");
+	assert_string_equal(world->error.step, "start");
+	world_run_until(world, has_told_of_namespaces);
+	assert_int_equal(count_findings(world, "preflight.user-namespaces: "), 1);
+	world_free(world);
+}
+
 static void test_preflight_may_fail(void **state)
 {
 	struct world *world = world_new();
@@ -789,6 +811,7 @@ int main(void)
 		cmocka_unit_test(test_apply_twice),
 		cmocka_unit_test(test_network_findings_are_told),
 		cmocka_unit_test(test_preflight_findings_are_told),
+		cmocka_unit_test(test_preflight_is_told_when_one_does_not_stay_up),
 		cmocka_unit_test(test_preflight_may_fail),
 		cmocka_unit_test(test_failure_walk),
 		cmocka_unit_test(test_unconfined_is_stopped),
