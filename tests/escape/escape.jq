@@ -26,6 +26,11 @@ def lacking: . as $r | first($lacking[] | select(.beds | index($bed)) | select(.
 	| (["uml", "guest", "guest13"] - .beds) as $proven
 	| .reason + if $proven == [] then "" else "; tried on \($proven | join(" and "))" end) // null;
 def confined: ["named", "stacked"];
+# Into the policy namespace of a stacked container, which is its own; that the host's policy is as it was, the script
+# looks up afterwards.
+def is_own_policy: (.condition | endswith("stacked")) and (.outcome == "done" or .outcome == "absent")
+	and (.theme + "/" + .name | test("^(labels/(open \\.(load|replace|remove)|(replace|remove) a profile of the host)"
+		+ "|sockets/leaked root: the profiles|choices/list of profiles)$"));
 def nested: ["docker", "docker-stacked", "docker-mount-api"] | . + map(sub("docker"; "docker-privileged"));
 # In a nested container under profiles/seccomp-mount-api: mounts of its own, which that policy is there for.
 def is_own_mount: (.condition | test("^docker.*mount-api$")) and .theme == "mount-api"
@@ -41,15 +46,17 @@ def is_own_mount: (.condition | test("^docker.*mount-api$")) and .theme == "moun
 		| . as $r | (.condition + ": " + .group + ": " + id) as $title
 		| if .group == "denied" then
 			(if controlled | not then empty
+			 elif is_own_policy then line(true; "\($title): its own namespace's")
 			 elif .outcome == "absent" and (.hidden | not) then
 				line(false; "\($title): vacuous, the object is absent:\(where)")
 			 else line(is_stopped; "\($title)\(if is_stopped then "" else ": " + .outcome + where end)") end)
+		  elif is_own_policy then line(true; "\($title): its own namespace's")
 		  elif .group == "policy" and .outcome == "absent" then "ok - \($title) # SKIP not here:\(where)"
 		  else line(.expected; "\($title)\(if .expected then "" else ": " + .outcome + where end)") end],
 	nested: [[.[] | select(.condition as $c | nested | index($c)) | denied | select(controlled)]
 		| (.[] | (.condition + ": denied: " + id) as $title
 			| if is_masked then line(true; "\($title): masked by Docker")
-			elif is_missing or is_own_mount then empty
+			elif is_missing or is_own_mount or is_own_policy then empty
 			else line(is_stopped; "\($title)\(if is_stopped then "" else ": " + .outcome + where end)") end),
 		([.[] | select(is_missing)] | group_by(.condition)[]
 			| "ok - \(.[0].condition): not in there: \(map(id) | join(", ")) # SKIP Docker shows no such object")],
@@ -61,7 +68,7 @@ def is_own_mount: (.condition | test("^docker.*mount-api$")) and .theme == "moun
 		condition: .[0].condition,
 		denied: [.[] | denied] | length,
 		stopped: [.[] | denied | select(controlled and is_stopped)] | length,
-		through: [.[] | denied | select(controlled and .outcome == "done")] | length,
+		through: [.[] | denied | select(controlled and .outcome == "done" and (is_own_policy | not))] | length,
 		without_control: [.[] | denied | select(controlled | not)] | length,
 		absent: [.[] | denied | select(controlled and .outcome == "absent" and (.hidden | not))] | length,
 		hung: [.[] | denied | select(.outcome == "hung" or .outcome == "broken")] | length,
@@ -69,7 +76,7 @@ def is_own_mount: (.condition | test("^docker.*mount-api$")) and .theme == "moun
 		allowed_done: [.[] | select(.group == "allowed" and .outcome == "done")] | length,
 		policy: [.[] | select(.group == "policy")] | length,
 		policy_as_decided: [.[] | select(.group == "policy" and .expected)] | length,
-		through_names: [.[] | denied | select(controlled and .outcome == "done" and (is_own_mount | not)) | id]
+		through_names: [.[] | denied | select(controlled and .outcome == "done" and (is_own_mount or is_own_policy | not)) | id]
 	}],
 	# Per wall: what it was asked for, what it stopped alone.
 	layers: [["userns", "apparmor", "seccomp", "devices"][] as $wall

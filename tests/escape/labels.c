@@ -80,6 +80,22 @@ static void write_control(const struct attempt *attempt, struct verdict *verdict
 		verdict_of(verdict, "write", write(fd, attempt->value, strlen(attempt->value)));
 }
 
+/* Policy that the host has compiled, under a name that it has loaded. */
+static void write_policy(const struct attempt *attempt, struct verdict *verdict)
+{
+	char policy[65536];
+	int source = open(EXHIBITS "/policy", O_RDONLY | O_CLOEXEC);
+	ssize_t size = source < 0 ? -1 : read(source, policy, sizeof(policy));
+	int fd = open(attempt->path, O_WRONLY | O_CLOEXEC);
+
+	if (size <= 0)
+		verdict_broken(verdict, "the policy", size < 0 ? errno : ENODATA);
+	else if (fd < 0)
+		verdict_refused(verdict, "open", errno);
+	else
+		verdict_of(verdict, "write", write(fd, policy, (size_t)size));
+}
+
 static void make_policy_namespace(const struct attempt *attempt, struct verdict *verdict)
 {
 	verdict_of(verdict, "mkdir", mkdir(attempt->path, 0755));
@@ -113,6 +129,8 @@ static const struct attempt ROWS[] = {
 	{ "open .remove", open_control, DENIED, CONTROL(".remove"), .walls = WALL_APPARMOR },
 	{ "remove a profile of the host", write_control, DENIED, CONTROL(".remove"),
 	  .walls = WALL_USERNS | WALL_APPARMOR, .value = "escape-victim" },
+	{ "replace a profile of the host", write_policy, DENIED, CONTROL(".replace"),
+	  .walls = WALL_USERNS | WALL_APPARMOR },
 	{ "make a policy namespace", make_policy_namespace, DENIED,
 	  CONTROL("policy/namespaces/escape"), .walls = WALL_USERNS | WALL_APPARMOR },
 };

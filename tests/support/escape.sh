@@ -5,9 +5,13 @@
 #	escape_prepare                     exhibits, the host's sockets, profiles
 #	escape_small CONDITION OPTIONS...  run the program in a container made for it, print what it prints
 #	escape_host OPTIONS...             run it as the host's root: the control
+#	escape_state                       print what no attempt may change on the host
 #	escape_clean
 # ESCAPE_ASIDE=escape/ shows securityfs and its like below /escape: in its place, where the product hides it, Docker
 # takes it for AppArmor of its own and fails.
+#
+# Stacked is what the product makes of it: the profile rendered for it, a policy namespace of the container's own, and
+# securityfs in its place, where the container sees that namespace.
 #
 # Only for machines that are thrown away: the conditions without a user namespace succeed.
 
@@ -16,6 +20,9 @@ ESCAPE=${PH_ESCAPE:-$ESCAPE_TREE/build/${PH_PRESET:-release}/tests/escape/escape
 ESCAPE_BASE=/var/lib/escape-test
 ESCAPE_PROFILE=${PH_ESCAPE_PROFILE:-lxc-phoenix-v2}
 ESCAPE_PROFILE_TEXT=${PH_ESCAPE_PROFILE_TEXT:-$ESCAPE_BASE/profile.text}
+ESCAPE_STACKED_TEXT=$ESCAPE_BASE/stacked.text
+# The policy namespace, once there is one; the profile lets a container into those of this name alone.
+ESCAPE_NAMESPACE=
 ESCAPE_CTL=$ESCAPE_TREE/build/${PH_PRESET:-release}/bin/phoenixctl
 escape_server=''
 
@@ -65,15 +72,18 @@ escape_prepare() {
 		[[ -e /run/escape/exhibits/devices/$name ]] ||
 			mknod -m 666 "/run/escape/exhibits/devices/$name" "$type" "$major" "$minor"
 	done
-	modprobe -a -q loop tun cuse dm_mod vhost_net msr uinput af_alg algif_hash || true
+	modprobe -a -q loop tun cuse dm_mod vhost_net msr uinput af_alg algif_hash scsi_mod || true
+	# Emulated processors have AMD's virtual machines.
+	modprobe -q kvm_amd || true
 	# Families that Debian's kernels load for nobody who merely asks.
-	modprobe -a -q can can_raw rds x25 rxrpc smc || true
+	modprobe -a -q can can_raw rds x25 rxrpc smc ax25 tipc || true
 	# What a kernel hasn't is in tests/escape/vacuous.
 	mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null || true
 	mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null || true
 	# systemd's automount opens to nobody while its service is masked.
 	[[ ! -d /run/systemd/system ]] || systemctl stop proc-sys-fs-binfmt_misc.automount 2>/dev/null || true
 	mountpoint -q /proc/sys/fs/binfmt_misc || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc 2>/dev/null || true
+	apparmor_parser --stdout -K -Q <<<'profile escape-victim { file, }' >/run/escape/exhibits/policy
 	apparmor_parser -r -K <<<'profile escape-target flags=(attach_disconnected) { file, mount, capability, }'
 	escape_load
 	"$ESCAPE" --serve >"$ESCAPE_BASE/serve.log" 2>&1 &
@@ -114,11 +124,15 @@ escape_load_literal() {
 
 # The profile as the product renders it on this bed, and one that an attempt may try to remove.
 escape_load() {
+	escape_render named "$ESCAPE_PROFILE_TEXT" && apparmor_parser -r -K "$ESCAPE_PROFILE_TEXT" || return
+	if [[ -n $ESCAPE_NAMESPACE ]]; then
+		escape_render stacked "$ESCAPE_STACKED_TEXT" && apparmor_parser -r -K "$ESCAPE_STACKED_TEXT" || return
+	fi
+	apparmor_parser -r -K <<<'profile escape-victim { }'
+}
+escape_render() { # MODE FILE: what is there already stays
 	mkdir -p "$ESCAPE_BASE"
-	[[ -s $ESCAPE_PROFILE_TEXT ]] ||
-		"$ESCAPE_CTL" apparmor render --profiles "$ESCAPE_TREE/profiles" >"$ESCAPE_PROFILE_TEXT" || return
-	apparmor_parser -r -K "$ESCAPE_PROFILE_TEXT" &&
-		apparmor_parser -r -K <<<'profile escape-victim { }'
+	[[ -s $2 ]] || "$ESCAPE_CTL" apparmor render --mode "$1" --profiles "$ESCAPE_TREE/profiles" >"$2"
 }
 
 escape_clean() {
@@ -126,13 +140,15 @@ escape_clean() {
 	umount -l /run/escape/exhibits 2>/dev/null
 	rm -rf "$ESCAPE_BASE" /run/escape
 	rmdir /sys/fs/cgroup/escape-{host,service} 2>/dev/null
+	[[ -z $ESCAPE_NAMESPACE ]] || rmdir "/sys/kernel/security/apparmor/policy/namespaces/$ESCAPE_NAMESPACE" 2>/dev/null
 }
 
 # What the product's containers have, and the exhibits.
 escape_config() { # NAME CONDITION ROOTFS
-	local layers idmap apparmor seccomp devices
+	local layers idmap apparmor seccomp devices security=${ESCAPE_ASIDE:-}sys/kernel/security
 	layers=$(escape_layers "$2") || return 1
 	read -r idmap apparmor seccomp devices <<<"$layers"
+	[[ $apparmor != stacked ]] || security=sys/kernel/security
 	cat <<-END
 	lxc.uts.name = $1
 	lxc.rootfs.path = dir:$3
@@ -144,7 +160,7 @@ escape_config() { # NAME CONDITION ROOTFS
 	lxc.mount.entry = /proc escape/proc none rbind,create=dir 0 0
 	lxc.mount.entry = /run/escape/other escape/other none bind,create=dir 0 0
 	lxc.mount.entry = /sys/fs/cgroup escape/cgroup none bind,create=dir 0 0
-	lxc.mount.entry = /sys/kernel/security ${ESCAPE_ASIDE:-}sys/kernel/security none bind,optional 0 0
+	lxc.mount.entry = /sys/kernel/security $security none bind,optional 0 0
 	lxc.mount.entry = /sys/kernel/debug ${ESCAPE_ASIDE:-}sys/kernel/debug none bind,optional 0 0
 	lxc.mount.entry = /sys/kernel/tracing ${ESCAPE_ASIDE:-}sys/kernel/tracing none bind,optional 0 0
 	lxc.mount.entry = $ESCAPE_BASE/$1/data var/lib/docker none bind,create=dir 0 0
@@ -158,7 +174,7 @@ escape_config() { # NAME CONDITION ROOTFS
 	case $apparmor in
 	ours) echo "lxc.apparmor.profile = $ESCAPE_PROFILE" ;;
 	literal*) echo "lxc.apparmor.profile = escape-$apparmor" ;;
-	stacked) echo "lxc.apparmor.profile = $ESCAPE_PROFILE//&:$ESCAPE_NAMESPACE:unconfined" ;;
+	stacked) echo "lxc.apparmor.profile = $ESCAPE_PROFILE-stacked//&:$ESCAPE_NAMESPACE:unconfined" ;;
 	*) echo 'lxc.apparmor.profile = unconfined' ;;
 	esac
 	case $seccomp in
@@ -227,6 +243,13 @@ escape_host() {
 	rmdir /escape
 }
 
+# What no attempt may change on the host.
+escape_state() {
+	"$ESCAPE" --state | grep -v "^:${ESCAPE_NAMESPACE:-none}:"
+	# One of the two hashes, whichever this kernel has.
+	{ cat /sys/kernel/security/apparmor/policy/profiles/*/{name,sha1,sha256} 2>/dev/null || true; } | sort
+}
+
 # Join the results of all conditions with the control's: `escape_join RESULTS`.
 escape_join() {
 	grep '^{' "$1" | jq -s -f "$ESCAPE_TREE/tests/escape/escape.jq" --arg bed "$PH_BED" \
@@ -248,9 +271,9 @@ escape_tap() {
 
 # Stacked mode: the same profile outside, a policy namespace of the container's own inside.
 escape_stacked_prepare() {
-	ESCAPE_NAMESPACE=lxc-phoenix-escape
 	escape_reason='the kernel cannot stack'
 	[[ $(cat /sys/kernel/security/apparmor/features/domain/stack 2>/dev/null) == yes ]] || return 1
 	escape_reason='no policy namespace can be made'
-	mkdir -p "/sys/kernel/security/apparmor/policy/namespaces/$ESCAPE_NAMESPACE" 2>/dev/null || return 1
+	mkdir -p /sys/kernel/security/apparmor/policy/namespaces/phoenix-escape 2>/dev/null || return 1
+	ESCAPE_NAMESPACE=phoenix-escape
 }

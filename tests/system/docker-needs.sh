@@ -121,6 +121,7 @@ restarted() {
 			sleep 1
 		done; docker inspect -f "{{json .State}}" again; exit 1'
 }
+under_docker_default() { [[ $(run --network none needs:1 cat /proc/self/attr/apparmor/current) == 'docker-default (enforce)' ]]; }
 # A known limit (docs/escape-suite.md): the kernel gives a nested user namespace no sysfs of its own as long as none
 # that is seen whole is there. One is mounted here for it to see.
 user_namespaces_remapped() {
@@ -190,17 +191,19 @@ needs_of_docker() {
 
 # From inside: the exhibits are handed on, so that what's stopped isn't merely out of sight.
 try_nested() {
-	local place hand_on=(-v /escape:/escape --network none --pids-limit 100 --memory 128m)
+	local place shown hand_on=(-v /escape:/escape --network none --pids-limit 100 --memory 128m)
 	for place in security debug tracing; do
-		[[ ! -d /sys/kernel/$place ]] || hand_on+=(-v "/escape/sys/kernel/$place:/sys/kernel/$place")
+		shown=/escape/sys/kernel/$place
+		[[ $condition-$place != stacked-security ]] || shown=/sys/kernel/security
+		[[ ! -d /sys/kernel/$place ]] || hand_on+=(-v "$shown:/sys/kernel/$place")
 	done
 	escape_load
-	"$ESCAPE" --state >/tmp/escape-before
+	escape_state >/tmp/escape-before
 	for nested in "${nesteds[@]}"; do
 		[[ $nested != docker-privileged* ]] || hand_on+=(--privileged)
 		run "${hand_on[@]}" needs:1 escape --json --group denied --condition "$nested" >>"$results" || true
 	done
-	"$ESCAPE" --state >/tmp/escape-after
+	escape_state >/tmp/escape-after
 	tap_note "$(grep -v '^{' "$results" | tail -n 10)"
 }
 
@@ -253,6 +256,7 @@ expect 'a container with systemd starts' start_container
 expect 'Docker runs' start_docker
 ((tap_failed == 0)) || tap_done
 expect 'an image is imported' make_image
+if [[ $condition == stacked ]]; then expect "Docker's own profile holds its containers" under_docker_default; fi
 escape_host --json --group denied >"$results" || true
 timed 'what kernels decide' needs_of_kernel
 if [[ $needs != few ]]; then timed 'the rest of what Docker needs' needs_of_docker; fi
