@@ -1,27 +1,39 @@
 # shellcheck shell=bash
 # The rules of the rendered profile, one by one, for minimality.sh. Needs tests/support/escape.sh.
 #
-#	rules_list                  LINE, allow or deny, RULE, with tabs between them
-#	rules_load_without LINE     load the profile without that rule; for a flag the line is its name
+#	rules_list TEXT             LINE, allow or deny, RULE, with tabs between them
+#	rules_compile [LINE]        compile the profile, without that rule; for a flag the line is its name
+#	rules_load_without LINE     load the profile without that rule
+#	rules_changed               whether what was loaded last is another policy than the whole profile is
 #	rules_words RULE            words that the attempts which it is about may have in their names
 #	rules_know RULE             print in how many lines the sources of the profile have the rule
 #	broken_by_host PID          what the host can no longer do to a process, one a line
+#	broken_by_stack             what no longer works in a policy namespace, or works that should not, one a line
+#
+# RULES_TEXT is the profile that rules are taken out of; whoever changes it removes ESCAPE_BASE/whole.
 
 # Every rule is one line; the flags of the profile count as allowing rules.
 rules_list() {
-	sed -n 's/^profile .*flags=(\(.*\)) {$/\1/p' "$ESCAPE_PROFILE_TEXT" | tr , '\n' |
+	sed -n 's/^profile .*flags=(\(.*\)) {$/\1/p' "$1" | tr , '\n' |
 		awk '{ print $1 "\tallow\tflag " $1 }'
 	awk '/^profile / { inside = 1; next }
 		/^}/ { inside = 0 }
 		inside { sub(/^ +/, "") }
-		inside && !/^#/ && !/^$/ { print NR "\t" (/^(audit )?deny / ? "deny" : "allow") "\t" $0 }' "$ESCAPE_PROFILE_TEXT"
+		inside && !/^#/ && !/^$/ { print NR "\t" (/^(audit )?deny / ? "deny" : "allow") "\t" $0 }' "$1"
 }
 
-rules_load_without() {
-	local edit="${1}d"
-	[[ $1 =~ ^[0-9]+$ ]] || edit="/^profile /s/\\b$1\\b,\\?//; /^profile /s/,)/)/; /^profile /s/ flags=()//"
-	sed "$edit" "$ESCAPE_PROFILE_TEXT" | apparmor_parser -r -K 2>/dev/null
+rules_compile() {
+	local edit="${1-0}d"
+	[[ $edit != 0d ]] || edit=
+	[[ -z $edit || $1 =~ ^[0-9]+$ ]] || edit="/^profile /s/\\b$1\\b,\\?//; /^profile /s/,)/)/; /^profile /s/ flags=()//"
+	sed "$edit" "$RULES_TEXT" | apparmor_parser --stdout -K -Q 2>/dev/null
 }
+rules_load_without() {
+	[[ -s $ESCAPE_BASE/whole ]] || rules_compile >"$ESCAPE_BASE/whole" || return
+	rules_compile "$1" >"$ESCAPE_BASE/without" && apparmor_parser -r -B "$ESCAPE_BASE/without"
+}
+# A rule whose absence the parser's output does not show needs no operation tried without it.
+rules_changed() { ! cmp -s "$ESCAPE_BASE/whole" "$ESCAPE_BASE/without"; }
 
 rules_words() {
 	case $1 in
@@ -54,6 +66,11 @@ broken_by_host() {
 		as_label "$label" perl -e 'my $pid = $ARGV[0] + 0; exit 1 if syscall(101, 16, $pid, 0, 0);
 			waitpid($pid, 0x40000000); exit(syscall(101, 17, $pid, 0, 0) != 0)' "$1" || echo "host/trace by $label"
 	done
+	# A read-only credential of a service, by systemd 254 and later. A shell's mount would use the new mount API.
+	! grep -q '^ *mount .*nosymfollow) ->' "$ESCAPE_PROFILE_TEXT" ||
+		as_label "$ESCAPE_PROFILE" perl -e 'my ($n, $root, $at, $type) = ("none", "/", "/mnt", "tmpfs");
+			exit(syscall(272, 0x20000) || syscall(165, $n, $root, 0, 0x44000, 0) || syscall(165, $n, $at, $type, 0, 0)
+				|| syscall(165, $n, $at, 0, 0x1121, 0) ? 1 : 0)' || echo 'host/remount with nosymfollow'
 	# With it in force a start by hand would be held by our few rules, not by Debian's.
 	apparmor_parser -R <<<'profile /usr/bin/lxc-start { }'
 }
@@ -63,6 +80,28 @@ as_label() { # LABEL COMMAND...
 		shift
 		timeout 10 "$@" >/dev/null 2>&1
 	)
+}
+
+# Docker's own profile in a policy namespace, by processes of the host's root that nothing holds but their label.
+broken_by_stack() {
+	local inner="$ESCAPE_PROFILE-stacked//&:$ESCAPE_NAMESPACE" from to peer
+	echo 'profile docker-default flags=(attach_disconnected) { file, signal, ptrace, }' >"$ESCAPE_BASE/docker-default"
+	as_label "$inner:unconfined" apparmor_parser -r -K "$ESCAPE_BASE/docker-default" || echo 'stacked/load docker-default'
+	# As runc does.
+	as_label "$inner:unconfined" bash -c 'echo "exec docker-default" >/proc/self/attr/exec &&
+		exec grep -q docker-default /proc/self/attr/current' || echo 'stacked/execute under docker-default'
+	for from in unconfined docker-default; do
+		for to in unconfined docker-default; do
+			(echo "changeprofile $inner:$to" >/proc/self/attr/current && exec sleep 30 >/dev/null) &
+			peer=$!
+			until [[ $(cat "/proc/$peer/comm") == sleep ]] || ! kill -0 "$peer"; do sleep 0.1; done
+			as_label "$inner:$from" kill -0 "$peer" || echo "stacked/signal from $from to $to"
+			as_label "$inner:$from" readlink "/proc/$peer/exe" || echo "stacked/read of /proc from $from to $to"
+			kill "$peer"
+			wait "$peer"
+		done
+	done 2>/dev/null
+	! as_label "$inner:unconfined" cat /sys/kernel/security/lsm || echo 'stacked/securityfs beside AppArmor'
 }
 
 # The tables of docs/profile-rules.md from what a run has noted.

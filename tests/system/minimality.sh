@@ -2,12 +2,13 @@
 # Every rule of the profile has to be good for something. Each is taken out in turn, the rest compiled and loaded:
 # - an allowing rule, under a running container: an operation that Docker needs (tests/escape) or that the host does to
 #   a container has to break;
-# - a denying one, in a container that has no wall but the profile: an attempt to break out has to get further.
+# - a denying one, in a container that has no wall but the profile: an attempt to break out has to get further;
+# - what only the profile of stacked containers has, under processes that such a label holds.
 # What breaks nothing has to stand in profiles/lxc-phoenix-v2.justified with its reason, and nothing else may.
 # A sample, picked by the profile's text, and every rule that docs/profile-rules.md does not have yet.
-# PH_RULES=all takes all of them, allow or deny one kind, any other text those that it matches as a regular expression;
-# PH_TABLE names a file for the document's tables.
-# By hand: PH_RULES=all tests/vm/uml --deadline 900 tests/system/minimality.sh
+# PH_RULES=all takes all of them, new only those that the document lacks, 2/4 the second of four parts, allow or deny
+# one kind, any other text those that it matches as a regular expression; PH_TABLE names a file for the document's tables.
+# By hand: PH_RULES=all tests/vm/uml --deadline 1800 tests/system/minimality.sh
 # beds: uml
 # deadline: 300
 set -uo pipefail
@@ -27,17 +28,21 @@ report() { # GOOD TEXT
 	if (($1)); then echo "ok $count - $2"; else failed=$((failed + 1)) && echo "not ok $count - $2"; fi
 }
 
-# The reason why a rule may break nothing; fails when it has none.
+# The reason why a rule may break nothing on this bed; fails when it has none.
 reason_of() {
-	awk -F '\t' -v rule="$1" '$1 == rule { print $2; found = 1 } END { exit !found }' "$JUSTIFIED"
+	awk -F '\t' -v rule="$1" -v bed="$PH_BED" '$1 == rule && ($2 == "all" || index(" " $2 " ", " " bed " ")) {
+		print $3; found = 1 } END { exit !found }' "$JUSTIFIED"
 }
 
+is_recorded() { grep -qF "| \`$1\` |" "$RECORDED"; }
 # Whether it is a rule's turn: `is_chosen NUMBER KIND RULE`.
 is_chosen() {
 	case ${PH_RULES:-} in
 	all) return 0 ;;
+	new) ! is_recorded "$3" ;;
+	[1-9]*/[1-9]*) (($1 % ${PH_RULES#*/} == ${PH_RULES%/*} % ${PH_RULES#*/})) ;;
 	allow | deny) [[ $2 == "$PH_RULES" ]] ;;
-	'') (($1 % STRIDE == seed % STRIDE)) || ! grep -qF "| \`$3\` |" "$RECORDED" ;;
+	'') (($1 % STRIDE == seed % STRIDE)) || ! is_recorded "$3" ;;
 	*) [[ $3 =~ $PH_RULES ]] ;;
 	esac
 }
@@ -111,17 +116,53 @@ judge() {
 }
 
 try_allowing() { # LINE RULE
-	local broken
+	local broken=
 	hold || { report 0 "no container for '$2'" && return; }
-	if rules_load_without "$1"; then broken=$(broken_needs "$2"); else broken='the rest does not compile'; fi
+	if ! rules_load_without "$1"; then
+		broken='the rest does not compile'
+	elif rules_changed; then
+		broken=$(broken_needs "$2")
+	fi
 	judge allow "$2" "$broken"
 }
 try_denying() { # LINE RULE
+	local further=
 	if rules_load_without "$1"; then
-		judge deny "$2" "$(got_through "$2")"
+		if rules_changed; then further=$(got_through "$2"); fi
+		judge deny "$2" "$further"
 	else
 		report 0 "the profile does not compile without '$2'"
 	fi
+}
+
+# What the profile of stacked containers has and the named one has not, with its name as the named one's.
+list_stacked() {
+	sed "s/$ESCAPE_PROFILE-stacked/$ESCAPE_PROFILE/g" "$ESCAPE_STACKED_TEXT" >"$ESCAPE_BASE/stacked.renamed"
+	rules_list "$ESCAPE_BASE/stacked.renamed" | awk -F '\t' 'NR == FNR { named[$3] = 1; next } !($3 in named)' "$ESCAPE_BASE/rules" -
+}
+try_stacked() { # LINE KIND RULE
+	local broken=
+	if rules_load_without "$1"; then
+		if rules_changed; then broken=$(broken_by_stack) || broken+=' the attempts ended'; fi
+		judge "$2" "$3" "$broken"
+	else
+		report 0 "the stacked profile does not compile without '$3'"
+	fi
+}
+try_all_stacked() {
+	local line kind rule broken tried=
+	list_stacked >"$ESCAPE_BASE/rules.stacked"
+	RULES_TEXT=$ESCAPE_STACKED_TEXT
+	rm -f "$ESCAPE_BASE/whole"
+	while IFS=$'\t' read -r line kind rule <&3; do
+		number=$((number + 1))
+		is_chosen "$number" "$kind" "$rule" || continue
+		if [[ -z $tried ]]; then
+			tried=yes broken=$(broken_by_stack) || broken+=' the attempts ended'
+			report $((${#broken} == 0)) "with every rule all works in a policy namespace${broken:+, but not: ${broken//$'\n'/, }}"
+		fi
+		try_stacked "$line" "$kind" "$rule"
+	done 3<"$ESCAPE_BASE/rules.stacked"
 }
 
 # Reasons for rules that are no more: `check_justified`.
@@ -146,7 +187,8 @@ hold || { report 0 'the container starts' && exit 1; }
 broken=$(broken_needs '')
 report $((${#broken} == 0)) "with every rule all of $needs operations work${broken:+, but not: ${broken//$'\n'/, }}"
 number=0
-rules_list >"$ESCAPE_BASE/rules"
+rules_list "$ESCAPE_PROFILE_TEXT" >"$ESCAPE_BASE/rules"
+RULES_TEXT=$ESCAPE_PROFILE_TEXT
 while IFS=$'\t' read -r line kind rule <&3; do
 	number=$((number + 1))
 	is_chosen "$number" "$kind" "$rule" || continue
@@ -157,6 +199,12 @@ while IFS=$'\t' read -r line kind rule <&3; do
 	deny) try_denying "$line" "$rule" ;;
 	esac
 done 3<"$ESCAPE_BASE/rules"
+if escape_stacked_prepare; then
+	escape_load
+	try_all_stacked
+else
+	report 1 "the rules of stacked containers # SKIP $escape_reason"
+fi
 escape_load
 [[ -z ${PH_TABLE:-} ]] || rules_print_tables "$table" >"$PH_TABLE"
 printf '1..%d\n' "$count"

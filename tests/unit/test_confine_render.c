@@ -329,10 +329,9 @@ static void check_line(const char *line)
 	}
 }
 
-static void test_shipped_profile_avoids_known_mistakes(void **state)
+static void check_shipped(enum confine_kind kind)
 {
-	/* Of the stacked one, change_profile is the point. */
-	struct confine_render render = { .features = UINT32_MAX >> 16 };
+	struct confine_render render = { .features = UINT32_MAX >> 16, .kind = kind };
 	PH_AUTO_FREE char *text = NULL;
 	char *rest = NULL;
 	size_t rules = 0;
@@ -346,6 +345,12 @@ static void test_shipped_profile_avoids_known_mistakes(void **state)
 		rules++;
 	}
 	assert_true(rules > 50);
+}
+
+static void test_shipped_profile_avoids_known_mistakes(void **state)
+{
+	check_shipped(CONFINE_NAMED);
+	check_shipped(CONFINE_STACKED);
 }
 
 static void skip_without_parser(void)
