@@ -59,10 +59,18 @@ test_without_apparmor() {
 	done
 }
 
+# Denials as lines, but for what Debian 12's systemd tries at every start where the kernel has it, and gets nowhere
+# without a profile either (confine.sh shows that).
+beyond_start() {
+	denials "$@" | jq -r '.[] | select(.denial.name | test("^/sys/kernel/(config|debug)/$") | not) |
+		[.denial.operation, .denial.name, .denial.process, (.count | tostring)] | join(" ")'
+}
+
 test_source() {
 	local listing
 	listing=$(ctl apparmor denials)
-	tap_like 'nothing was denied yet, and it says so' "$listing" 'No denials\.'
+	tap_is 'nothing was denied yet' "$(beyond_start)" ''
+	[[ $(denials) != '[]' ]] || tap_like 'and it says so' "$listing" 'No denials\.'
 	tap_like 'it says what it reads' "$listing" 'audit stream'
 }
 
@@ -77,11 +85,11 @@ test_counted() {
 	tap_like 'with a hint' "$(ctl apparmor denials web1)" 'a family that containers are not given'
 	# mount(8) would try again, read-only.
 	tap_exits 'securityfs is refused' 0 inside web1 perl -e '@a = ("none", "/mnt", "securityfs"); syscall(165, $a[0], $a[1], $a[2], 0, 0) == 0 and exit 9'
-	tap_run 'a mount is counted' wait_until 10 counts web1 '.denial.operation == "mount"' 1
-	tap_like 'and explained' "$(denials web1 | jq -r '.[] | select(.denial.operation == "mount") | .hint')" securityfs
+	tap_run 'a mount is counted' wait_until 10 counts web1 '.denial.name == "/mnt/"' 1
+	tap_like 'and explained' "$(denials web1 | jq -r '.[] | select(.denial.name == "/mnt/") | .hint')" securityfs
 	tap_is 'an event tells it with its fields' "$(ctl --json events --container web1 |
 		jq -r 'select(.type == "apparmor.denied") | [.fields[] | {(.key): .value}] | add |
-			select(.operation == "mount") | [.path, .process, .count] | join(" ")')" '/mnt/ perl 1'
+			select(.path == "/mnt/") | [.path, .process, .count] | join(" ")')" '/mnt/ perl 1'
 }
 
 follows() {
@@ -218,10 +226,8 @@ reading() {
 }
 
 test_docker() {
-	local found
 	tap_is 'Docker is prepared and verified' "$(ctl --json show docker1 | jq -r .ready)" true
-	found=$(denials docker1 | jq -r '.[] | [.denial.operation, .denial.name, .denial.process, (.count | tostring)] | join(" ")')
-	tap_is 'preparing Docker and running containers provokes no denial' "$found" ''
+	tap_is 'preparing Docker and running containers provokes no denial' "$(beyond_start docker1)" ''
 }
 
 phoenix_up
