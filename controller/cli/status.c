@@ -229,6 +229,9 @@ static void print_observed(const Phoenix__ContainerObservation *observed)
 	char text[160];
 
 	puts("\nObserved by the host:");
+	snprintf(text, sizeof(text), "%s%s%s%s", observed->clone_method, is_reasoned ? " (" : "",
+		 observed->clone_reason, is_reasoned ? ")" : "");
+	print_field("cloned by", text);
 	print_field("running", observed->running ? "yes" : "no");
 	if (!observed->running)
 		return;
@@ -247,9 +250,6 @@ static void print_observed(const Phoenix__ContainerObservation *observed)
 		print_clean(observed->nested[i]->value);
 		putchar('\n');
 	}
-	snprintf(text, sizeof(text), "%s%s%s%s", observed->clone_method, is_reasoned ? " (" : "",
-		 observed->clone_reason, is_reasoned ? ")" : "");
-	print_field("cloned by", text);
 }
 
 static void print_conditions(const Phoenix__ContainerStatus *status, bool observed)

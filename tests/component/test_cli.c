@@ -217,6 +217,7 @@ static const struct expectation everything[] = {
 	  { "web1: running, ready",
 	    "Observed by the host:", "Claimed by the agent:", "77 phoenix-agent: lxc-phoenix-v2" },
 	  { 0 } },
+	{ "show web1", 0, { "cloned by      snapshot (asked for)" }, { 0 } },
 	{ "show web2",
 	  0,
 	  { "not ready", "BEST-EFFORT (written so in the fleet file)", "to do  make room",

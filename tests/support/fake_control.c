@@ -172,6 +172,8 @@ static void make_status(const struct server *server, const char *name,
 	answer->observed.running = true;
 	answer->observed.label = text_of(server, "lxc-phoenix-v2 (enforce)");
 	answer->observed.first_offender = text_of(server, "");
+	answer->observed.clone_method = text_of(server, "snapshot");
+	answer->observed.clone_reason = text_of(server, "asked for");
 	answer->nested.key = text_of(server, "77 phoenix-agent");
 	answer->nested.value = text_of(server, "lxc-phoenix-v2 (enforce)");
 	answer->nested_list[0] = &answer->nested;

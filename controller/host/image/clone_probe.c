@@ -119,6 +119,20 @@ static int write_to_file(const struct trial *trial, struct ph_error *error)
 	return 0;
 }
 
+/* The upper layer has to hide a file of the image: ZFS 2.1 mounts an overlay and cannot do it. */
+static int rename_file(const struct trial *trial, struct ph_error *error)
+{
+	PH_AUTO_CLOSE int root = -1;
+	char path[PATHS_SIZE + 16];
+	int result;
+
+	snprintf(path, sizeof(path), "%s/rootfs", trial->mount.base);
+	result = tree_open_root(path, &root, error);
+	if (result == 0 && renameat(root, "file", root, "other") < 0)
+		result = error_errno(error, -errno, NULL, NULL, "rename a file of the image");
+	return result;
+}
+
 /*
  * The image is opened again, as is the snapshot: open_tree takes only mounts of its caller's
  * namespace. A copy-up must keep the owner on disk, too.
@@ -137,7 +151,7 @@ static int attempt_overlay(struct trial *trial, struct ph_error *error)
 		result = error_set(error, -EIO, NULL, NULL,
 				   "a copied-up file belongs to %u instead of %u", status.st_uid,
 				   TRIAL_BASE);
-	return result;
+	return result < 0 ? result : rename_file(trial, error);
 }
 
 static int attempt_snapshot(struct trial *trial, struct ph_error *error)
