@@ -16,6 +16,7 @@
 
 #include "common/cleanup.h"
 #include "controller/host/image/idmap.h"
+#include "controller/host/tree/tree.h"
 
 #define OPTIONS_SIZE 4096 /* what mount(2) takes at most */
 #define STACK_MAXIMUM 64  /* mounts on top of each other at one place */
@@ -62,18 +63,57 @@ int mounts_unmount_wall(const char *path, struct ph_error *error)
 	return unmount_while(mounts_is_wall, path, error);
 }
 
-int mounts_wall(const char *path, struct ph_error *error)
+/* Kernels before 5.12: killed in the middle of it, a mount stays that is no wall. */
+static int make_wall_by_steps(const char *path, struct ph_error *error)
 {
 	if (mount(path, path, NULL, MS_BIND, NULL) < 0)
 		return error_errno(error, -errno, path, NULL, "bind mount");
-	if (mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV, NULL) < 0 ||
-	    mount(NULL, path, NULL, MS_PRIVATE, NULL) < 0) {
+	if (mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV, NULL) < 0) {
 		int failure = -errno;
 
 		umount2(path, UMOUNT_NOFOLLOW);
 		return error_errno(error, failure, path, NULL, "mount with nosuid,nodev");
 	}
 	return 0;
+}
+
+/* Nothing is there before it is a wall. */
+static int make_wall(const char *path, struct ph_error *error)
+{
+	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
+	PH_AUTO_CLOSE int dir = -1;
+	PH_AUTO_CLOSE int tree = -1;
+	int result = tree_open_root(path, &dir, error);
+
+	if (result < 0)
+		return result;
+	tree = open_tree(dir, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0)
+		return errno == ENOSYS ? make_wall_by_steps(path, error) :
+					 error_errno(error, -errno, path, NULL,
+						     "clone the mount with nosuid,nodev");
+	if (move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_errno(error, -errno, path, NULL, "bind mount");
+	return 0;
+}
+
+/* What is attached below a shared mount is shared, whatever it was before. */
+static int make_private(const char *path, struct ph_error *error)
+{
+	int failure;
+
+	if (mount(NULL, path, NULL, MS_PRIVATE, NULL) == 0)
+		return 0;
+	failure = -errno;
+	umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH);
+	return error_errno(error, failure, path, NULL, "make the mount private");
+}
+
+int mounts_wall(const char *path, struct ph_error *error)
+{
+	int result = make_wall(path, error);
+
+	return result < 0 ? result : make_private(path, error);
 }
 
 static int attach_shifted(int dir, const char *place, uint32_t id_base, uint32_t id_count,
@@ -92,7 +132,9 @@ static int attach_shifted(int dir, const char *place, uint32_t id_base, uint32_t
 int mounts_shifted(int dir, const char *place, uint32_t id_base, uint32_t id_count,
 		   struct ph_error *error)
 {
-	return attach_shifted(dir, place, id_base, id_count, false, error);
+	int result = attach_shifted(dir, place, id_base, id_count, false, error);
+
+	return result < 0 ? result : make_private(place, error);
 }
 
 /* nodev: an image has no devices, and a container's come from liblxc's own /dev. Not nosuid: sudo
@@ -108,13 +150,7 @@ static int mount_layers(const struct overlay_mount *mount_, const char *lower,
 		 mount_->base, mount_->base);
 	if (mount("phoenix", rootfs, "overlay", MS_NODEV, options) < 0)
 		return error_errno(error, -errno, rootfs, NULL, "mount overlay");
-	if (mount(NULL, rootfs, NULL, MS_PRIVATE, NULL) < 0) {
-		int failure = -errno;
-
-		umount2(rootfs, UMOUNT_NOFOLLOW | MNT_DETACH);
-		return error_errno(error, failure, rootfs, NULL, "make the mount private");
-	}
-	return 0;
+	return make_private(rootfs, error);
 }
 
 int mounts_overlay(const struct overlay_mount *mount, struct ph_error *error)

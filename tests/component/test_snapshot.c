@@ -1,0 +1,259 @@
+/*
+ * Clones by snapshot on a btrfs of the test's own: what a container makes inside goes with it, the
+ * image stays while it has clones, what cannot be is refused, and a creation may be killed at any
+ * system call.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/btrfs.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "common/memory.h"
+#include "controller/host/image/image.h"
+#include "tests/component/clone_fixture.h"
+
+#define KILL_STRIDE 7 /* odd: before a system call and behind one in turn */
+
+/* In the tree that the container sees: its own subvolumes, one in another, closed to writing. */
+static int make_subvolumes(const char *rootfs)
+{
+	struct btrfs_ioctl_vol_args_v2 outer = { .name = "outer" }, inner = { .name = "inner" };
+	uint64_t read_only = BTRFS_SUBVOL_RDONLY;
+	int root = open(rootfs, O_RDONLY | O_DIRECTORY), dir;
+
+	if (root < 0 || ioctl(root, BTRFS_IOC_SUBVOL_CREATE_V2, &outer) < 0)
+		return 1;
+	dir = openat(root, "outer", O_RDONLY | O_DIRECTORY);
+	if (dir < 0 || ioctl(dir, BTRFS_IOC_SUBVOL_CREATE_V2, &inner) < 0)
+		return 2;
+	return ioctl(dir, BTRFS_IOC_SUBVOL_SETFLAGS, &read_only) < 0 ? 3 : 0;
+}
+
+static void subvolumes_of_a_container_go_with_it(void **state)
+{
+	struct host_fixture *fixture = *state;
+	PH_AUTO_FREE char *rootfs = NULL, *data = NULL;
+
+	NEEDS_ROOT(state);
+	if (!clone_fixture_begin_on(fixture, "btrfs"))
+		skip();
+	rootfs = clone_fixture_inside(fixture, "web1", "");
+	data = host_fixture_path(fixture, "state/data/web1");
+	for (size_t i = 0; i < ARRAY_LENGTH(clone_fixture_methods); i++) {
+		const struct clone_request request = clone_fixture_request("web1", clone_fixture_methods[i]);
+
+		assert_int_equal(clone_create(&fixture->config, &request, NULL, NULL), CLONE_CHANGED);
+		assert_int_equal(clone_fixture_as_container(make_subvolumes, data), 0);
+		if (clone_fixture_methods[i] != CLONE_OVERLAY) /* has none */
+			assert_int_equal(clone_fixture_as_container(make_subvolumes, rootfs), 0);
+		assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
+		assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
+	}
+	clone_fixture_end_on(fixture);
+}
+
+/* An image is not removed under its snapshots, and is its clones' no more when they are gone. */
+static void image_outlives_its_snapshots(void **state)
+{
+	struct host_fixture *fixture = *state;
+	const struct clone_request request = clone_fixture_request("web1", CLONE_SNAPSHOT);
+	struct ph_error error = { 0 };
+
+	NEEDS_ROOT(state);
+	if (!clone_fixture_begin_on(fixture, "btrfs"))
+		skip();
+	assert_int_equal(clone_create(&fixture->config, &request, NULL, NULL), CLONE_CHANGED);
+	assert_int_equal(image_remove(&fixture->config, "web", &error), -EBUSY);
+	assert_non_null(strstr(error.why, "web1"));
+	assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
+	clone_fixture_end_on(fixture);
+}
+
+/* An image of before there were snapshots: others are made of it, and a snapshot is refused. */
+static void image_without_a_subvolume(void **state)
+{
+	struct host_fixture *fixture = *state;
+	struct clone_request request = clone_fixture_request("web1", CLONE_SNAPSHOT);
+	PH_AUTO_FREE char *command = NULL;
+	struct ph_error error = { 0 };
+
+	NEEDS_ROOT(state);
+	if (!clone_fixture_begin_on(fixture, "btrfs"))
+		skip();
+	command = ph_format("cd %s/state/images/web && cp -a rootfs plain && mv rootfs sub && "
+			    "mv plain rootfs", fixture->base);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(clone_create(&fixture->config, &request, NULL, &error), -EOPNOTSUPP);
+	assert_non_null(strstr(error.why, "import it again"));
+	request.method = CLONE_AUTO;
+	assert_int_equal(clone_create(&fixture->config, &request, NULL, NULL), CLONE_CHANGED);
+	assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
+	clone_fixture_end_on(fixture);
+}
+
+/* What is asked for and cannot be had is not replaced by something else. */
+static void impossible_methods_are_refused(void **state)
+{
+	static const struct {
+		enum clone_method method;
+		const char *reason;
+	} cases[] = {
+		{ CLONE_SNAPSHOT, "not on btrfs" },
+		{ CLONE_REFLINK, "shares no blocks" },
+	};
+	struct host_fixture *fixture = *state;
+
+	NEEDS_ROOT(state);
+	if (!clone_fixture_begin_on(fixture, "ext4"))
+		skip();
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		const struct clone_request request = clone_fixture_request("web1", cases[i].method);
+		struct ph_error error = { 0 };
+
+		assert_int_equal(clone_create(&fixture->config, &request, NULL, &error), -EOPNOTSUPP);
+		assert_non_null(strstr(error.why, cases[i].reason));
+		assert_non_null(strstr(error.remedy, "clone: auto"));
+		assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
+		assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
+	}
+	clone_fixture_end_on(fixture);
+}
+
+/* Images on one file system, containers on another: found by trying, before anything is made. */
+static void images_elsewhere(void **state)
+{
+	struct host_fixture *fixture = *state;
+	PH_AUTO_FREE char *containers = NULL;
+	struct clone_request request = clone_fixture_request("web1", CLONE_AUTO);
+	struct clone_probe probe;
+	struct clone clone;
+
+	NEEDS_ROOT(state);
+	if (!clone_fixture_begin_on(fixture, "btrfs"))
+		skip();
+	containers = host_fixture_path(fixture, "state/containers");
+	assert_int_equal(mount("tmpfs", containers, "tmpfs", 0, "size=8m,mode=711"), 0);
+	assert_int_equal(clone_probe(&fixture->config, &probe, NULL), 0);
+	assert_non_null(strstr(probe.reasons[CLONE_SNAPSHOT], "different file systems"));
+	assert_true(probe.reasons[CLONE_REFLINK][0]);
+	assert_int_equal(clone_create(&fixture->config, &request, &clone, NULL), CLONE_CHANGED);
+	assert_int_equal(clone.method, probe.method);
+	assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
+	assert_int_equal(umount(containers), 0);
+	clone_fixture_end_on(fixture);
+}
+
+/* On a host whose mounts are shared, the one of a snapshot is private all the same. */
+static void mounts_are_private(void **state)
+{
+	struct host_fixture *fixture = *state;
+	const struct clone_request request = clone_fixture_request("web1", CLONE_SNAPSHOT);
+	PH_AUTO_FILE FILE *mounts = NULL;
+	unsigned int count = 0;
+	char line[4096];
+
+	NEEDS_ROOT(state);
+	if (!clone_fixture_begin_on(fixture, "btrfs"))
+		skip();
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL), 0);
+	assert_int_equal(clone_create(&fixture->config, &request, NULL, NULL), CLONE_CHANGED);
+	mounts = fopen("/proc/self/mountinfo", "re");
+	while (fgets(line, sizeof(line), mounts)) {
+		if (!strstr(line, fixture->base) || !strstr(line, "web1"))
+			continue;
+		count++;
+		assert_null(strstr(line, "shared:"));
+	}
+	assert_int_equal(count, 2);
+	assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	clone_fixture_end_on(fixture);
+}
+
+/* Kill a creation when it has come to the given stop, before or behind a system call of its own;
+ * false: it had ended before. */
+static bool kill_at(const struct host_fixture *fixture, const struct clone_request *request,
+		    unsigned int stop)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		_exit(clone_create(&fixture->config, request, NULL, NULL) != 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	for (unsigned int i = 0; i < stop && WIFSTOPPED(status); i++) {
+		int signal = WSTOPSIG(status) == SIGTRAP || WSTOPSIG(status) == SIGSTOP ?
+				     0 : WSTOPSIG(status);
+
+		assert_int_equal(ptrace(PTRACE_SYSCALL, child, NULL, (void *)(intptr_t)signal), 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+	}
+	if (WIFSTOPPED(status)) {
+		kill(child, SIGKILL);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		return true;
+	}
+	assert_int_equal(status, 0);
+	return false;
+}
+
+/* The same at every few system calls of a snapshot. */
+static void snapshots_killed_step_by_step(void **state)
+{
+	struct host_fixture *fixture = *state;
+	const struct clone_request request = clone_fixture_request("web1", CLONE_SNAPSHOT);
+	unsigned int stop = 0, kills = 0, incomplete = 0;
+
+	NEEDS_ROOT(state);
+	if (!clone_fixture_begin_on(fixture, "btrfs"))
+		skip();
+	clone_fixture_foreign_file(fixture);
+	while (kill_at(fixture, &request, stop)) {
+		incomplete += clone_fixture_is_incomplete(fixture);
+		clone_fixture_recover(fixture, &request, kills++ % 3 != 0, 1);
+		clone_fixture_foreign_file(fixture);
+		stop += KILL_STRIDE;
+	}
+	clone_fixture_recover(fixture, &request, true, 1);
+	print_message("# %u kills, %u met a clone that was not complete\n", kills, incomplete);
+	assert_true(incomplete > 10);
+	clone_fixture_end_on(fixture);
+}
+
+#define TEST(function)                                                                             \
+	cmocka_unit_test_setup_teardown(function, host_fixture_setup, host_fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(subvolumes_of_a_container_go_with_it),
+		TEST(image_outlives_its_snapshots),
+		TEST(image_without_a_subvolume),
+		TEST(impossible_methods_are_refused),
+		TEST(images_elsewhere),
+		TEST(mounts_are_private),
+		TEST(snapshots_killed_step_by_step),
+	};
+
+	if (!host_fixture_enter())
+		print_message("# SKIP: clones need root\n");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
