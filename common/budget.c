@@ -13,10 +13,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define CHUNK_FIRST 960 /* glibc keeps freed blocks of up to 1032 bytes at hand (its tcache) */
 #define CHUNK_LAST 7680
 #define SMALL_MAXIMUM 480
-static_assert(SMALL_MAXIMUM <= CHUNK_FIRST, "a new chunk holds whatever is small");
+static_assert(SMALL_MAXIMUM <= BUDGET_FIRST, "a new chunk holds whatever is small");
 
 struct budget_block {
 	struct budget_block *newer;
@@ -62,12 +61,26 @@ static void block_give_back(struct budget *budget, struct budget_block *block)
 	free(block);
 }
 
+/* The chunk that lies in the budget itself: charged as any other. */
+static bool use_first(struct budget *budget)
+{
+	if (budget->chunk_size || budget->bytes_left < BUDGET_FIRST)
+		return false;
+	budget->bytes_left -= BUDGET_FIRST;
+	budget->chunk_size = BUDGET_FIRST;
+	budget->chunk_at = budget->first;
+	budget->chunk_left = BUDGET_FIRST;
+	return true;
+}
+
 /* Each chunk is twice as large as the one before. When the bytes don't last for that, one allocation's. */
 static bool add_chunk(struct budget *budget, size_t needed)
 {
-	size_t size = budget->chunk_size ? 2 * budget->chunk_size : CHUNK_FIRST;
+	size_t size = budget->chunk_size ? 2 * budget->chunk_size : BUDGET_FIRST;
 	struct budget_block *block;
 
+	if (use_first(budget))
+		return true;
 	if (size > CHUNK_LAST)
 		size = CHUNK_LAST;
 	budget->chunk_size = size;
@@ -142,13 +155,17 @@ static void budget_give_back(void *allocator_data, void *pointer)
 
 void budget_init(struct budget *budget, size_t bytes, size_t allocations)
 {
-	*budget = (struct budget){
-		.allocator = { .alloc = budget_take,
-			       .free = budget_give_back,
-			       .allocator_data = budget },
-		.bytes_left = bytes,
-		.allocations_left = allocations,
-	};
+	/* One by one: the first chunk is not cleared. */
+	budget->allocator = (ProtobufCAllocator){ .alloc = budget_take,
+						  .free = budget_give_back,
+						  .allocator_data = budget };
+	budget->bytes_left = bytes;
+	budget->allocations_left = allocations;
+	budget->blocks = NULL;
+	budget->chunk_at = NULL;
+	budget->chunk_left = 0;
+	budget->chunk_size = 0;
+	ASAN_POISON_MEMORY_REGION(budget->first, sizeof(budget->first));
 }
 
 void budget_fini(struct budget *budget)
@@ -163,6 +180,7 @@ void budget_fini(struct budget *budget)
 	}
 	budget->blocks = NULL;
 	budget->chunk_left = 0;
+	ASAN_UNPOISON_MEMORY_REGION(budget->first, sizeof(budget->first));
 }
 
 ProtobufCMessage *budget_unpack(struct budget *budget, const ProtobufCMessageDescriptor *descriptor,

@@ -1,15 +1,18 @@
 /*
  * A protobuf-c allocator with a budget: decoding hostile bytes can take neither more memory nor more
  * allocations than granted (an empty sub-message amplifies its bytes about sixtyfold). Also an
- * arena: a message of a usual size costs one malloc and one free.
+ * arena: a message of a usual size takes nothing from malloc.
  */
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdalign.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define BUDGET_BYTES (1024 * 1024)
 #define BUDGET_ALLOCATIONS 8192
+#define BUDGET_FIRST 2048 /* bytes of a first chunk that needs no memory of its own */
 
 struct budget {
 	ProtobufCAllocator allocator; /* pass &budget.allocator to unpack */
@@ -19,6 +22,7 @@ struct budget {
 	uint8_t *chunk_at;           /* what is left of the newest chunk, in blocks */
 	size_t chunk_left;           /* bytes */
 	size_t chunk_size;           /* that was wanted last; 0: none yet */
+	alignas(max_align_t) uint8_t first[BUDGET_FIRST]; /* the first chunk: most messages need no other */
 };
 
 /* Grant a budget of bytes and allocations. */

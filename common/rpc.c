@@ -2,6 +2,7 @@
 #include "common/rpc.h"
 
 #include <errno.h>
+#include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 
 #include "common/budget.h"
@@ -17,10 +18,62 @@ void rpc_enter(struct rpc *rpc)
 	rpc->entered++;
 }
 
+static void rpc_destroy(struct rpc *rpc)
+{
+	ASAN_UNPOISON_MEMORY_REGION(rpc->spare_call, rpc->spare_call ? sizeof(*rpc->spare_call) : 0);
+	ASAN_UNPOISON_MEMORY_REGION(rpc->spare_request,
+				    rpc->spare_request ? sizeof(*rpc->spare_request) : 0);
+	free(rpc->spare_call);
+	free(rpc->spare_request);
+	free(rpc);
+}
+
 void rpc_leave(struct rpc *rpc)
 {
 	if (--rpc->entered == 0 && rpc->is_closed)
-		free(rpc);
+		rpc_destroy(rpc);
+}
+
+struct rpc_call *rpc_call_new(struct rpc *rpc)
+{
+	struct rpc_call *call = rpc->spare_call;
+
+	if (!call)
+		return ph_alloc(sizeof(*call));
+	rpc->spare_call = NULL;
+	ASAN_UNPOISON_MEMORY_REGION(call, sizeof(*call));
+	return call;
+}
+
+void rpc_call_done(struct rpc *rpc, struct rpc_call *call)
+{
+	if (!rpc || rpc->is_closed || rpc->spare_call) {
+		free(call);
+		return;
+	}
+	rpc->spare_call = call;
+	ASAN_POISON_MEMORY_REGION(call, sizeof(*call));
+}
+
+struct rpc_request *rpc_request_new(struct rpc *rpc)
+{
+	struct rpc_request *request = rpc->spare_request;
+
+	if (!request)
+		return ph_alloc(sizeof(*request));
+	rpc->spare_request = NULL;
+	ASAN_UNPOISON_MEMORY_REGION(request, sizeof(*request));
+	return request;
+}
+
+void rpc_request_done(struct rpc *rpc, struct rpc_request *request)
+{
+	if (!rpc || rpc->is_closed || rpc->spare_request) {
+		free(request);
+		return;
+	}
+	rpc->spare_request = request;
+	ASAN_POISON_MEMORY_REGION(request, sizeof(*request));
 }
 
 struct rpc *rpc_new(const struct rpc_config *config)
@@ -75,7 +128,7 @@ static int dispatch(struct rpc *rpc, const Phoenix__Envelope *envelope, struct p
 
 int rpc_receive(struct rpc *rpc, const uint8_t *payload, size_t length, struct ph_error *error)
 {
-	struct budget budget;
+	__attribute__((uninitialized)) struct budget budget;
 	ProtobufCMessage *envelope = NULL;
 	int result;
 

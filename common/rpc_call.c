@@ -33,10 +33,12 @@ static void unlink_call(struct rpc_call *call)
 static void finish_call(struct rpc_call *call, const ProtobufCMessage *reply,
 			const struct ph_error *error)
 {
+	struct rpc *rpc = call->rpc;
+
 	unlink_call(call);
 	if (call->handlers.finished)
 		call->handlers.finished(call->user, reply, error);
-	free(call);
+	rpc_call_done(rpc, call);
 }
 
 static void fail_call(struct rpc_call *call, int code, const char *why)
@@ -67,7 +69,7 @@ int rpc_call(struct rpc *rpc, const ProtobufCServiceDescriptor *service, const c
 	if (result < 0)
 		return result;
 
-	call = ph_alloc(sizeof(*call));
+	call = rpc_call_new(rpc);
 	*call = (struct rpc_call){
 		.rpc = rpc,
 		.next = rpc->calls,
@@ -165,7 +167,7 @@ static void refuse_output(struct rpc_call *call, bool is_item, int code, const c
 /* Decode an output message and hand it over: an item, or the reply that ends the call. */
 static void receive_output(struct rpc_call *call, bool is_item, const ProtobufCBinaryData *payload)
 {
-	struct budget budget;
+	__attribute__((uninitialized)) struct budget budget;
 	ProtobufCMessage *message = NULL;
 
 	if (payload->len > call->limits->output) {

@@ -47,9 +47,19 @@ struct rpc {
 	struct rpc_request *requests; /* owned by their handlers, until finished */
 	size_t request_count;
 	uint64_t next_id;
+	struct rpc_call *spare_call; /* owned: the last one that ended, for the next; poisoned */
+	struct rpc_request *spare_request;
 	unsigned int entered; /* how often user code that we called is on the stack */
 	bool is_closed;
 };
+
+/* Memory for a call or a request, which the caller fills whole: what the last one had, or new. */
+struct rpc_call *rpc_call_new(struct rpc *rpc);
+struct rpc_request *rpc_request_new(struct rpc *rpc);
+
+/* One that has ended: kept for the next, where none is. rpc NULL: the connection has gone. */
+void rpc_call_done(struct rpc *rpc, struct rpc_call *call);
+void rpc_request_done(struct rpc *rpc, struct rpc_request *request);
 
 /* User code may be entered from here on, and may call rpc_free(). */
 void rpc_enter(struct rpc *rpc);

@@ -33,6 +33,15 @@ static void unlink_request(struct rpc_request *request)
 	request->rpc = NULL;
 }
 
+/* Its handler has finished it. */
+static void release(struct rpc_request *request)
+{
+	struct rpc *rpc = request->rpc;
+
+	unlink_request(request);
+	rpc_request_done(rpc, request);
+}
+
 /* Mark a request as pointless and tell its handler, who may finish it in there. */
 static void cancel_request(struct rpc_request *request)
 {
@@ -77,8 +86,7 @@ static void request_answered(const ProtobufCMessage *message, void *closure_data
 			request->credit--;
 	}
 	if (!request->is_streaming) {
-		unlink_request(request);
-		free(request);
+		release(request);
 	}
 }
 
@@ -86,16 +94,14 @@ void rpc_end(struct rpc_request *request)
 {
 	if (!request->is_cancelled)
 		rpc_send_end(request->rpc, request->id, NULL);
-	unlink_request(request);
-	free(request);
+	release(request);
 }
 
 void rpc_fail(struct rpc_request *request, const struct ph_error *error)
 {
 	if (!request->is_cancelled)
 		rpc_send_end(request->rpc, request->id, error);
-	unlink_request(request);
-	free(request);
+	release(request);
 }
 
 void rpc_request_on_cancel(struct rpc_request *request, void (*cancelled)(void *user), void *user)
@@ -147,7 +153,7 @@ static struct rpc_request *add_request(struct rpc *rpc, uint64_t id,
 				       const Phoenix__Request *received,
 				       const struct limits_method *limits)
 {
-	struct rpc_request *request = ph_alloc(sizeof(*request));
+	struct rpc_request *request = rpc_request_new(rpc);
 
 	*request = (struct rpc_request){
 		.rpc = rpc,
@@ -205,7 +211,7 @@ static int serve(struct rpc *rpc, uint64_t id, const Phoenix__Request *received,
 int rpc_receive_request(struct rpc *rpc, const Phoenix__Envelope *envelope, struct ph_error *error)
 {
 	struct ph_error failure = { 0 };
-	struct budget budget;
+	__attribute__((uninitialized)) struct budget budget;
 
 	if (find_request(rpc, envelope->id))
 		return error_set(error, -EPROTO, NULL, NULL,
