@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
@@ -123,6 +124,8 @@ static void worker_finished(void *user, const struct ph_error *error)
 	close_hold(job);
 	if (error)
 		job->error = *error;
+	log_write(LOG_LEVEL_INFO, job->kind->name, NULL, "ended: operation %s%s%s", job->operation,
+		  error ? ": " : "", error ? error->why : "");
 	while (job->requests) {
 		struct job_request *attached = job->requests;
 
@@ -150,6 +153,7 @@ static int start(struct job *job, const char *operation, void *data, const int *
 	items_clear(job);
 	error_clear(&job->error);
 	text_copy(job->operation, sizeof(job->operation), operation);
+	log_write(LOG_LEVEL_INFO, job->kind->name, NULL, "begun: operation %s", job->operation);
 	return worker_start(job->loop, &config, &job->worker);
 }
 

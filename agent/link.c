@@ -117,8 +117,11 @@ static void tell_return(struct link *link)
 void link_tell(struct link *link, Phoenix__Event__Severity severity, const char *type,
 	       const char *reason, const char *message)
 {
-	spool_add(link->spool, clock_wall_ms(), clock_monotonic_ms(), severity, type, reason,
-		  message);
+	uint64_t seq = spool_add(link->spool, clock_wall_ms(), clock_monotonic_ms(), severity, type,
+				 reason, message);
+
+	log_write(LOG_LEVEL_INFO, "event", NULL, "told: event %llu %s", (unsigned long long)seq,
+		  type);
 	publish(link);
 }
 

@@ -68,7 +68,7 @@ static void make_room(struct spool *spool)
 	drop_first(spool);
 }
 
-void spool_add(struct spool *spool, uint64_t wall_ms, uint64_t monotonic_ms,
+uint64_t spool_add(struct spool *spool, uint64_t wall_ms, uint64_t monotonic_ms,
 	       Phoenix__Event__Severity severity, const char *type, const char *reason,
 	       const char *message)
 {
@@ -86,6 +86,7 @@ void spool_add(struct spool *spool, uint64_t wall_ms, uint64_t monotonic_ms,
 	event.message = text;
 	make_room(spool);
 	spool->events[(spool->first + spool->count++) % SPOOL_EVENTS] = MESSAGE_COPY(&event);
+	return event.seq;
 }
 
 size_t spool_count(const struct spool *spool)

@@ -21,8 +21,8 @@ struct spool *spool_new(const char *stream);
 /* Free it. NULL is allowed. */
 void spool_free(struct spool *spool);
 
-/* Add an event; texts are copied. */
-void spool_add(struct spool *spool, uint64_t wall_ms, uint64_t monotonic_ms,
+/* Add an event; texts are copied. Returns its number. */
+uint64_t spool_add(struct spool *spool, uint64_t wall_ms, uint64_t monotonic_ms,
 	       Phoenix__Event__Severity severity, const char *type, const char *reason,
 	       const char *message);
 

@@ -50,7 +50,7 @@ static void stream_end(struct waiting *waiting)
 static void send_item(struct waiting *waiting)
 {
 	Phoenix__ListReply answer = PHOENIX__LIST_REPLY__INIT;
-	Phoenix__ContainerStatus *items[ITEM_CONTAINERS];
+	Phoenix__ContainerStatus statuses[ITEM_CONTAINERS], *items[ITEM_CONTAINERS];
 	struct container *container = registry_next(waiting->registry, waiting->name);
 	size_t size = 0;
 
@@ -59,15 +59,14 @@ static void send_item(struct waiting *waiting)
 		text_copy(waiting->name, sizeof(waiting->name), container_name(container));
 		if (!api_is_selected(&waiting->selector, container))
 			continue;
-		items[answer.n_containers] = container_status(container);
+		items[answer.n_containers] = &statuses[answer.n_containers];
+		container_borrow_status(container, items[answer.n_containers]);
 		size += phoenix__container_status__get_packed_size(items[answer.n_containers++]);
 	}
 	waiting->is_at_end = !container;
 	answer.containers = items;
 	if (answer.n_containers)
 		waiting->reply(&answer.base, waiting->request);
-	for (size_t i = 0; i < answer.n_containers; i++)
-		message_free(items[i]);
 }
 
 static void send_items(void *user)

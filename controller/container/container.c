@@ -312,6 +312,7 @@ void container_set_observed(struct container *container,
 void container_set_claimed(struct container *container, const Phoenix__HealthReply *claimed)
 {
 	MESSAGE_REPLACE(container->claimed, claimed);
+	container->claimed_ms = clock_monotonic_ms();
 	container->health_problem[0] = '\0';
 	container_update_conditions(container);
 }
@@ -362,7 +363,6 @@ void container_health_request(const struct container *container,
 	ret_request->docker_users = spec->docker->users;
 }
 
-/* The status borrows from the container; container_status() copies it whole. */
 static void fill_operation(const struct container *container, Phoenix__ContainerStatus *status)
 {
 	const Phoenix__ContainerRecord *record = container->record;
@@ -375,33 +375,42 @@ static void fill_operation(const struct container *container, Phoenix__Container
 	status->failure = record->failure;
 }
 
-Phoenix__ContainerStatus *container_status(const struct container *container)
+void container_borrow_status(const struct container *container, Phoenix__ContainerStatus *ret_status)
 {
 	const Phoenix__ContainerRecord *record = container->record;
-	Phoenix__ContainerStatus status = PHOENIX__CONTAINER_STATUS__INIT;
 
-	status.spec = record->spec;
-	status.phase = record->phase;
-	status.ids = record->ids;
-	status.address = record->address;
-	status.incarnation = record->incarnation;
-	status.agent_state = (char *)agent_state(container);
-	status.agent_version = (char *)agent_link_version(container->link);
-	status.n_conditions = container->conditions.count;
-	status.conditions = container->conditions.items;
-	status.observed = container->observed;
-	status.verify = record->verify;
-	status.n_versions = record->n_versions;
-	status.versions = record->versions;
-	status.ready = container_is_ready(container);
-	status.profile = record->profile;
-	status.slot = record->slot;
-	status.storage_driver = (char *)container_driver(container);
-	status.adoption = record->adoption;
+	phoenix__container_status__init(ret_status);
+	ret_status->spec = record->spec;
+	ret_status->phase = record->phase;
+	ret_status->ids = record->ids;
+	ret_status->address = record->address;
+	ret_status->incarnation = record->incarnation;
+	ret_status->agent_state = (char *)agent_state(container);
+	ret_status->agent_version = (char *)agent_link_version(container->link);
+	ret_status->n_conditions = container->conditions.count;
+	ret_status->conditions = container->conditions.items;
+	ret_status->observed = container->observed;
+	ret_status->verify = record->verify;
+	ret_status->n_versions = record->n_versions;
+	ret_status->versions = record->versions;
+	ret_status->ready = container_is_ready(container);
+	ret_status->profile = record->profile;
+	ret_status->slot = record->slot;
+	ret_status->storage_driver = (char *)container_driver(container);
+	ret_status->adoption = record->adoption;
 	if (container->hello) {
-		status.n_agent_capabilities = container->hello->n_capabilities;
-		status.agent_capabilities = container->hello->capabilities;
+		ret_status->n_agent_capabilities = container->hello->n_capabilities;
+		ret_status->agent_capabilities = container->hello->capabilities;
 	}
-	fill_operation(container, &status);
+	if (container->claimed)
+		ret_status->claimed_ms = clock_wall_ms() - (clock_monotonic_ms() - container->claimed_ms);
+	fill_operation(container, ret_status);
+}
+
+Phoenix__ContainerStatus *container_status(const struct container *container)
+{
+	Phoenix__ContainerStatus status;
+
+	container_borrow_status(container, &status);
 	return MESSAGE_COPY(&status);
 }

@@ -35,6 +35,7 @@ struct container {
 	Phoenix__HelloRequest *hello;      /* owned; of the connected agent */
 	Phoenix__ContainerObservation *observed; /* owned; NULL: never looked */
 	Phoenix__HealthReply *claimed;     /* owned; NULL: never asked, or agent lost */
+	uint64_t claimed_ms;               /* monotonic: when it was told */
 	struct question *question;         /* borrowed; for its claims, waiting or out */
 	bool is_unlisted;                  /* not seen since the host's list was begun */
 	bool is_repairing;                 /* a repair is being done in it */
@@ -50,6 +51,7 @@ struct container {
 	struct container *next_push;       /* borrowed; while it waits for its turn */
 	bool is_push_waiting;
 	uint32_t backoff_ms;
+	uint64_t grace_ms;                 /* monotonic: when the wait for its agent began */
 	char *drift;                       /* owned; what the last poll found, "" nothing, NULL none yet */
 	char spool[32];                    /* the stream of the agent's events */
 	uint64_t spool_seq;                /* the last of them that was taken */
@@ -129,6 +131,10 @@ void container_health_request(const struct container *container,
 
 /* Whether it is ready: last verify passed, its inputs unchanged, confined as asked, connected. */
 bool container_is_ready(const struct container *container);
+
+/* Everything known of it, borrowed: only as long as nothing of it changes. */
+void container_borrow_status(const struct container *container,
+			     Phoenix__ContainerStatus *ret_status);
 
 /* Everything known of it, as a message of its own; free with message_free(). */
 Phoenix__ContainerStatus *container_status(const struct container *container);

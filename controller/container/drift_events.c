@@ -12,16 +12,16 @@
 /* The findings' ids joined: a text that changes in a message is not another drift. */
 static char *find(struct container *container)
 {
-	Phoenix__ContainerStatus *status = container_status(container);
+	Phoenix__ContainerStatus status;
 	Phoenix__DriftReply *drift = ph_alloc(sizeof(*drift));
 	struct str ids = STR_INIT;
 
 	phoenix__drift_reply__init(drift);
-	fleet_drift_find(status, drift);
+	container_borrow_status(container, &status);
+	fleet_drift_find(&status, drift);
 	for (size_t i = 0; i < drift->n_findings; i++)
 		str_appendf(&ids, "%s%s", i ? ", " : "", drift->findings[i]->id);
 	message_free(drift);
-	message_free(status);
 	return str_take(&ids);
 }
 

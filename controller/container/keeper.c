@@ -18,6 +18,8 @@
 #define HELLO_TIMEOUT_MS 5000
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_LAST_MS 30000
+#define QUIET_MS 1500      /* no agent at all has come back for so long: this one does not either */
+#define GRACE_LAST_MS 60000
 #define STABLE_MS 10000 /* a session that lasted this long resets the backoff */
 
 static const char *const state_names[] = { "idle", "waiting", "pushing", "greeting", "backoff" };
@@ -173,11 +175,24 @@ static void push(struct container *container)
 	push_next(container->registry);
 }
 
+/* Whether agents of other containers are still coming back. */
+static bool others_come(const struct container *container)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	return now - container->registry->pushes.connected_ms < QUIET_MS &&
+	       now - container->grace_ms < GRACE_LAST_MS;
+}
+
 static void timer_fired(void *user)
 {
 	struct container *container = user;
 	struct ph_error error;
 
+	if (container->keeper == KEEPER_GRACE && others_come(container)) {
+		timer_start(container->keeper_timer, QUIET_MS, 0);
+		return;
+	}
 	if (container->keeper == KEEPER_HELLO) {
 		error_set(&error, -ETIMEDOUT, container_name(container),
 			  "look at phoenixctl events for refused peers",
@@ -204,6 +219,7 @@ void keeper_fini(struct container *container)
 
 void keeper_connected(struct container *container)
 {
+	container->registry->pushes.connected_ms = clock_monotonic_ms();
 	/* While the push call is still out, its reply moves on: pushed() looks at the session. */
 	if (container->keeper == KEEPER_PUSHING && container->push)
 		return;
@@ -244,6 +260,7 @@ void container_keep_agent(struct container *container, uint32_t grace_ms)
 		push(container);
 		return;
 	}
+	container->grace_ms = clock_monotonic_ms();
 	states_move(&states, &container->keeper, KEEPER_GRACE);
 	timer_start(container->keeper_timer, grace_ms, 0);
 }

@@ -5,6 +5,9 @@
  *   IDLE -> GRACE -> PUSHING -> HELLO -> IDLE (connected)
  *             ^         |         |
  *             '--- BACKOFF <------'
+ *
+ * A restarted phoenixd with thousands of agents hears of the last one later than of the first: the wait goes on as long
+ * as others come back.
  */
 #pragma once
 

@@ -17,6 +17,8 @@
 #define REFRESH_MS 2500
 #define REFRESH_HOST_MS 10000
 #define REFRESH_AGENT_MS 40000
+#define SOON_MS 250
+#define FRESH_MS 20000  /* the poll asks all every 15 s */
 #define OUT_MAXIMUM 128 /* questions that are out and not slow */
 #define SLOW_MS 1000
 
@@ -26,6 +28,7 @@ struct refresh {
 	void *user;
 	struct timer *patience; /* owned */
 	size_t waiting;
+	bool is_large; /* not all could be asked at once */
 };
 
 struct question {
@@ -45,6 +48,28 @@ static void refresh_done(void *user)
 	refresh->done = NULL;
 	if (done)
 		done(refresh->user);
+}
+
+bool refresh_is_fresh(const struct registry *registry, uint64_t now_ms)
+{
+	for (const struct container *container = registry->containers; container;
+	     container = container->next)
+		if (container_is_connected(container) &&
+		    (!container->claimed || now_ms - container->claimed_ms > FRESH_MS))
+			return false;
+	return true;
+}
+
+static void patience_ended(void *user)
+{
+	struct refresh *refresh = user;
+
+	if (refresh->is_large && !refresh_is_fresh(refresh->registry, clock_monotonic_ms())) {
+		refresh->is_large = false;
+		timer_start(refresh->patience, REFRESH_MS - SOON_MS, 0);
+		return;
+	}
+	refresh_done(refresh);
 }
 
 static void refresh_arrived(struct refresh *refresh)
@@ -113,7 +138,7 @@ static void ask_more(struct registry *registry)
 	struct refresh_queue *queue = &registry->questions;
 	struct question *question;
 
-	while (queue->busy < OUT_MAXIMUM && (question = TAILQ_FIRST(&queue->waiting))) {
+	while (queue->busy < queue->maximum && (question = TAILQ_FIRST(&queue->waiting))) {
 		TAILQ_REMOVE(&queue->waiting, question, link);
 		if (!ask(question))
 			question_end(question);
@@ -175,6 +200,7 @@ void refresh_init(struct registry *registry)
 {
 	TAILQ_INIT(&registry->questions.waiting);
 	TAILQ_INIT(&registry->questions.out);
+	registry->questions.maximum = OUT_MAXIMUM;
 	registry->questions.slow = timer_new(registry->loop, look_for_slow, registry);
 }
 
@@ -277,11 +303,12 @@ void refresh_fleet(struct registry *registry, void (*done)(void *user), void *us
 	refresh->done = done;
 	refresh->user = user;
 	refresh->waiting = 1;
-	refresh->patience = timer_new(registry->loop, refresh_done, refresh);
-	timer_start(refresh->patience, REFRESH_MS, 0);
+	refresh->patience = timer_new(registry->loop, patience_ended, refresh);
 	refresh_observed(registry, REFRESH_HOST_MS, host_listed, refresh);
 	for (struct container *container = registry->containers; container;
 	     container = container->next)
 		refresh->waiting += add_question(container, refresh);
 	ask_more(registry);
+	refresh->is_large = !TAILQ_EMPTY(&registry->questions.waiting);
+	timer_start(refresh->patience, refresh->is_large ? SOON_MS : REFRESH_MS, 0);
 }

@@ -26,6 +26,7 @@ struct refresh_queue {
 	struct questions waiting; /* owned */
 	struct questions out;     /* owned by their calls; oldest first */
 	unsigned int busy;        /* of those that are out: not slow yet */
+	unsigned int maximum;     /* of those */
 	struct timer *slow;       /* owned; runs while some wait */
 };
 
@@ -37,9 +38,13 @@ void refresh_fini(struct registry *registry);
 
 /*
  * Ask phoenix-host for all containers and every agent for its health; done() is called once, when
- * all have answered, or after 2.5 s: answers that come later are still taken.
+ * all have answered, or after 2.5 s: answers that come later are still taken. In a fleet that is too
+ * large to be asked at once it is called after 250 ms when what is known already is fresh.
  */
 void refresh_fleet(struct registry *registry, void (*done)(void *user), void *user);
+
+/* Whether what every connected agent has last told is so young that a poll's period and its answers cover it. */
+bool refresh_is_fresh(const struct registry *registry, uint64_t now_ms);
 
 /* Ask one agent for its health soon, unless it is asked already. */
 void refresh_container(struct container *container);

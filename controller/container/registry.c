@@ -31,7 +31,6 @@
 #define POLL_MS 15000
 #define ADOPT_HOST_MS 600000 /* phoenix-host may be started long after us */
 #define RECONNECT_GRACE_MS 1500 /* an agent that survived us comes back within a second */
-#define RECONNECT_EACH_MS 1     /* and one after the other when there are many */
 
 /* Both are a container or its name, which comes first in it. */
 static int compare_names(const void *left, const void *right)
@@ -278,23 +277,20 @@ static void resume_operations(struct registry *registry)
 static void adopted(void *user, const struct ph_error *error)
 {
 	struct registry *registry = user;
-	size_t running = 0, count = 0;
+	size_t running = 0;
 
 	registry->is_adopted = true;
 	if (error) {
 		log_error(LOG_LEVEL_ERROR, "adopt", NULL, error);
 		return;
 	}
-	for (const struct container *other = registry->containers; other; other = other->next)
-		count++;
 	for (struct container *container = registry->containers; container;
 	     container = container->next) {
 		if (container_is(container, CONTAINER_PHASE_REMOVING) ||
 		    !container->observed->running || !adopt_may_have_agent(container))
 			continue;
 		running++;
-		container_keep_agent(container,
-				     RECONNECT_GRACE_MS + (uint32_t)count * RECONNECT_EACH_MS);
+		container_keep_agent(container, RECONNECT_GRACE_MS);
 	}
 	journal_write(registry->journal, PHOENIX__EVENT__SEVERITY__INFO, NULL, NULL,
 		      "controller.adopted", "Adopted", "%zu running containers", running);

@@ -32,6 +32,7 @@ struct push_queue {
 	struct container *first; /* borrowed; waits the longest */
 	struct container *last;
 	unsigned int out;
+	uint64_t connected_ms;   /* monotonic: when an agent last connected, of whatever container */
 };
 
 struct registry {

@@ -23,7 +23,7 @@
 #include "tests/fleet/fleet.h"
 
 #define ROUNDS 5
-#define IDLE_SECONDS 6 /* six heartbeats and four looks at the whole fleet */
+#define IDLE_SECONDS 30 /* three heartbeats and two looks at the whole fleet */
 #define STORM_SECONDS 300
 #define RESTART_SECONDS 120
 #define SAMPLE 100 /* agents whose memory is read */
@@ -327,7 +327,7 @@ int main(int count, char **arguments)
 		fprintf(stderr, "bench-fleet: needs root, for the agents' namespaces\n");
 		return 1;
 	}
-	fleet_init(&fleet, count > 2 ? arguments[2] : bin, (size_t)agents, getenv("PH_KEEP") != NULL);
+	fleet_init(&fleet, count > 2 ? arguments[2] : bin, (size_t)agents, getenv("PH_KEEP") ? FLEET_LOGS : 0);
 	floor_measure(fleet.base, fleet.count, &sizes, &figures.floor);
 	measure_storm(&fleet, &figures, &since);
 	for (size_t i = 0; i < ROUNDS; i++) {

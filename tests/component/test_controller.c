@@ -482,12 +482,99 @@ static void test_killed_agent_comes_back(void **state)
 	world_free(world);
 }
 
+static bool web2_is_gone(struct world *world)
+{
+	return !container_is_connected(registry_find(world->registry, "web2"));
+}
+
 static bool has_reconnected(struct world *world)
 {
 	struct container *container = registry_find(world->registry, "web1");
 
 	return container_is_connected(container) && container->keeper == KEEPER_IDLE &&
 	       world->agent.starts == 2;
+}
+
+static void nothing_but_time(uv_timer_t *timer)
+{
+}
+
+/* An agent that is not back yet is not pushed while others come back: it may be one of them. */
+static void test_grace_grows_with_the_fleet(void **state)
+{
+	struct world *world = world_new();
+	struct container *container;
+	uint64_t begun;
+	unsigned int starts;
+	uv_timer_t tick;
+
+	apply(world, "web1");
+	fake_agent_kill(&world->agent, "web1");
+	close_registry(world);
+	starts = world->agent.starts;
+	open_registry(world);
+	container = registry_find(world->registry, "web1");
+	uv_timer_init(&world->loop, &tick);
+	uv_timer_start(&tick, nothing_but_time, 10, 10);
+	for (begun = clock_monotonic_ms(); clock_monotonic_ms() - begun < 3500;) {
+		world->registry->pushes.connected_ms = clock_monotonic_ms();
+		uv_run(&world->loop, UV_RUN_ONCE);
+		assert_int_equal(container->keeper, KEEPER_GRACE);
+	}
+	assert_int_equal(world->agent.starts, starts);
+	uv_close((uv_handle_t *)&tick, NULL);
+	run_until(world, agent_is_back); /* nobody came any more */
+	world_free(world);
+}
+
+/* A fleet that cannot be asked at once is told of by what is known, as long as that is young. */
+static void test_fresh(void **state)
+{
+	struct world *world = world_new();
+	Phoenix__ContainerStatus status;
+	struct container *container;
+	uint64_t now;
+
+	assert_true(refresh_is_fresh(world->registry, 1000000)); /* nobody: nothing is old */
+	apply(world, "web1");
+	apply(world, "web2");
+	container = registry_find(world->registry, "web2");
+	now = container->claimed_ms + 20000;
+	registry_find(world->registry, "web1")->claimed_ms = now;
+	assert_true(refresh_is_fresh(world->registry, now));
+	assert_false(refresh_is_fresh(world->registry, now + 1));
+	fake_agent_kill(&world->agent, "web2"); /* who is not there tells nothing, old or new */
+	agent_link_drop(container->link);
+	container_borrow_status(container, &status);
+	assert_int_not_equal(status.claimed_ms, 0);
+	run_until(world, web2_is_gone);
+	container_borrow_status(container, &status);
+	assert_int_equal(status.claimed_ms, 0);
+	assert_true(refresh_is_fresh(world->registry, now + 1));
+	world_free(world);
+}
+
+/* One question at a time, and all are answered. */
+static void test_taking_turns(void **state)
+{
+	struct world *world = world_new();
+
+	world->registry->questions.maximum = 1;
+	apply(world, "web1");
+	apply(world, "web2");
+	apply(world, "web3");
+	for (struct container *container = world->registry->containers; container;
+	     container = container->next)
+		container_set_claimed(container, NULL);
+	world->has_ended = false;
+	refresh_fleet(world->registry, refreshed, world);
+	assert_int_equal(world->registry->questions.busy, 1);
+	run_until(world, has_ended);
+	for (struct container *container = world->registry->containers; container;
+	     container = container->next)
+		assert_non_null(container->claimed);
+	assert_int_equal(world->registry->questions.busy, 0);
+	world_free(world);
 }
 
 static void count_call(void *user)
@@ -824,6 +911,9 @@ int main(void)
 		cmocka_unit_test(test_verify_failure),
 		cmocka_unit_test(test_killed_agent_comes_back),
 		cmocka_unit_test(test_rotate_key),
+		cmocka_unit_test(test_grace_grows_with_the_fleet),
+		cmocka_unit_test(test_fresh),
+		cmocka_unit_test(test_taking_turns),
 		cmocka_unit_test(test_claims_are_taken_once),
 		cmocka_unit_test(test_acknowledged_when_written),
 		cmocka_unit_test(test_agent_lost_during_install),

@@ -171,7 +171,7 @@ static void make_config(struct fleet *fleet)
 	write_file(fleet, path, 0644, text, (size_t)length);
 }
 
-void fleet_init(struct fleet *fleet, const char *bin, size_t count, bool keeps_logs)
+void fleet_init(struct fleet *fleet, const char *bin, size_t count, unsigned int flags)
 {
 	struct rlimit limit = { DESCRIPTORS, DESCRIPTORS };
 	struct fleet_host_config host = { .run_dir = fleet->run_dir, .count = count };
@@ -188,7 +188,9 @@ void fleet_init(struct fleet *fleet, const char *bin, size_t count, bool keeps_l
 	snprintf(fleet->log_dir, sizeof(fleet->log_dir), "%s/l", fleet->base);
 	make_directory(fleet, fleet->run_dir, 0755);
 	make_directory(fleet, fleet->state_dir, 0755);
-	make_directory(fleet, fleet->log_dir, 0777);
+	make_directory(fleet, fleet->log_dir, 0755);
+	if (chmod(fleet->log_dir, 0777) < 0)
+		fleet_die(fleet, fleet->log_dir);
 	make_state(fleet);
 	make_config(fleet);
 	snprintf(path, sizeof(path), "%s/phoenixd.log", fleet->base);
@@ -197,7 +199,8 @@ void fleet_init(struct fleet *fleet, const char *bin, size_t count, bool keeps_l
 			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	snprintf(path, sizeof(path), "%s/phoenix-agent", bin);
 	host.agent = path;
-	host.log_dir = keeps_logs ? fleet->log_dir : NULL;
+	host.log_dir = flags & FLEET_LOGS ? fleet->log_dir : NULL;
+	host.has_mounts = flags & FLEET_MOUNTS;
 	host.shared = fleet->shared;
 	fleet->host = fleet_host_start(&host);
 }

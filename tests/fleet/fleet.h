@@ -10,6 +10,9 @@
 #include "controller/cli/client.h"
 #include "tests/fleet/fleet_host.h"
 
+#define FLEET_LOGS 1   /* agents' logs are kept: LOG_DIR/NAME */
+#define FLEET_MOUNTS 2 /* fleet_host.h's has_mounts */
+
 struct fleet {
 	char base[64];               /* everything is below it */
 	char run_dir[80], state_dir[80], log_dir[80];
@@ -22,7 +25,7 @@ struct fleet {
 };
 
 /* Make the state of a fleet of count running containers whose agents have gone, and start its host. */
-void fleet_init(struct fleet *fleet, const char *bin, size_t count, bool keeps_logs);
+void fleet_init(struct fleet *fleet, const char *bin, size_t count, unsigned int flags);
 
 /* Kill everything and remove it. */
 void fleet_fini(struct fleet *fleet);

@@ -26,6 +26,7 @@
 
 #define PAGE 256
 #define KEY_SIZE 32
+#define DATA_ROOT "/var/lib/docker"
 
 struct fleet_host {
 	Phoenix__Host_Service service; /* first */
@@ -130,8 +131,11 @@ static _Noreturn void become_agent(const struct fleet_host *host,
 
 	snprintf(address, sizeof(address), "unix:%s/agents/%s/agent.sock", host->config.run_dir,
 		 push->name);
-	open_log(host, push->name);
 	if (read(ready, &byte, 1) != 1 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		_exit(1);
+	open_log(host, push->name);
+	if (host->config.has_mounts && (unshare(CLONE_NEWNS) < 0 ||
+					mount("fleet", DATA_ROOT, "tmpfs", 0, "mode=711,size=64m") < 0))
 		_exit(1);
 	signal(SIGCHLD, SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -313,7 +317,8 @@ static void make_system(void)
 {
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("fleet", "/run", "tmpfs", 0, "mode=755") < 0 || mkdir("/run/systemd", 0755) < 0 ||
-	    mkdir("/run/systemd/system", 0755) < 0)
+	    mkdir("/run/systemd/system", 0755) < 0 || mount("fleet", "/var/lib", "tmpfs", 0, "mode=755") < 0 ||
+	    mkdir(DATA_ROOT, 0755) < 0)
 		die("make a mount namespace");
 }
 

@@ -27,6 +27,7 @@ struct fleet_host_config {
 	const char *run_dir;
 	const char *agent;   /* program */
 	const char *log_dir; /* LOG_DIR/NAME takes what an agent writes to standard error; NULL: nothing */
+	bool has_mounts;     /* each agent has a mount namespace, and a data-root of its own in it */
 	size_t count;
 	struct fleet_shared *shared;
 };
