@@ -19,6 +19,7 @@
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_LAST_MS 30000
 #define QUIET_MS 1500      /* no agent at all has come back for so long: this one does not either */
+#define KNOCK_MS 500       /* who has knocked is heard within */
 #define GRACE_LAST_MS 60000
 #define STABLE_MS 10000 /* a session that lasted this long resets the backoff */
 
@@ -184,15 +185,29 @@ static bool others_come(const struct container *container)
 	       now - container->grace_ms < GRACE_LAST_MS;
 }
 
+/*
+ * The wait is over when it has been quiet, twice: a loop that stood still (a slow disk, a machine with too much to
+ * do) sees its timers first, and then who has knocked meanwhile.
+ */
+static bool waits_on(struct container *container)
+{
+	bool is_over = !others_come(container);
+	bool was_over = container->is_grace_over;
+
+	container->is_grace_over = is_over;
+	if (is_over && was_over)
+		return false;
+	timer_start(container->keeper_timer, is_over ? KNOCK_MS : QUIET_MS, 0);
+	return true;
+}
+
 static void timer_fired(void *user)
 {
 	struct container *container = user;
 	struct ph_error error;
 
-	if (container->keeper == KEEPER_GRACE && others_come(container)) {
-		timer_start(container->keeper_timer, QUIET_MS, 0);
+	if (container->keeper == KEEPER_GRACE && waits_on(container))
 		return;
-	}
 	if (container->keeper == KEEPER_HELLO) {
 		error_set(&error, -ETIMEDOUT, container_name(container),
 			  "look at phoenixctl events for refused peers",
@@ -261,6 +276,7 @@ void container_keep_agent(struct container *container, uint32_t grace_ms)
 		return;
 	}
 	container->grace_ms = clock_monotonic_ms();
+	container->is_grace_over = false;
 	states_move(&states, &container->keeper, KEEPER_GRACE);
 	timer_start(container->keeper_timer, grace_ms, 0);
 }
