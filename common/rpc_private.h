@@ -53,12 +53,16 @@ struct rpc {
 	bool is_closed;
 };
 
-/* Memory for a call or a request, which the caller fills whole: what the last one had, or new. */
+/* Give memory for a call, which the caller fills whole: what the last one had, or new. */
 struct rpc_call *rpc_call_new(struct rpc *rpc);
+
+/* The same for a request. */
 struct rpc_request *rpc_request_new(struct rpc *rpc);
 
-/* One that has ended: kept for the next, where none is. rpc NULL: the connection has gone. */
+/* Keep a call that has ended for the next, where none is kept. rpc NULL: the connection has gone. */
 void rpc_call_done(struct rpc *rpc, struct rpc_call *call);
+
+/* The same for a request. */
 void rpc_request_done(struct rpc *rpc, struct rpc_request *request);
 
 /* User code may be entered from here on, and may call rpc_free(). */

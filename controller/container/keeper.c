@@ -1,6 +1,8 @@
 /*
- * A lost session means a dead agent (its socket hangs up when it is killed), so the first push comes
- * at once; pushes that fail, and agents that die young, back off.
+ * A lost session most likely means a dead agent (its socket hangs up when it is killed), so the push comes
+ * soon; but one that got no answer for long, from a phoenixd that a busy machine keeps waiting, hangs up too
+ * and dials again: it is given the time for that, for a push would end what it does. Pushes that fail, and
+ * agents that die young, back off.
  */
 #include "controller/container/keeper.h"
 
@@ -19,6 +21,7 @@
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_LAST_MS 30000
 #define QUIET_MS 1500      /* no agent at all has come back for so long: this one does not either */
+#define LOST_GRACE_MS 100 /* an agent that has only lost its session dials again within */
 #define KNOCK_MS 500       /* who has knocked is heard within */
 #define GRACE_LAST_MS 60000
 #define STABLE_MS 10000 /* a session that lasted this long resets the backoff */
@@ -30,7 +33,8 @@ static const char *const state_names[] = { "idle", "waiting", "pushing", "greeti
 static const uint32_t allowed_moves[] = {
 	[KEEPER_IDLE] = STATE_BIT(KEEPER_GRACE) | STATE_BIT(KEEPER_PUSHING) |
 			STATE_BIT(KEEPER_BACKOFF),
-	[KEEPER_GRACE] = STATE_BIT(KEEPER_IDLE) | STATE_BIT(KEEPER_PUSHING),
+	[KEEPER_GRACE] = STATE_BIT(KEEPER_IDLE) | STATE_BIT(KEEPER_PUSHING) |
+			 STATE_BIT(KEEPER_BACKOFF),
 	[KEEPER_PUSHING] = ANY_STATE,
 	[KEEPER_HELLO] = ANY_STATE,
 	[KEEPER_BACKOFF] = STATE_BIT(KEEPER_IDLE) | STATE_BIT(KEEPER_PUSHING),
@@ -181,7 +185,7 @@ static bool others_come(const struct container *container)
 {
 	uint64_t now = clock_monotonic_ms();
 
-	return now - container->registry->pushes.connected_ms < QUIET_MS &&
+	return container->grace_ms && now - container->registry->pushes.connected_ms < QUIET_MS &&
 	       now - container->grace_ms < GRACE_LAST_MS;
 }
 
@@ -208,6 +212,11 @@ static void timer_fired(void *user)
 
 	if (container->keeper == KEEPER_GRACE && waits_on(container))
 		return;
+	if (container->keeper == KEEPER_GRACE && container->is_short_lived) {
+		container->is_short_lived = false;
+		wait_longer(container);
+		return;
+	}
 	if (container->keeper == KEEPER_HELLO) {
 		error_set(&error, -ETIMEDOUT, container_name(container),
 			  "look at phoenixctl events for refused peers",
@@ -258,12 +267,11 @@ void keeper_lost(struct container *container)
 {
 	if (!container->is_agent_wanted || container->keeper != KEEPER_IDLE)
 		return;
-	if (clock_monotonic_ms() - container->connected_ms < STABLE_MS) {
-		wait_longer(container);
-		return;
-	}
-	container->backoff_ms = BACKOFF_FIRST_MS;
-	push(container);
+	container->is_short_lived = clock_monotonic_ms() - container->connected_ms < STABLE_MS;
+	container->grace_ms = 0;
+	container->is_grace_over = false;
+	states_move(&states, &container->keeper, KEEPER_GRACE);
+	timer_start(container->keeper_timer, LOST_GRACE_MS, 0);
 }
 
 void container_keep_agent(struct container *container, uint32_t grace_ms)

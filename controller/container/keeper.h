@@ -5,6 +5,7 @@
  *   IDLE -> GRACE -> PUSHING -> HELLO -> IDLE (connected)
  *             ^         |         |
  *             '--- BACKOFF <------'
+ *   IDLE -> GRACE, when a session was lost, -> PUSHING, or BACKOFF when it was short
  *
  * A restarted phoenixd with thousands of agents hears of the last one later than of the first: the wait goes on as long
  * as others come back.
@@ -25,7 +26,7 @@ void keeper_connected(struct container *container);
 /* Push an agent now, whatever it is doing, where one is wanted: what is there has become worthless. */
 void keeper_push_anew(struct container *container);
 
-/* The session has ended: push a new agent at once when one is wanted. */
+/* The session has ended: push a new agent soon when one is wanted and the old one does not come back. */
 void keeper_lost(struct container *container);
 
 /* What it is doing, for listings: "pushing", "waiting" ... */

@@ -527,6 +527,32 @@ static void test_grace_grows_with_the_fleet(void **state)
 	world_free(world);
 }
 
+/* An agent that has lost no more than its session dials again: no other one is pushed over it. */
+static void test_lost_session_is_no_dead_agent(void **state)
+{
+	struct world *world = world_new();
+	uint8_t key[HANDSHAKE_KEY_SIZE];
+	struct container *container;
+
+	apply(world, "web1");
+	container = registry_find(world->registry, "web1");
+	assert_int_equal(agent_key_read(world->config.state_dir, "web1", key), 0);
+	for (uint64_t ago = 0; ago <= 60000; ago += 60000) { /* a session that was short, or long */
+		unsigned int starts = world->agent.starts;
+
+		container->connected_ms = clock_monotonic_ms() - ago;
+		fake_agent_kill(&world->agent, "web1");
+		run_until(world, agent_is_gone);
+		assert_int_equal(container->keeper, KEEPER_GRACE);
+		fake_agent_start(&world->agent, &world->loop, world->scratch.path, "web1",
+				 container->record->incarnation, key, container->record->ids->first);
+		run_until(world, agent_is_back);
+		assert_int_equal(container->keeper, KEEPER_IDLE);
+		assert_int_equal(world->agent.starts, starts + 1); /* ours */
+	}
+	world_free(world);
+}
+
 /* A fleet that cannot be asked at once is told of by what is known, as long as that is young. */
 static void test_fresh(void **state)
 {
@@ -912,6 +938,7 @@ int main(void)
 		cmocka_unit_test(test_killed_agent_comes_back),
 		cmocka_unit_test(test_rotate_key),
 		cmocka_unit_test(test_grace_grows_with_the_fleet),
+		cmocka_unit_test(test_lost_session_is_no_dead_agent),
 		cmocka_unit_test(test_fresh),
 		cmocka_unit_test(test_taking_turns),
 		cmocka_unit_test(test_claims_are_taken_once),

@@ -196,8 +196,9 @@ static void run(struct kills *kills, unsigned int count)
 	start_operators(kills);
 	for (; kills->killed < count; kills->killed++) {
 		usleep((FIRST_MS + (unsigned int)rand_r(&seed) % MORE_MS) * 1000);
-		if (kills->killed % READ_EVERY == 0)
+		if (kills->killed % READ_EVERY == 0 || kills->killed + 1 == count)
 			ledger_read_events(&kills->ledger, &kills->fleet);
+		since = kills->ledger.since; /* the last one's sessions begin behind it */
 		fleet_kill(&kills->fleet);
 		fleet_start(&kills->fleet);
 	}
