@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -210,6 +211,7 @@ void fleet_init(struct fleet *fleet, const char *bin, size_t count, unsigned int
 void fleet_start(struct fleet *fleet)
 {
 	char program[320], config[128];
+	const struct passwd *user = getpwnam(USER);
 	pid_t parent = getpid();
 
 	snprintf(program, sizeof(program), "%s/phoenixd", fleet->bin);
@@ -219,7 +221,10 @@ void fleet_start(struct fleet *fleet)
 		fleet_die(fleet, "fork");
 	if (fleet->daemon > 0)
 		return;
-	/* It survives the change of its user as little as the parent's end. */
+	/* As its unit starts it; and a process that then changes its user itself would outlive us. */
+	if (setgroups(0, NULL) < 0 || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
+	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0)
+		_exit(1);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
