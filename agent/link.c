@@ -25,9 +25,11 @@
 
 #define PROTOCOL 1
 #define PROTOCOL_OLDEST 1
-#define HANDSHAKE_TIMEOUT_MS 5000
-#define HELLO_TIMEOUT_MS 5000
-#define HEARTBEAT_TIMEOUT_MS 10000
+/* Longer than a controller needs that thousands come back to at once: who hangs up comes again, and costs
+ * it more. */
+#define HANDSHAKE_TIMEOUT_MS 15000
+#define HELLO_TIMEOUT_MS 15000
+#define HEARTBEAT_TIMEOUT_MS 30000
 #define PUBLISH_TIMEOUT_MS 10000
 
 struct link {

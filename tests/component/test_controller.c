@@ -510,9 +510,9 @@ static void test_grace_grows_with_the_fleet(void **state)
 
 	apply(world, "web1");
 	fake_agent_kill(&world->agent, "web1");
-	close_registry(world);
+	world_close(world);
 	starts = world->agent.starts;
-	open_registry(world);
+	world_open(world);
 	container = registry_find(world->registry, "web1");
 	uv_timer_init(&world->loop, &tick);
 	uv_timer_start(&tick, nothing_but_time, 10, 10);
@@ -523,7 +523,7 @@ static void test_grace_grows_with_the_fleet(void **state)
 	}
 	assert_int_equal(world->agent.starts, starts);
 	uv_close((uv_handle_t *)&tick, NULL);
-	run_until(world, agent_is_back); /* nobody came any more */
+	world_run_until(world, agent_is_back); /* nobody came any more */
 	world_free(world);
 }
 
@@ -542,11 +542,11 @@ static void test_lost_session_is_no_dead_agent(void **state)
 
 		container->connected_ms = clock_monotonic_ms() - ago;
 		fake_agent_kill(&world->agent, "web1");
-		run_until(world, agent_is_gone);
+		world_run_until(world, agent_is_gone);
 		assert_int_equal(container->keeper, KEEPER_GRACE);
 		fake_agent_start(&world->agent, &world->loop, world->scratch.path, "web1",
 				 container->record->incarnation, key, container->record->ids->first);
-		run_until(world, agent_is_back);
+		world_run_until(world, agent_is_back);
 		assert_int_equal(container->keeper, KEEPER_IDLE);
 		assert_int_equal(world->agent.starts, starts + 1); /* ours */
 	}
@@ -573,7 +573,7 @@ static void test_fresh(void **state)
 	agent_link_drop(container->link);
 	container_borrow_status(container, &status);
 	assert_int_not_equal(status.claimed_ms, 0);
-	run_until(world, web2_is_gone);
+	world_run_until(world, web2_is_gone);
 	container_borrow_status(container, &status);
 	assert_int_equal(status.claimed_ms, 0);
 	assert_true(refresh_is_fresh(world->registry, now + 1));
@@ -595,7 +595,7 @@ static void test_taking_turns(void **state)
 	world->has_ended = false;
 	refresh_fleet(world->registry, refreshed, world);
 	assert_int_equal(world->registry->questions.busy, 1);
-	run_until(world, has_ended);
+	world_run_until(world, world_has_ended);
 	for (struct container *container = world->registry->containers; container;
 	     container = container->next)
 		assert_non_null(container->claimed);
