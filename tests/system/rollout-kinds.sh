@@ -1,0 +1,143 @@
+#!/bin/bash
+# Rollouts of each kind of thing on real containers: limits, the agent, the storage driver (with one that would lose an
+# image and goes back by itself). Where AppArmor enforces, the way of being confined instead: by hand, for it takes minutes,
+# tests/vm/uml --deadline 900 tests/system/rollout-kinds.sh
+# beds: native
+# deadline: 300
+# image: golden
+set -euo pipefail
+# shellcheck source=tests/support/system.sh
+. "$(dirname "$0")/../support/system.sh"
+
+# `fleet COUNT KEYS`: a fleet file of so many containers with these defaults beside image and confinement
+fleet() {
+	local i
+	{
+		printf 'version: 1\nrollout: {canary: 1, soak: 0, canary_soak: 0}\n'
+		printf 'defaults: {image: base, %s}\ncontainers:\n' "$2"
+		for ((i = 1; i <= $1; i++)); do
+			printf -- '- {name: c%d}\n' "$i"
+		done
+	} >"$PH_WORK/fleet.yaml"
+}
+
+rollout() {
+	ctl rollout start -f "$PH_WORK/fleet.yaml" --watch "$@"
+}
+
+inside() {
+	local name=$1
+	shift
+	lxc-attach -P "$PH_WORK/state/containers" -n "$name" --clear-env -v PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+		-v GODEBUG=asyncpreemptoff=1 -- "$@" </dev/null
+}
+
+init_of() { ctl --json show "$1" | jq -r .observed.init_pid; }
+driver_of() { inside "$1" docker info --format '{{.Driver}}'; }
+images_of() { inside "$1" docker images --quiet --no-trunc; }
+state_of() { ctl --json rollout status | jq -r --arg name "$1" '.items[] | select(.name == $name) | .state'; }
+
+pids_of() { lxc-cgroup -P "$PH_WORK/state/containers" -n "$1" pids.max; }
+
+# The digest of the program that a container's agent runs.
+agent_of() {
+	local pid
+	for pid in $(pgrep --ns "$(init_of "$1")" --nslist pid .); do
+		[[ $(readlink "/proc/$pid/exe" 2>/dev/null) == /memfd:phoenix-agent* ]] || continue
+		sha256sum <"/proc/$pid/exe" && return
+	done
+}
+
+test_limits() {
+	local before limit
+	before=$(init_of c1) limit=$(pids_of c1)
+	fleet 2 "confinement: $(confinement), storage: {driver: fuse-overlayfs}, resources: {pids: 1500}"
+	tap_run 'a rollout of limits' rollout
+	tap_is 'the kernel has them' "$(pids_of c1) $(pids_of c2)" '1500 1500'
+	tap_run 'the container was started again' test "$(init_of c1)" != "$before"
+	tap_is 'its image is still there' "$(images_of c1)" "$KEPT"
+	tap_run 'and both are ready' ctl health
+	tap_run 'it is taken back' ctl rollout revert
+	tap_run 'to its end' ctl rollout status --watch
+	tap_is 'the old limit is back' "$(pids_of c1)" "$limit"
+	fleet 2 "confinement: $(confinement), storage: {driver: fuse-overlayfs}"
+}
+
+# Another agent than the one that runs: the same program with a byte more.
+test_agents() {
+	local old init
+	old=$(agent_of c1) init=$(init_of c1)
+	printf x >>"$PH_AGENT"
+	tap_run 'a rollout of the agent' rollout --push-agents
+	tap_is 'is told as such' "$(ctl --json rollout show | jq -r '.items[0].changes[0]')" \
+		"agent: the controller's own is pushed again"
+	tap_is 'both run the new one' "$(agent_of c1) $(agent_of c2)" \
+		"$(sha256sum <"$PH_AGENT") $(sha256sum <"$PH_AGENT")"
+	tap_run 'which is another' test "$(agent_of c1)" != "$old"
+	tap_is 'the containers ran on' "$(init_of c1)" "$init"
+	tap_run 'and are ready' ctl health
+}
+
+# c1 has an image that the new driver would hide: it is refused there, and c2 is not touched.
+test_storage() {
+	fleet 2 "confinement: $(confinement), storage: {driver: overlay2}"
+	tap_exits 'a rollout that would hide an image is halted' 3 rollout
+	tap_like 'and names it' "$(ctl rollout show)" 'kept:1'
+	tap_is 'c1 is back, c2 was not touched' "$(state_of c1) $(state_of c2)" 'REVERTED CHECKED'
+	tap_is 'with its driver and its image' "$(driver_of c1) $(images_of c1)" "fuse-overlayfs $KEPT"
+	fleet 2 "confinement: $(confinement), storage: {driver: overlay2, allow_image_loss: true}"
+	tap_run 'with consent it is done' rollout
+	tap_is 'both have the new driver' "$(driver_of c1) $(driver_of c2)" 'overlay2 overlay2'
+	tap_run 'and are ready' ctl health
+	tap_run 'it is taken back' ctl rollout revert
+	tap_run 'to its end' ctl rollout status --watch
+	tap_is 'with its driver and its image, which was only hidden' "$(driver_of c1) $(images_of c1)" \
+		"fuse-overlayfs $KEPT"
+}
+
+label_of() {
+	cat "/proc/$(init_of "$1")/attr/apparmor/current"
+}
+
+test_confinement() {
+	if [[ $(ctl --json apparmor status | jq -r .stacked) != true ]]; then
+		tap_skip 'a rollout to another confinement' "$(ctl --json apparmor status | jq -r .stacked_reason)"
+		return
+	fi
+	fleet 1 'confinement: {level: required, mode: stacked}'
+	tap_run 'a rollout to another confinement' rollout
+	tap_is 'its init is stacked' "$(label_of c1)" 'lxc-phoenix-v2-stacked//&:phoenix-c1:unconfined (enforce)'
+	tap_run 'and it is ready' ctl health
+	tap_run 'it is taken back' ctl rollout revert
+	tap_run 'to its end' ctl rollout status --watch
+	tap_is 'its init is as it was' "$(label_of c1)" 'lxc-phoenix-v2 (enforce)'
+	tap_run 'and it is ready' ctl health
+}
+
+export PH_AGENT=/var/tmp/phx-agent.$$
+cp "$PH_BIN/phoenix-agent" "$PH_AGENT"
+phoenix_up
+# shellcheck disable=SC2317 # called by the trap
+kinds_exit() {
+	local status=$?
+	rm -f "$PH_AGENT"
+	(exit "$status")
+	phoenix_exit
+}
+trap kinds_exit EXIT
+ctl image import base "$PH_IMAGE" >/dev/null
+if apparmor_enforced; then
+	fleet 1 'confinement: required'
+	tap_run 'a container' ctl apply -f "$PH_WORK/fleet.yaml"
+	test_confinement
+else
+	fleet 2 "confinement: $(confinement), storage: {driver: fuse-overlayfs}"
+	tap_run 'two containers' ctl apply -f "$PH_WORK/fleet.yaml"
+	inside c1 sh -c 'tar --create --directory /etc hostname | docker import - kept:1' >/dev/null
+	KEPT=$(images_of c1)
+	test_limits
+	test_agents
+	test_storage
+	tap_skip 'a rollout to another confinement' 'this kernel has no AppArmor: by hand on UML'
+fi
+tap_done
