@@ -47,6 +47,7 @@ static const char usage[] =
 
 struct daemon {
 	uv_loop_t loop;
+	struct loop_watch *watch; /* owned */
 	uv_signal_t terminate;
 	uv_signal_t interrupt;
 	struct config config;
@@ -137,6 +138,8 @@ static void signalled(uv_signal_t *handle, int number)
 	notify_send("STOPPING=1");
 	uv_close((uv_handle_t *)&daemon->terminate, NULL);
 	uv_close((uv_handle_t *)&daemon->interrupt, NULL);
+	daemon->registry->loop_watch = NULL;
+	loop_watch_close(daemon->watch);
 	api_close(daemon->api, api_closed, daemon);
 }
 
@@ -147,6 +150,12 @@ static void watch_signal(struct daemon *daemon, uv_signal_t *handle, int number)
 	uv_signal_start(handle, signalled, number);
 }
 
+static void loop_stalled(void *user, uint64_t microseconds)
+{
+	log_write(LOG_LEVEL_WARNING, "main", NULL, "nobody was served for %llu ms",
+		  (unsigned long long)microseconds / 1000);
+}
+
 static int run(struct daemon *daemon)
 {
 	struct ph_error error;
@@ -154,9 +163,12 @@ static int run(struct daemon *daemon)
 
 	loop_adopt_memory();
 	uv_loop_init(&daemon->loop);
+	daemon->watch = loop_watch_new(&daemon->loop, LOOP_STALL_MS, loop_stalled, NULL);
 	r = registry_open(&daemon->loop, &daemon->config, &daemon->registry, &error);
 	if (r == 0 && daemon->config.has_vsock)
 		registry_listen_vsock(daemon->registry, daemon->vsock);
+	if (r == 0)
+		daemon->registry->loop_watch = daemon->watch;
 	if (r == 0)
 		r = rollouts_open(daemon->registry, &daemon->rollouts, &error);
 	if (r == 0)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
+#include "common/loop.h"
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
@@ -21,6 +22,10 @@ API_HANDLER(version, VersionRequest, VersionReply)
 	answer.protocol = AGENT_PROTOCOL;
 	answer.started_ms = registry->started_ms;
 	answer.host = registry->probe;
+	if (registry->loop_watch) {
+		answer.loop_longest_us = loop_watch_longest_us(registry->loop_watch);
+		answer.loop_stalls = loop_watch_stalls(registry->loop_watch);
+	}
 	reply(&answer, request);
 }
 

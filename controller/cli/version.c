@@ -30,6 +30,13 @@ static void print_host(const Phoenix__ProbeReply *host)
 	}
 }
 
+static void print_loop(const Phoenix__VersionReply *reply)
+{
+	printf("%-12s at most %llu ms, %llu times 100 ms or more\n", "loop",
+	       (unsigned long long)reply->loop_longest_us / 1000,
+	       (unsigned long long)reply->loop_stalls);
+}
+
 int command_version(struct invocation *invocation, struct ph_error *error)
 {
 	Phoenix__VersionRequest request = PHOENIX__VERSION_REQUEST__INIT;
@@ -47,6 +54,7 @@ int command_version(struct invocation *invocation, struct ph_error *error)
 		json_print(&reply->base, false);
 	} else {
 		print_line("phoenixd", reply->version);
+		print_loop(reply);
 		if (reply->host)
 			print_host(reply->host);
 	}

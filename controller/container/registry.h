@@ -22,6 +22,7 @@
 #include "proto/state.pb-c.h"
 
 struct container;
+struct loop_watch;
 struct operation;
 struct ended_record;
 struct denials;
@@ -53,6 +54,7 @@ struct registry {
 	Phoenix__ProbeReply *probe;    /* owned; the newest, NULL before the first */
 	struct timer *poll;            /* owned: health of the whole fleet */
 	uint64_t started_ms;           /* wall clock */
+	struct loop_watch *loop_watch; /* borrowed; NULL: nobody looks */
 	struct agent_hall *hall;       /* owned: agents over vsock; NULL: none come that way */
 	char no_vsock[160];            /* why not */
 	/* Whether a Unix peer is a process of the container it claims: peer_check(); NULL: tests, whose

@@ -38,6 +38,7 @@ static const char usage[] =
 
 struct daemon {
 	uv_loop_t loop;
+	struct loop_watch *watch; /* owned */
 	uv_signal_t terminate;
 	uv_signal_t interrupt;
 	struct config config;
@@ -52,6 +53,7 @@ static void signalled(uv_signal_t *handle, int number)
 	notify_send("STOPPING=1");
 	uv_close((uv_handle_t *)&daemon->terminate, NULL);
 	uv_close((uv_handle_t *)&daemon->interrupt, NULL);
+	loop_watch_close(daemon->watch);
 	server_close(daemon->server);
 }
 
@@ -97,6 +99,12 @@ static int prepare(struct daemon *daemon, struct server_config *server, struct p
 	return 0;
 }
 
+static void loop_stalled(void *user, uint64_t microseconds)
+{
+	log_write(LOG_LEVEL_WARNING, "host", NULL, "nobody was served for %llu ms",
+		  (unsigned long long)microseconds / 1000);
+}
+
 static int run(struct daemon *daemon)
 {
 	struct server_config server = { 0 };
@@ -105,6 +113,7 @@ static int run(struct daemon *daemon)
 
 	loop_adopt_memory();
 	uv_loop_init(&daemon->loop);
+	daemon->watch = loop_watch_new(&daemon->loop, LOOP_STALL_MS, loop_stalled, NULL);
 	if (code == 0)
 		code = server_open(&daemon->loop, &server, &daemon->server, &error);
 	if (code < 0) {
