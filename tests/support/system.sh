@@ -230,9 +230,10 @@ kill_daemon() {
 	esac
 }
 
+# For the trap on EXIT, or the last thing that a script's own trap calls: `phoenix_exit [STATUS]`.
 # shellcheck disable=SC2317 # called by the trap
 phoenix_exit() {
-	local status=$?
+	local status=${1:-$?}
 	trap - EXIT
 	trap '' INT TERM HUP
 	if ((status != 0)) && [[ -d $PH_WORK ]]; then

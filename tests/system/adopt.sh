@@ -18,8 +18,7 @@ adopt_exit() {
 		lxc-stop -P "$LXC" -n "$name" --kill >/dev/null 2>&1 || true
 	done
 	rm -rf --one-file-system "$LXC"
-	(exit "$status")
-	phoenix_exit
+	phoenix_exit "$status"
 }
 
 inside() {

@@ -121,8 +121,7 @@ mirror_exit() {
 	local status=$?
 	set +e
 	[[ -z $MIRROR_PID ]] || kill "$MIRROR_PID" 2>/dev/null
-	(exit "$status")
-	phoenix_exit
+	phoenix_exit "$status"
 }
 
 phoenix_up

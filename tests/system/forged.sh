@@ -39,8 +39,7 @@ forged_exit() {
 	local status=$?
 	set +e
 	foreign_down
-	(exit "$status")
-	phoenix_exit
+	phoenix_exit "$status"
 }
 
 # --- what phoenixd can put into its spool --------------------------------------------------------------------------

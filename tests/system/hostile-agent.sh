@@ -19,8 +19,7 @@ hostile_exit() {
 	local status=$?
 	set +e
 	rm -f "$PH_AGENT"
-	(exit "$status")
-	phoenix_exit
+	phoenix_exit "$status"
 }
 
 # The program that is pushed from now on.

@@ -121,8 +121,7 @@ phoenix_up
 kinds_exit() {
 	local status=$?
 	rm -f "$PH_AGENT"
-	(exit "$status")
-	phoenix_exit
+	phoenix_exit "$status"
 }
 trap kinds_exit EXIT
 ctl image import base "$PH_IMAGE" >/dev/null

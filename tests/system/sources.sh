@@ -169,8 +169,7 @@ sources_exit() {
 	local status=$?
 	set +e
 	join_network
-	(exit "$status")
-	phoenix_exit
+	phoenix_exit "$status"
 }
 
 phoenix_up

@@ -29,8 +29,7 @@ zfs_exit() {
 		ctl remove "$name" >/dev/null 2>&1
 	done
 	zpool destroy -f "$POOL"
-	(exit "$status")
-	phoenix_exit
+	phoenix_exit "$status"
 }
 
 # --- what is known of this ZFS, without Phoenix ----------------------------------------------------------------------
