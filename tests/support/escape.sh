@@ -276,4 +276,5 @@ escape_stacked_prepare() {
 	escape_reason='no policy namespace can be made'
 	mkdir -p /sys/kernel/security/apparmor/policy/namespaces/phoenix-escape 2>/dev/null || return 1
 	ESCAPE_NAMESPACE=phoenix-escape
+	escape_load
 }

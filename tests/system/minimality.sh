@@ -200,7 +200,6 @@ while IFS=$'\t' read -r line kind rule <&3; do
 	esac
 done 3<"$ESCAPE_BASE/rules"
 if escape_stacked_prepare; then
-	escape_load
 	try_all_stacked
 else
 	report 1 "the rules of stacked containers # SKIP $escape_reason"
