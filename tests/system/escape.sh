@@ -4,7 +4,7 @@
 # ones, and what Docker needs end to end, are docker-needs.sh.
 # Prints one line per attempt and condition, then tables; the raw results (JSON lines) go to PH_ESCAPE_RESULTS.
 # PH_ESCAPE_CONDITIONS chooses among the conditions (tests/support/escape.sh): all of them in User-Mode Linux, in
-# the guests the one that the product has, unless it is set.
+# the guests those that the product has, stacked in one of them, unless it is set.
 # beds: uml guest
 # deadline: 400
 set -euo pipefail
@@ -15,6 +15,7 @@ set -euo pipefail
 results=${PH_ESCAPE_RESULTS:-/tmp/escape-results.jsonl}
 joined=/tmp/escape-joined.json
 case $PH_BED in
+guest13) conditions=(named stacked) ;;
 guest*) conditions=(named) ;;
 *) conditions=(privileged only-{userns,apparmor,seccomp,devices} unconfined named stacked mount-api) ;;
 esac
