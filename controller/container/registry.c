@@ -71,7 +71,7 @@ void registry_add(struct registry *registry, struct container *container)
 	if (!container->next)
 		registry->last = container;
 	if (!tsearch(container, &registry->names, compare_names))
-		abort(); /* out of memory */
+		ph_out_of_memory(); /* out of memory */
 }
 
 void registry_take(struct registry *registry, struct container *container)
