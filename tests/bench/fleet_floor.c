@@ -242,8 +242,9 @@ void floor_measure(const char *directory, size_t count, const struct floor_sizes
 		ret_figures->query[i] = query(&parent);
 	ret_figures->heartbeat_percent = heartbeats(&parent);
 	ret_figures->restart = restart(&parent);
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count; i++)
 		kill(pids[i], SIGKILL);
+	for (size_t i = 0; i < count; i++) {
 		waitpid(pids[i], NULL, 0);
 		close(parent.children[i]);
 	}
