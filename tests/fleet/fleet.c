@@ -172,16 +172,29 @@ static void make_config(struct fleet *fleet)
 	write_file(fleet, path, 0644, text, (size_t)length);
 }
 
-void fleet_init(struct fleet *fleet, const char *bin, size_t count, unsigned int flags)
+/* phoenixd has three for each agent: where it listens, what it holds back for when none are left, the session. */
+static void raise_descriptors(size_t count)
 {
 	struct rlimit limit = { DESCRIPTORS, DESCRIPTORS };
+
+	setrlimit(RLIMIT_NOFILE, &limit);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur >= 3 * count + 100)
+		return;
+	fprintf(stderr, "fleet: %zu agents need %zu descriptors, and this machine grants %llu: ulimit -n\n",
+		count, 3 * count + 100, (unsigned long long)limit.rlim_cur);
+	exit(1);
+}
+
+void fleet_init(struct fleet *fleet, const char *bin, size_t count, unsigned int flags)
+{
 	struct fleet_host_config host = { .run_dir = fleet->run_dir, .count = count };
 	char path[320];
 
 	*fleet = (struct fleet){ .count = count, .base = "/tmp/phxf-XXXXXX" };
 	text_copy(fleet->bin, sizeof(fleet->bin), bin);
 	umask(0022);
-	setrlimit(RLIMIT_NOFILE, &limit);
+	raise_descriptors(count);
 	if (!mkdtemp(fleet->base) || chmod(fleet->base, 0755) < 0)
 		fleet_die(fleet, fleet->base);
 	snprintf(fleet->run_dir, sizeof(fleet->run_dir), "%s/r", fleet->base);
