@@ -27,6 +27,7 @@
 #define QUERY_OUTPUT_MAXIMUM (8 * 1024 * 1024) /* a line of 60 bytes per package */
 #define INFO_OUTPUT_MAXIMUM (2 * 1024 * 1024)
 #define INFO_TIMEOUT_MS 15000 /* an emulated machine needs more than five seconds */
+#define INIT_TIMEOUT_MS 30000
 
 static int release_observe(const struct docker_wanted *wanted, struct docker_facts *facts,
 			   struct ph_error *error)
@@ -172,6 +173,10 @@ int docker_observe(const struct docker_wanted *wanted, struct docker_facts *ret_
 	struct ph_error problem = { 0 };
 	int result = release_observe(&complete, &facts, error);
 
+	/* A container that was started a moment ago. What cannot be asked then says so itself when it is. A
+	 * root of a test's has no init of its own. */
+	if (!complete.root[0])
+		init_await(complete.root, INIT_TIMEOUT_MS, &problem);
 	facts.init = init_detect(complete.root);
 	if (result == 0)
 		result = packages_observe(&complete, &facts, error);

@@ -27,6 +27,7 @@
 #define STOP_TERM_MS 30000
 #define STOP_KILL_MS 5000
 #define STOP_POLL_MS 50
+#define START_POLL_MS 20
 #define LOG_MAXIMUM (1024 * 1024) /* then it becomes LOG.old before the next start */
 
 enum verb {
@@ -103,6 +104,32 @@ enum init_system init_detect(const char *root)
 	    exists(root, "/etc/init.d"))
 		return INIT_SYSVINIT;
 	return INIT_NONE;
+}
+
+/* By its file: its name is "init" until it gives itself another one. */
+static bool is_systemd_first(const char *root)
+{
+	PH_AUTO_FREE char *path = ph_format("%s/proc/1/exe", root);
+	char file[512];
+	ssize_t length = readlink(path, file, sizeof(file) - 1);
+
+	file[length < 0 ? 0 : length] = '\0';
+	return text_has_suffix(file, "/systemd");
+}
+
+int init_await(const char *root, uint32_t timeout_ms, struct ph_error *error)
+{
+	uint64_t end = clock_monotonic_ms() + timeout_ms;
+
+	/* The socket that systemctl(1) of root speaks to, made behind /run/systemd/system. */
+	while (is_systemd_first(root) && !exists(root, "/run/systemd/private")) {
+		if (clock_monotonic_ms() >= end)
+			return error_set(error, -ETIMEDOUT, "/run/systemd/private",
+					 "look at the container's journal, or start it again",
+					 "systemd has not come up within %u s", timeout_ms / 1000);
+		usleep(START_POLL_MS * 1000);
+	}
+	return 0;
 }
 
 const char *init_name(enum init_system init)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/error.h"
@@ -44,6 +45,12 @@ enum {
 
 /* Find out which init runs this container; root is "" but in tests. */
 enum init_system init_detect(const char *root);
+
+/*
+ * Wait until the init can be asked and init_detect() tells it: systemd, as process 1, makes its socket some moments after
+ * it began. 0, at once with any other init; -ETIMEDOUT after timeout_ms. Blocks.
+ */
+int init_await(const char *root, uint32_t timeout_ms, struct ph_error *error);
 
 /* "systemd", "sysvinit", "openrc", "none". */
 const char *init_name(enum init_system init);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/system/cgroup.h"
@@ -234,6 +235,35 @@ static void inits_are_told_apart(void **state)
 	}
 }
 
+/* systemd of a container that was just started cannot be asked yet; nobody waits for what is no systemd. */
+static void systemd_is_waited_for(void **state)
+{
+	struct ph_error error = { 0 };
+	struct scratch scratch;
+	pid_t child;
+
+	scratch_init(&scratch);
+	assert_int_equal(directory_make(scratch_file(&scratch, "proc/1"), 0755, NULL), 0);
+	assert_int_equal(directory_make(scratch_file(&scratch, "run/systemd"), 0755, NULL), 0);
+	assert_int_equal(init_await(scratch.path, 60000, &error), 0); /* nothing is known of process 1 */
+	assert_int_equal(symlink("/usr/bin/sleep", scratch_file(&scratch, "proc/1/exe")), 0);
+	assert_int_equal(init_await(scratch.path, 60000, &error), 0);
+	assert_int_equal(unlink(scratch_file(&scratch, "proc/1/exe")), 0);
+	assert_int_equal(symlink("/usr/lib/systemd/systemd", scratch_file(&scratch, "proc/1/exe")), 0);
+	assert_int_equal(init_await(scratch.path, 50, &error), -ETIMEDOUT);
+	assert_non_null(strstr(error.why, "systemd has not come up"));
+	child = fork();
+	if (child == 0) {
+		usleep(100000);
+		scratch_write(&scratch, "run/systemd/private", "", 0);
+		_exit(0);
+	}
+	assert_int_equal(init_await(scratch.path, 60000, &error), 0);
+	assert_int_equal(access(scratch_file(&scratch, "run/systemd/private"), F_OK), 0);
+	waitpid(child, NULL, 0);
+	scratch_fini(&scratch);
+}
+
 static void processes_are_found_by_name(void **state)
 {
 	char path[64], own[32] = "";
@@ -259,6 +289,7 @@ int main(void)
 		cmocka_unit_test(layouts_are_parsed),
 		cmocka_unit_test(mounts_are_judged),
 		cmocka_unit_test(inits_are_told_apart),
+		cmocka_unit_test(systemd_is_waited_for),
 		cmocka_unit_test(processes_are_found_by_name),
 	};
 
