@@ -53,6 +53,7 @@ struct container {
 	uint32_t backoff_ms;
 	uint64_t grace_ms;                 /* monotonic: when the wait for its agent began */
 	bool is_grace_over;                /* and its time was up once */
+	bool is_push_due;                  /* the next push replaces one that lives, too */
 	bool is_short_lived;               /* the session that was lost: pushes are to back off */
 	char *drift;                       /* owned; what the last poll found, "" nothing, NULL none yet */
 	char spool[32];                    /* the stream of the agent's events */

@@ -1,7 +1,8 @@
 /*
  * A lost session most likely means a dead agent (its socket hangs up when it is killed), so the push comes
  * soon; but one that got no answer for long, from a phoenixd that a busy machine keeps waiting, hangs up too
- * and dials again: it is given the time for that, for a push would end what it does. Pushes that fail, and
+ * and dials again. So phoenix-host is asked to spare one that lives: only when that one has not come back
+ * for SPARED_MS more it is replaced, for a push takes away what it has not yet told. Pushes that fail, and
  * agents that die young, back off.
  */
 #include "controller/container/keeper.h"
@@ -20,10 +21,12 @@
 #define HELLO_TIMEOUT_MS 5000
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_LAST_MS 30000
-#define QUIET_MS 1500      /* no agent at all has come back for so long: this one does not either */
+#define QUIET_MS 1500     /* no agent at all has come back for so long: this one does not either */
 #define LOST_GRACE_MS 100 /* an agent that has only lost its session dials again within */
-#define KNOCK_MS 500       /* who has knocked is heard within */
+#define KNOCK_MS 500      /* who has knocked is heard within */
 #define GRACE_LAST_MS 60000
+#define SPARED_MS                                                                                  \
+	15000 /* one that lives dials each second, and has 15 s for its handshake (agent/link.c) */
 #define STABLE_MS 10000 /* a session that lasted this long resets the backoff */
 
 static const char *const state_names[] = { "idle", "waiting", "pushing", "greeting", "backoff" };
@@ -128,12 +131,15 @@ static void pushed(void *user, const ProtobufCMessage *reply, const struct ph_er
 		back_off(container, error);
 		return;
 	}
+	container->is_push_due = ((const Phoenix__AgentPushReply *)reply)->spared;
 	if (container_is_connected(container)) { /* its hello overtook the reply */
 		keeper_connected(container);
 		return;
 	}
-	states_move(&states, &container->keeper, KEEPER_HELLO);
-	timer_start(container->keeper_timer, HELLO_TIMEOUT_MS, 0);
+	states_move(&states, &container->keeper,
+		    container->is_push_due ? KEEPER_GRACE : KEEPER_HELLO);
+	timer_start(container->keeper_timer, container->is_push_due ? SPARED_MS : HELLO_TIMEOUT_MS,
+		    0);
 }
 
 static void push_now(struct container *container)
@@ -153,6 +159,7 @@ static void push_now(struct container *container)
 	request.key.len = sizeof(key);
 	request.name = (char *)container_name(container);
 	request.boot_id = container->record->incarnation;
+	request.spare_living = !container->is_push_due;
 	container->registry->pushes.out++;
 	host_link_call(container->registry->host, "AgentPush", &request.base, PUSH_TIMEOUT_MS,
 		       pushed, container, &container->push);
@@ -209,10 +216,11 @@ static void timer_fired(void *user)
 {
 	struct container *container = user;
 	struct ph_error error;
+	bool is_waiting = container->keeper == KEEPER_GRACE && !container->is_push_due;
 
-	if (container->keeper == KEEPER_GRACE && waits_on(container))
+	if (is_waiting && waits_on(container))
 		return;
-	if (container->keeper == KEEPER_GRACE && container->is_short_lived) {
+	if (is_waiting && container->is_short_lived) {
 		container->is_short_lived = false;
 		wait_longer(container);
 		return;
@@ -250,6 +258,7 @@ void keeper_connected(struct container *container)
 	cancel_push(container);
 	timer_stop(container->keeper_timer);
 	container->connected_ms = clock_monotonic_ms();
+	container->is_push_due = false;
 	error_clear(&container->push_error);
 	states_move(&states, &container->keeper, KEEPER_IDLE);
 }
@@ -260,6 +269,7 @@ void keeper_push_anew(struct container *container)
 		return;
 	cancel_push(container);
 	container->backoff_ms = BACKOFF_FIRST_MS;
+	container->is_push_due = true;
 	push(container);
 }
 
@@ -294,6 +304,7 @@ void container_renew_agent(struct container *container)
 	container->is_agent_wanted = false; /* the loss is ours: no backoff */
 	agent_link_drop(container->link);
 	container->is_agent_wanted = true;
+	container->is_push_due = true;
 	if (container->keeper == KEEPER_IDLE)
 		push(container);
 }

@@ -1,6 +1,7 @@
 /*
  * Keeps an agent running in a container that should have one: waits a moment for one to come back
- * by itself, else has phoenix-host push one, and again with backoff when that fails.
+ * by itself, else has phoenix-host push one, and again with backoff when that fails. One that lives is
+ * waited for again (PUSHING -> GRACE), and then replaced.
  *
  *   IDLE -> GRACE -> PUSHING -> HELLO -> IDLE (connected)
  *             ^         |         |

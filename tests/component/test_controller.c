@@ -106,7 +106,8 @@ static void test_network_findings_are_told(void **state)
 	apply(world, "web1");
 	journal_flush(world->registry->journal);
 	assert_int_equal(events_read(journal_events(world->registry->journal), 0, NULL, 1000,
-				     &batch, NULL), 0);
+				     &batch, NULL),
+			 0);
 	for (size_t i = 0; i < batch.count; i++)
 		if (text_equal(batch.events[i]->type, "network.finding"))
 			told += strstr(batch.events[i]->message, "use a real one") != NULL;
@@ -121,7 +122,8 @@ static size_t count_findings(struct world *world, const char *id)
 
 	journal_flush(world->registry->journal);
 	assert_int_equal(events_read(journal_events(world->registry->journal), 0, NULL, 1000,
-				     &batch, NULL), 0);
+				     &batch, NULL),
+			 0);
 	for (size_t i = 0; i < batch.count; i++)
 		if (text_equal(batch.events[i]->type, "preflight.finding"))
 			told += text_has_prefix(batch.events[i]->message, id);
@@ -188,10 +190,10 @@ static const struct {
 	bool after;
 	const char *step;
 } walk[] = {
-	{ "NetworkEnsure", false, "network" },    { "NetworkEnsure", true, "network" },
+	{ "NetworkEnsure", false, "network" },     { "NetworkEnsure", true, "network" },
 	{ "ConfineEnsure", false, "confinement" }, { "ConfineEnsure", true, "confinement" },
-	{ "ContainerCreate", false, "create" },   { "ContainerCreate", true, "create" },
-	{ "ContainerStart", false, "start" },     { "ContainerStart", true, "start" },
+	{ "ContainerCreate", false, "create" },    { "ContainerCreate", true, "create" },
+	{ "ContainerStart", false, "start" },      { "ContainerStart", true, "start" },
 	{ "ContainerObserve", false, "start" },
 };
 
@@ -238,7 +240,8 @@ static size_t count_events(struct world *world, const char *type, const char *re
 
 	journal_flush(world->registry->journal);
 	assert_int_equal(events_read(journal_events(world->registry->journal), 0, NULL, 1000,
-				     &batch, NULL), 0);
+				     &batch, NULL),
+			 0);
 	for (size_t i = 0; i < batch.count; i++)
 		count += text_equal(batch.events[i]->type, type) &&
 			 text_equal(batch.events[i]->reason, reason);
@@ -254,8 +257,7 @@ static void refresh(struct world *world)
 
 static bool is_repaired(struct world *world)
 {
-	return world->agent.repairs == 1 &&
-	       !registry_find(world->registry, "web1")->is_repairing;
+	return world->agent.repairs == 1 && !registry_find(world->registry, "web1")->is_repairing;
 }
 
 static bool is_limited(struct world *world)
@@ -276,8 +278,7 @@ static void consent_to_repair(struct container *container)
 /* Without consent nothing is repaired; with it once, and not again at once, whatever restarts. */
 static void test_repair(void **state)
 {
-	static const char id[] =
-		"3f2a91c0d5e7aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	static const char id[] = "3f2a91c0d5e7aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 	struct world *world = world_new();
 
 	apply(world, "web1");
@@ -317,7 +318,8 @@ static void test_states_of_policy(void **state)
 		const char *reason, *confined;
 		bool restarts;
 	} cases[] = {
-		{ "an upgrade", "outdated", NULL, false, "Outdated", "AllProcessesLabelled", false },
+		{ "an upgrade", "outdated", NULL, false, "Outdated", "AllProcessesLabelled",
+		  false },
 		{ "somebody else's text", "foreign", NULL, false, "Foreign", "AllProcessesLabelled",
 		  false },
 		{ "complain mode", "lax", "lxc-phoenix-v2 (complain)", true, "NotEnforced",
@@ -545,10 +547,50 @@ static void test_lost_session_is_no_dead_agent(void **state)
 		world_run_until(world, agent_is_gone);
 		assert_int_equal(container->keeper, KEEPER_GRACE);
 		fake_agent_start(&world->agent, &world->loop, world->scratch.path, "web1",
-				 container->record->incarnation, key, container->record->ids->first);
+				 container->record->incarnation, key,
+				 container->record->ids->first);
 		world_run_until(world, agent_is_back);
 		assert_int_equal(container->keeper, KEEPER_IDLE);
 		assert_int_equal(world->agent.starts, starts + 1); /* ours */
+	}
+	world_free(world);
+}
+
+static bool agent_is_spared(struct world *world)
+{
+	const struct container *container = registry_find(world->registry, "web1");
+
+	return world->host.spared > 0 && container->keeper == KEEPER_GRACE;
+}
+
+/* One that lives, as phoenix-host sees it, is given time to come back, and replaced when it does not. */
+static void test_living_agent_is_spared(void **state)
+{
+	struct world *world = world_new();
+	uint8_t key[HANDSHAKE_KEY_SIZE];
+	struct container *container;
+	unsigned int starts;
+
+	apply(world, "web1");
+	container = registry_find(world->registry, "web1");
+	assert_int_equal(agent_key_read(world->config.state_dir, "web1", key), 0);
+	world->host.agent_lives = true;
+	for (int i = 0; i < 2; i++) {
+		starts = world->agent.starts;
+		world->host.spared = 0;
+		container->connected_ms = clock_monotonic_ms() - 60000;
+		fake_agent_kill(&world->agent, "web1");
+		world_run_until(world, agent_is_spared);
+		assert_int_equal(world->agent.starts, starts);
+		if (i == 0) /* it dials by itself */
+			fake_agent_start(&world->agent, &world->loop, world->scratch.path, "web1",
+					 container->record->incarnation, key,
+					 container->record->ids->first);
+		else
+			timer_start(container->keeper_timer, 1, 0); /* the time is over */
+		world_run_until(world, agent_is_back);
+		assert_int_equal(world->agent.starts, starts + 1);
+		assert_int_equal(world->host.spared, 1);
 	}
 	world_free(world);
 }
@@ -641,8 +683,8 @@ static void read_claims(struct world *world, char *text, size_t size)
 			 0);
 	for (size_t i = 0; i < batch.count; i++)
 		if (text_equal(batch.events[i]->type, "claim.test"))
-			used += (size_t)snprintf(text + used, size - used, "%s%s%d", used ? " " : "",
-						 batch.events[i]->origin_stream,
+			used += (size_t)snprintf(text + used, size - used, "%s%s%d",
+						 used ? " " : "", batch.events[i]->origin_stream,
 						 (int)batch.events[i]->origin_seq);
 }
 
@@ -755,9 +797,9 @@ static void test_host_restart(void **state)
 	world_free(world);
 }
 
-static const char *const steps[] = { "reserve", "network", "confinement", "create", "start",
-				     "check confinement", "start agent", "install docker",
-				     "verify" };
+static const char *const steps[] = { "reserve",     "network",        "confinement",
+				     "create",      "start",          "check confinement",
+				     "start agent", "install docker", "verify" };
 
 static bool is_running_again(struct world *world)
 {
@@ -939,6 +981,7 @@ int main(void)
 		cmocka_unit_test(test_rotate_key),
 		cmocka_unit_test(test_grace_grows_with_the_fleet),
 		cmocka_unit_test(test_lost_session_is_no_dead_agent),
+		cmocka_unit_test(test_living_agent_is_spared),
 		cmocka_unit_test(test_fresh),
 		cmocka_unit_test(test_taking_turns),
 		cmocka_unit_test(test_claims_are_taken_once),

@@ -46,9 +46,9 @@
 	} while (0)
 
 struct host {
-	char base[32];   /* everything lies below; short: RUN has to fit into sun_path */
+	char base[32]; /* everything lies below; short: RUN has to fit into sun_path */
 	char socket[96];
-	pid_t pid;       /* of phoenix-host */
+	pid_t pid; /* of phoenix-host */
 };
 
 static const char *why_not; /* NULL: the tests can run here */
@@ -101,16 +101,15 @@ static void write_configuration(const struct host *host, const char *agent)
 
 static void make_images(const struct host *host)
 {
-	assert_int_equal(
-		shell("set -e; cd %s; mkdir -p root/etc root/sbin root/bin root/var/lib/dpkg "
-		      "root/proc root/sys root/dev root/tmp state/spool;"
-		      "echo 'PRETTY_NAME=\"Test GNU/Linux\"' >root/etc/os-release;"
-		      "touch root/var/lib/dpkg/status; cp %s/tests/inmate root/sbin/init;"
-		      "cp root/sbin/init root/bin/sh; tar -C root -cf plain.tar .;"
-		      "mkdir -p outside root/var/lib; ln -s %s/outside root/var/lib/docker;"
-		      "tar -C root -cf hostile.tar .; rm -r root",
-		      host->base, PH_BINARY_DIR, host->base),
-		0);
+	assert_int_equal(shell("set -e; cd %s; mkdir -p root/etc root/sbin root/bin root/var/lib/dpkg "
+			       "root/proc root/sys root/dev root/tmp state/spool;"
+			       "echo 'PRETTY_NAME=\"Test GNU/Linux\"' >root/etc/os-release;"
+			       "touch root/var/lib/dpkg/status; cp %s/tests/inmate root/sbin/init;"
+			       "cp root/sbin/init root/bin/sh; tar -C root -cf plain.tar .;"
+			       "mkdir -p outside root/var/lib; ln -s %s/outside root/var/lib/docker;"
+			       "tar -C root -cf hostile.tar .; rm -r root",
+			       host->base, PH_BINARY_DIR, host->base),
+			 0);
 }
 
 static int wait_for_socket(const struct host *host)
@@ -409,7 +408,9 @@ static void test_life(void **state)
 	assert_int_equal(shell("grep -q '^ *0 *7000000 *65536$' /proc/%u/uid_map", init), 0);
 	assert_int_equal(shell("ip -o link show master phxtest1 | grep -q phxv4000"), 0);
 	assert_int_equal(shell("grep -q ' /dev/phoenix .*ro,nosuid,nodev,noexec' /proc/%u/mounts &&"
-			       "grep -q ' /var/lib/docker ' /proc/%u/mounts", init, init), 0);
+			       "grep -q ' /var/lib/docker ' /proc/%u/mounts",
+			       init, init),
+			 0);
 	assert_true(changes(host, "ContainerStop", NAME));
 	assert_false(changes(host, "ContainerStop", NAME));
 	assert_true(changes(host, "ContainerStart", NAME));
@@ -427,8 +428,8 @@ static void test_life(void **state)
 static void test_limits(void **state)
 {
 	static const char *const limits[] = {
-		"memory.limit_in_bytes=268435456", "memory.max=268435456", "pids.max=200",
-		"cpu.cfs_quota_us=150000", "cpu.max=150000 100000",
+		"memory.limit_in_bytes=268435456", "memory.max=268435456",  "pids.max=200",
+		"cpu.cfs_quota_us=150000",         "cpu.max=150000 100000",
 	};
 	struct host *host = *state;
 	struct order order;
@@ -485,6 +486,26 @@ static int listen_for_agent(const struct host *host)
 	return fd;
 }
 
+/* Ask for an agent; spare_living as in the request. */
+static uint32_t push_or_spare(const struct host *host, const char *boot_id, bool spare_living,
+			      bool *ret_spared)
+{
+	Phoenix__AgentPushRequest request = PHOENIX__AGENT_PUSH_REQUEST__INIT;
+	Phoenix__AgentPushReply *reply;
+	uint32_t pid;
+
+	request.name = TEXT(NAME);
+	request.boot_id = (char *)boot_id;
+	request.key.data = (uint8_t *)KEY;
+	request.key.len = sizeof(KEY) - 1;
+	request.spare_living = spare_living;
+	reply = ask(host, "AgentPush", &request);
+	pid = reply->pid;
+	*ret_spared = reply->spared;
+	message_free(reply);
+	return pid;
+}
+
 static uint32_t push(const struct host *host, uint64_t *ret_us)
 {
 	Phoenix__AgentPushRequest request = PHOENIX__AGENT_PUSH_REQUEST__INIT;
@@ -523,7 +544,8 @@ static void test_push(void **state)
 	read_hello(listener, text, sizeof(text), &peer, &fd);
 	assert_int_equal(peer.pid, (pid_t)first);
 	assert_int_equal(peer.uid, ID_BASE);
-	assert_non_null(strstr(text, "--boot-id " BOOT_ID " uid=0 sid=1 descriptors=4 writable=0\n"));
+	assert_non_null(
+		strstr(text, "--boot-id " BOOT_ID " uid=0 sid=1 descriptors=4 writable=0\n"));
 	assert_non_null(strstr(text, "\n--name " NAME " key=32 more=0\n" KEY "\n"));
 	assert_non_null(strstr(text, "\nPATH="));
 	assert_null(strstr(text, "PHOENIX_FAULT"));
@@ -539,6 +561,60 @@ static void test_push(void **state)
 	close(fd);
 	read_hello(listener, text, sizeof(text), &peer, &fd);
 	assert_int_equal(peer.pid, (pid_t)second);
+	close(fd);
+	close(listener);
+	changes(host, "ContainerDestroy", NAME);
+	assert_nothing_left(host);
+}
+
+/* Wait until a process has a state: `T` when it is stopped. */
+static void await_state(pid_t pid, char wanted)
+{
+	char path[64], text[512];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	for (int tries = 0; tries < 1000; tries++) {
+		PH_AUTO_FILE FILE *file = fopen(path, "re");
+
+		assert_non_null(file);
+		assert_non_null(fgets(text, sizeof(text), file));
+		if (strrchr(text, ')')[2] == wanted)
+			return;
+		usleep(10000);
+	}
+	fail_msg("%s never had state %c", path, wanted);
+}
+
+/* One that lives is left alone where that is asked for, unless it is stopped or of another boot. */
+static void test_push_spares(void **state)
+{
+	struct host *host = *state;
+	struct order order;
+	struct ucred peer;
+	uint32_t first, second;
+	char text[1024];
+	int listener, fd;
+	bool spared;
+
+	NEEDS_HOST(state);
+	order_init(&order, NAME, 0);
+	create(host, &order);
+	changes(host, "ContainerStart", NAME);
+	listener = listen_for_agent(host);
+	first = push_or_spare(host, BOOT_ID, true, &spared); /* there is none yet */
+	assert_false(spared);
+	read_hello(listener, text, sizeof(text), &peer, &fd);
+	assert_int_equal(push_or_spare(host, BOOT_ID, true, &spared), first);
+	assert_true(spared);
+	second = push_or_spare(host, "another-boot", true, &spared);
+	assert_false(spared);
+	assert_int_not_equal(second, first);
+	close(fd);
+	read_hello(listener, text, sizeof(text), &peer, &fd);
+	assert_int_equal(kill((pid_t)second, SIGSTOP), 0);
+	await_state((pid_t)second, 'T');
+	assert_int_not_equal(push_or_spare(host, "another-boot", true, &spared), second);
+	assert_false(spared);
 	close(fd);
 	close(listener);
 	changes(host, "ContainerDestroy", NAME);
@@ -905,20 +981,14 @@ static void test_list(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_peers),
-		cmocka_unit_test(test_probe),
-		cmocka_unit_test(test_forged),
-		cmocka_unit_test(test_life),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_push),
-		cmocka_unit_test(test_push_refused),
-		cmocka_unit_test(test_confined),
-		cmocka_unit_test(test_list),
-		cmocka_unit_test(test_taken),
-		cmocka_unit_test(test_survival),
-		cmocka_unit_test(test_killed_monitor),
-		cmocka_unit_test(test_hostile_image),
-		cmocka_unit_test(test_failed_start),
+		cmocka_unit_test(test_peers),         cmocka_unit_test(test_probe),
+		cmocka_unit_test(test_forged),        cmocka_unit_test(test_life),
+		cmocka_unit_test(test_limits),        cmocka_unit_test(test_push),
+		cmocka_unit_test(test_push_spares),
+		cmocka_unit_test(test_push_refused),  cmocka_unit_test(test_confined),
+		cmocka_unit_test(test_list),          cmocka_unit_test(test_taken),
+		cmocka_unit_test(test_survival),      cmocka_unit_test(test_killed_monitor),
+		cmocka_unit_test(test_hostile_image), cmocka_unit_test(test_failed_start),
 #ifdef PH_FAULTS
 		cmocka_unit_test(test_faults),
 #endif

@@ -114,7 +114,8 @@ static void open_log(const struct fleet_host *host, const char *name)
 	char path[400];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", host->config.log_dir ? host->config.log_dir : "", name);
+	snprintf(path, sizeof(path), "%s/%s", host->config.log_dir ? host->config.log_dir : "",
+		 name);
 	fd = open(host->config.log_dir ? path : "/dev/null", O_WRONLY | O_CREAT | O_APPEND, 0644);
 	if (fd >= 0)
 		dup2(fd, STDERR_FILENO);
@@ -125,8 +126,10 @@ static _Noreturn void become_agent(const struct fleet_host *host,
 				   const Phoenix__AgentPushRequest *push, int ready, int key)
 {
 	char address[256], byte, *none[] = { NULL };
-	const char *arguments[] = { "phoenix-agent", "--socket", address, "--boot-id", push->boot_id,
-				    "--name",	     push->name, "--key-fd", "3", NULL };
+	const char *arguments[] = {
+		"phoenix-agent", "--socket", address,    "--boot-id", push->boot_id,
+		"--name",        push->name, "--key-fd", "3",         NULL
+	};
 	struct rlimit few = { 1024, 4096 };
 
 	snprintf(address, sizeof(address), "unix:%s/agents/%s/agent.sock", host->config.run_dir,
@@ -134,8 +137,9 @@ static _Noreturn void become_agent(const struct fleet_host *host,
 	if (read(ready, &byte, 1) != 1 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		_exit(1);
 	open_log(host, push->name);
-	if (host->config.has_mounts && (unshare(CLONE_NEWNS) < 0 ||
-					mount("fleet", DATA_ROOT, "tmpfs", 0, "mode=711,size=64m") < 0))
+	if (host->config.has_mounts &&
+	    (unshare(CLONE_NEWNS) < 0 ||
+	     mount("fleet", DATA_ROOT, "tmpfs", 0, "mode=711,size=64m") < 0))
 		_exit(1);
 	signal(SIGCHLD, SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -190,6 +194,12 @@ static void agent_push(Phoenix__Host_Service *service, const Phoenix__AgentPushR
 		return;
 	}
 	before = atomic_load(&host->config.shared->agents[index]);
+	if (before > 0 && input->spare_living && kill(before, 0) == 0) {
+		answer.pid = (uint32_t)before;
+		answer.spared = true;
+		reply(&answer, request);
+		return;
+	}
 	if (before > 0)
 		kill(before, SIGKILL);
 	answer.pid = (uint32_t)start_agent(host, input, index);
@@ -233,7 +243,8 @@ static void container_list(Phoenix__Host_Service *service,
 	reply(&answer, request);
 }
 
-static void container_observe(Phoenix__Host_Service *service, const Phoenix__ContainerRequest *input,
+static void container_observe(Phoenix__Host_Service *service,
+			      const Phoenix__ContainerRequest *input,
 			      Phoenix__ContainerObservation_Closure reply, void *request)
 {
 	struct fleet_host *host = (struct fleet_host *)service;
@@ -317,8 +328,8 @@ static void make_system(void)
 {
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("fleet", "/run", "tmpfs", 0, "mode=755") < 0 || mkdir("/run/systemd", 0755) < 0 ||
-	    mkdir("/run/systemd/system", 0755) < 0 || mount("fleet", "/var/lib", "tmpfs", 0, "mode=755") < 0 ||
-	    mkdir(DATA_ROOT, 0755) < 0)
+	    mkdir("/run/systemd/system", 0755) < 0 ||
+	    mount("fleet", "/var/lib", "tmpfs", 0, "mode=755") < 0 || mkdir(DATA_ROOT, 0755) < 0)
 		die("make a mount namespace");
 }
 
@@ -354,7 +365,8 @@ static _Noreturn void serve(const struct fleet_host_config *config)
 	make_system();
 	uv_loop_init(&host.loop);
 	snprintf(address.path, sizeof(address.path), "%s/host.sock", config->run_dir);
-	if (listener_open(&host.loop, &address, 0666, accepted, &host, &host.listener, &error) < 0) {
+	if (listener_open(&host.loop, &address, 0666, accepted, &host, &host.listener, &error) <
+	    0) {
 		fprintf(stderr, "fleet host: %s\n", error.why);
 		exit(1);
 	}

@@ -269,12 +269,13 @@ static void observe(struct fake_host *host, const char *name,
 	ret_observed->first_offender = (char *)(host->off_label ? "pid 9 (sh): unconfined" : "");
 	ret_observed->label = (char *)(!host->apparmor ? "" :
 				       container->is_foreign && !container->is_under_profile ?
-						       "unconfined" :
-				       host->label    ? host->label :
-							PROFILE " (enforce)");
+							 "unconfined" :
+				       host->label ? host->label :
+						     PROFILE " (enforce)");
 	ret_observed->expected_profile = (char *)(host->apparmor ? PROFILE : "");
-	ret_observed->profile_state =
-		(char *)(!host->apparmor ? "" : host->profile_state ? host->profile_state : "current");
+	ret_observed->profile_state = (char *)(!host->apparmor     ? "" :
+					       host->profile_state ? host->profile_state :
+								     "current");
 }
 
 static struct fake_container *free_place(struct fake_host *host)
@@ -436,6 +437,12 @@ VERB(agent_push, AgentPushRequest, AgentPushReply)
 	Phoenix__AgentPushReply answer = PHOENIX__AGENT_PUSH_REPLY__INIT;
 
 	FAIL_BEFORE("AgentPush");
+	answer.spared = input->spare_living && host->agent_lives;
+	if (answer.spared) {
+		host->spared++;
+		reply(&answer, request);
+		return;
+	}
 	host->writes++;
 	fake_agent_start(host->agent, host->loop, host->run_dir, input->name, input->boot_id,
 			 input->key.data, container ? container->first_id : 0);
@@ -450,8 +457,9 @@ struct fake_container *fake_host_add_foreign(struct fake_host *host, const char 
 {
 	struct fake_container *container = free_place(host);
 
-	*container = (struct fake_container){ .exists = true, .running = true, .is_foreign = true,
-					      .images = images };
+	*container = (struct fake_container){
+		.exists = true, .running = true, .is_foreign = true, .images = images
+	};
 	text_copy(container->name, sizeof(container->name), name);
 	make_agent_dir(host, name);
 	return container;

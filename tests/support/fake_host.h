@@ -58,6 +58,8 @@ struct fake_host {
 	struct rpc_request *denials; /* who watches denials; NULL: nobody */
 	Phoenix__DenialsItem_Closure denials_reply;
 	unsigned int watches;        /* how often somebody began to */
+	bool agent_lives;            /* whoever asks to spare a living agent is told that there is one */
+	unsigned int spared;         /* how often that was */
 	struct fake_agent *agent;    /* how pushed agents behave; borrowed */
 };
 

@@ -3,8 +3,8 @@
  * our memory but behind the container's walls: from there on nothing is opened and only what was
  * prepared before is used. A pipe that closes on exec tells when the program has started.
  */
-#include "controller/host/lxc/adopted.h"
 #include "controller/host/lxc/push.h"
+#include "controller/host/lxc/adopted.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,9 +35,9 @@
 #define AGENT_EXE "/memfd:" SEALED_NAME " (deleted)"
 
 struct entry {
-	int program;       /* the sealed memfd */
-	int report;        /* closes on exec; carries errno when that fails */
-	int key;           /* read end of a pipe with the key in it; the agent keeps it */
+	int program; /* the sealed memfd */
+	int report;  /* closes on exec; carries errno when that fails */
+	int key;     /* read end of a pipe with the key in it; the agent keeps it */
 	char *arguments[10];
 };
 
@@ -100,8 +100,9 @@ static int open_container(const struct config *config, const char *name,
 	if (code < 0)
 		return code;
 	*ret_container = lxc_container_new(name, lxcpath);
-	return *ret_container ? 0 : error_set(error, -EIO, lxcpath, NULL,
-					      "liblxc cannot open the container");
+	return *ret_container ?
+		       0 :
+		       error_set(error, -EIO, lxcpath, NULL, "liblxc cannot open the container");
 }
 
 static int attach(struct lxc_container *container, struct entry *entry, pid_t *ret_pid,
@@ -209,30 +210,68 @@ static int check_agent(const struct push_request *request, int process, int init
 struct replace {
 	pid_t init;
 	int init_process; /* borrowed */
+	const char *boot_id;
 	unsigned int killed;
+	pid_t living; /* 0: none was found */
 };
 
 /*
- * An agent's parent is outside the container (attach made it); the jobs it forked have it, or the
- * container's init, as their parent. Only the former is replaced.
+ * A descriptor of the process when it is an agent, which the caller closes, or -ESRCH. An agent's parent is
+ * outside the container (attach made it); the jobs it forked have it, or the container's init, as their
+ * parent: they are none.
  */
-static int kill_agent(void *user, pid_t pid)
+static int open_agent(const struct replace *replace, pid_t pid)
 {
 	PH_AUTO_CLOSE int process = process_open(pid);
 	PH_AUTO_CLOSE int parent = -1;
-	struct replace *replace = user;
 	struct process_status status;
 	char exe[64];
 
 	if (process < 0 || pid == replace->init ||
 	    process_read_exe(process, exe, sizeof(exe)) < 0 || strcmp(exe, AGENT_EXE) != 0 ||
 	    process_read_status(process, &status) < 0)
-		return 0;
+		return -ESRCH;
 	parent = status.parent > 0 ? process_open(status.parent) : -1;
 	if (parent >= 0 && process_same_namespace(parent, replace->init_process, "pid"))
-		return 0;
-	if (process_kill(pid, process, KILL_TIMEOUT_MS) == 0)
+		return -ESRCH;
+	return take_fd(&process);
+}
+
+static int kill_agent(void *user, pid_t pid)
+{
+	struct replace *replace = user;
+	PH_AUTO_CLOSE int process = open_agent(replace, pid);
+
+	if (process >= 0 && process_kill(pid, process, KILL_TIMEOUT_MS) == 0)
 		replace->killed++;
+	return 0;
+}
+
+/* Whether it runs, and was started for this boot. */
+static bool is_living(int process, const char *boot_id)
+{
+	char text[1024], option[128], *state;
+	size_t length = (size_t)snprintf(option, sizeof(option), "--boot-id%c%s", '\0', boot_id) +
+			1;
+
+	if (process_read_file(process, "status", text, sizeof(text)) < 0)
+		return false;
+	state = strstr(text, "\nState:\t");
+	if (!state || strchr("TtZX", state[strlen("\nState:\t")]))
+		return false;
+	memset(text, 0, sizeof(text));
+	return length <= sizeof(option) &&
+	       process_read_file(process, "cmdline", text, sizeof(text)) == 0 &&
+	       memmem(text, sizeof(text), option, length) != NULL;
+}
+
+static int find_living(void *user, pid_t pid)
+{
+	struct replace *replace = user;
+	PH_AUTO_CLOSE int process = open_agent(replace, pid);
+
+	if (process >= 0 && is_living(process, replace->boot_id))
+		replace->living = pid;
 	return 0;
 }
 
@@ -243,14 +282,23 @@ static int push_into(struct lxc_container *container, const struct push_request 
 	pid_t init = container->is_running(container) ? container->init_pid(container) : 0;
 	PH_AUTO_CLOSE int init_process = init > 0 ? process_open(init) : -ESRCH;
 	PH_AUTO_CLOSE int process = -1;
-	struct replace replace = { init, init_process, 0 };
+	struct replace replace = { .init = init,
+				   .init_process = init_process,
+				   .boot_id = request->boot_id };
 	uint64_t attached_us;
 	int code;
 
 	if (init_process < 0 || !process_has_map(init_process, request->id_base, request->id_count))
-		return error_set(error, -ENODEV, NULL, "start it: phoenixctl apply; when it ends again at once, phoenixctl "
+		return error_set(error, -ENODEV, NULL,
+				 "start it: phoenixctl apply; when it ends again at once, phoenixctl "
 				 "preflight tells which limits of this host are used up",
 				 "the container is not running");
+	if (request->spare_living)
+		cgroups_visit(request->name, find_living, &replace);
+	if (replace.living) {
+		*result = (struct push_result){ .pid = replace.living, .is_spared = true };
+		return 0;
+	}
 	code = sealed_load(request->program, &sealed, error);
 	if (code < 0)
 		return code;
@@ -264,8 +312,8 @@ static int push_into(struct lxc_container *container, const struct push_request 
 		return code;
 	result->exec_us = clock_monotonic_us() - attached_us;
 	process = process_open(result->pid);
-	code = process < 0 ? error_set(error, -ESRCH, NULL, NULL, "the agent ended at once")
-			   : check_agent(request, process, init_process, error);
+	code = process < 0 ? error_set(error, -ESRCH, NULL, NULL, "the agent ended at once") :
+			     check_agent(request, process, init_process, error);
 	if (code < 0)
 		kill(result->pid, SIGKILL); /* our own child: the number is still its */
 	return code;

@@ -43,6 +43,7 @@ int verb_agent_push(const struct verb_host *host, const ProtobufCMessage *messag
 		.program = host->config->agent,
 		.boot_id = request->boot_id,
 		.key = request->key.data,
+		.spare_living = request->spare_living,
 		.check_label = check_label,
 		.user = &placement,
 	};
@@ -64,6 +65,7 @@ int verb_agent_push(const struct verb_host *host, const ProtobufCMessage *messag
 		return code;
 	reply.pid = (uint32_t)result.pid;
 	reply.digest = result.digest;
+	reply.spared = result.is_spared;
 	reply.duration_us = result.duration_us;
 	worker_send(host->output, &reply.base);
 	return 0;
