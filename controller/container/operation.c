@@ -208,8 +208,6 @@ static void flow_finished(void *subject, const struct flow *flow, const struct p
 		failure = unsaved;
 		error_prefix(&failure, "%s %s", operation->type->name, operation->record->container);
 	}
-	if (r == 0 && operation_record_delete_ended(operation->registry, &unsaved) < 0)
-		log_error(LOG_LEVEL_ERROR, "operation", operation->record->container, &unsaved);
 	if (has_failed)
 		journal_error(journal, operation->record->container, operation->record->id,
 			      "operation.failed", "Failed", &failure);
@@ -219,6 +217,10 @@ static void flow_finished(void *subject, const struct flow *flow, const struct p
 			      "operation.done", operation->has_changed ? "Done" : "Unchanged",
 			      "%s %s", operation->type->name, operation->record->container);
 	journal_flush(journal); /* a client that is told now finds the events there */
+	/* Not before its end is in the log: who dies between the two ends it once more, and loses no end. */
+	if (r == 0 && events_pending(journal_events(journal)) == 0 &&
+	    operation_record_delete_ended(operation->registry, &unsaved) < 0)
+		log_error(LOG_LEVEL_ERROR, "operation", operation->record->container, &unsaved);
 	while (operation->watchers) {
 		struct operation_watcher *watcher = operation->watchers;
 

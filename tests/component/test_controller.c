@@ -248,6 +248,45 @@ static size_t count_events(struct world *world, const char *type, const char *re
 	return count;
 }
 
+struct deletion {
+	struct world *world;
+	unsigned int deleted, in_log;
+};
+
+/* What is on the disk at that moment is what the next phoenixd would find. */
+static void record_changed(void *user, const struct store_change *change)
+{
+	EVENTS_AUTO_BATCH struct events_batch batch = { 0 };
+	struct deletion *deletion = user;
+
+	if (!change->deleted)
+		return;
+	deletion->deleted++;
+	assert_int_equal(events_read(journal_events(deletion->world->registry->journal), 0, NULL,
+				     1000, &batch, NULL),
+			 0);
+	for (size_t i = 0; i < batch.count; i++)
+		deletion->in_log += text_equal(batch.events[i]->type, "operation.done");
+}
+
+/* The record of an operation goes when its end is in the log: a kill between the two loses neither. */
+static void test_end_is_in_the_log_first(void **state)
+{
+	struct world *world = world_new();
+	struct deletion deletion = { .world = world };
+	struct store_watch *watch;
+	struct ph_error error;
+
+	assert_int_equal(store_watch(world->registry->store, "operation/", 0, record_changed,
+				     &deletion, &watch, &error),
+			 0);
+	apply(world, "web1");
+	store_watch_cancel(watch);
+	assert_int_equal(deletion.deleted, 1);
+	assert_int_equal(deletion.in_log, 1);
+	world_free(world);
+}
+
 static void refresh(struct world *world)
 {
 	world->has_ended = false;
@@ -980,6 +1019,7 @@ int main(void)
 		cmocka_unit_test(test_killed_agent_comes_back),
 		cmocka_unit_test(test_rotate_key),
 		cmocka_unit_test(test_grace_grows_with_the_fleet),
+		cmocka_unit_test(test_end_is_in_the_log_first),
 		cmocka_unit_test(test_lost_session_is_no_dead_agent),
 		cmocka_unit_test(test_living_agent_is_spared),
 		cmocka_unit_test(test_fresh),
