@@ -337,6 +337,10 @@ int operation_start_order(struct container *container, const struct operation_or
 				 "operation %s (%s) is in progress",
 				 container->operation->record->id,
 				 container->operation->type->name);
+	if (operation_record_waits(registry, container_name(container)))
+		return error_set(error, -EBUSY, container_name(container),
+				 "ask again in a moment",
+				 "an operation of before phoenixd was started is about to go on");
 	operation = operation_new(container, order->type, record_new(container, order));
 	operation->is_made_here = order->is_new;
 	operation->flow.undo_on_failure = !order->keeps;

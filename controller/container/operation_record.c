@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/cleanup.h"
 #include "common/memory.h"
@@ -31,6 +32,26 @@ int operation_record_save(struct registry *registry, const Phoenix__OperationRec
 	value = message_pack(record, &length);
 	r = store_put(registry->store, key, value, length, NULL, error);
 	return r < 0 ? r : 0;
+}
+
+bool operation_record_waits(struct registry *registry, const char *container)
+{
+	STORE_AUTO_LIST struct store_list list = { 0 };
+	bool waits = false;
+
+	if (registry->is_adopted)
+		return false;
+	if (store_list(registry->store, "operation/", &list, NULL) < 0)
+		return true;
+	for (size_t i = 0; i < list.count && !waits; i++) {
+		Phoenix__OperationRecord *record = (void *)message_unpack(
+			&phoenix__operation_record__descriptor, list.entries[i].length,
+			list.entries[i].value);
+
+		waits = record && strcmp(record->container, container) == 0;
+		message_free(record);
+	}
+	return waits;
 }
 
 void operation_record_ended(struct registry *registry, const Phoenix__OperationRecord *record)

@@ -12,6 +12,12 @@
 int operation_record_save(struct registry *registry, const Phoenix__OperationRecord *record,
 			  struct ph_error *error);
 
+/*
+ * Whether an operation of an earlier phoenixd on this container is still to be resumed: false once all are. A store
+ * that cannot be read counts as true.
+ */
+bool operation_record_waits(struct registry *registry, const char *container);
+
 /* The operation has ended: its record is to be deleted. */
 void operation_record_ended(struct registry *registry, const Phoenix__OperationRecord *record);
 

@@ -17,6 +17,7 @@
 #include "common/str.h"
 #include "controller/container/claim_events.h"
 #include "controller/container/container.h"
+#include "controller/container/operation_record.h"
 #include "controller/container/verify.h"
 #include "controller/link/agent_key.h"
 #include "tests/support/cmocka.h"
@@ -284,6 +285,29 @@ static void test_end_is_in_the_log_first(void **state)
 	store_watch_cancel(watch);
 	assert_int_equal(deletion.deleted, 1);
 	assert_int_equal(deletion.in_log, 1);
+	world_free(world);
+}
+
+/* Nothing overtakes an operation that a new phoenixd has not resumed yet. */
+static void test_nothing_overtakes(void **state)
+{
+	Phoenix__OperationRecord record = PHOENIX__OPERATION_RECORD__INIT;
+	struct world *world = world_new();
+	struct ph_error error;
+
+	apply(world, "web1");
+	record.id = (char *)"0123456789abcdef";
+	record.kind = (char *)"verify";
+	record.container = (char *)"web1";
+	assert_int_equal(operation_record_save(world->registry, &record, &error), 0);
+	world->registry->is_adopted = false;
+	assert_int_equal(operation_start(registry_find(world->registry, "web1"), &operation_verify,
+					 NULL, false, NULL, &error),
+			 -EBUSY);
+	assert_non_null(strstr(error.why, "about to go on"));
+	apply(world, "web2"); /* which has none */
+	assert_int_equal(world->error.code, 0);
+	world->registry->is_adopted = true;
 	world_free(world);
 }
 
@@ -1020,6 +1044,7 @@ int main(void)
 		cmocka_unit_test(test_rotate_key),
 		cmocka_unit_test(test_grace_grows_with_the_fleet),
 		cmocka_unit_test(test_end_is_in_the_log_first),
+		cmocka_unit_test(test_nothing_overtakes),
 		cmocka_unit_test(test_lost_session_is_no_dead_agent),
 		cmocka_unit_test(test_living_agent_is_spared),
 		cmocka_unit_test(test_fresh),
