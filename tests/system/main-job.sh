@@ -4,7 +4,7 @@
 # suites: bookworm trixie forky
 # suites on guest12: bookworm
 # suites on guest13: forky
-# deadline: 300
+# deadline: 420
 set -euo pipefail
 # shellcheck source=tests/support/system.sh
 . "$(dirname "$0")/../support/system.sh"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The storage driver through Phoenix: chosen by probing, remembered, measured, changed only as far as images allow.
 # beds: native uml
-# deadline: 300
+# deadline: 420
 set -euo pipefail
 # shellcheck source=tests/support/system.sh
 . "$(dirname "$0")/../support/system.sh"
