@@ -40,7 +40,7 @@ struct figures {
 	struct floor_figures floor;
 	double storm_ms, restart_ms, killed_ms;
 	double api_ms[ROUNDS], cli_ms[ROUNDS];
-	size_t listed, connected_before, connected_after, ready;
+	size_t listed, told, connected_before, connected_after;
 	unsigned int pushes, pushes_after;
 	double storm_seconds, restart_seconds; /* of a processor, phoenixd's */
 	double heartbeat_percent, agent_percent;
@@ -132,8 +132,10 @@ static int count_containers(void *user, const ProtobufCMessage *message, struct 
 	struct figures *figures = user;
 
 	figures->listed += item->n_containers;
-	for (size_t i = 0; i < item->n_containers; i++)
+	for (size_t i = 0; i < item->n_containers; i++) {
 		figures->connected_after += text_equal(item->containers[i]->agent_state, "connected");
+		figures->told += item->containers[i]->claimed_ms != 0;
+	}
 	return 0;
 }
 
@@ -144,7 +146,7 @@ static double ask_api(struct fleet *fleet, struct figures *figures)
 	struct ph_error error = { 0 };
 	uint64_t start = fleet_now(), end;
 
-	figures->listed = figures->connected_after = 0;
+	figures->listed = figures->told = figures->connected_after = 0;
 	if (client_collect(client, "Health", &request.base, count_containers, figures, &error) < 0) {
 		fprintf(stderr, "bench-fleet: health: %s\n", error.why);
 		errno = -error.code;
@@ -153,6 +155,20 @@ static double ask_api(struct fleet *fleet, struct figures *figures)
 	end = fleet_now();
 	client_close(client);
 	return MS(end - start);
+}
+
+/* Wait until every agent has told how it is, which it is asked for when its session begins. */
+static void await_claims(struct fleet *fleet, struct figures *figures)
+{
+	uint64_t end = fleet_now() + STORM_SECONDS * UINT64_C(1000000000);
+
+	for (ask_api(fleet, figures); figures->told < fleet->count; ask_api(fleet, figures)) {
+		if (fleet_now() > end) {
+			errno = ETIMEDOUT;
+			fleet_die(fleet, "the first answers about health");
+		}
+		usleep(100000);
+	}
 }
 
 /* As an operator asks, who sends the output elsewhere. */
@@ -193,7 +209,7 @@ static void measure_storm(struct fleet *fleet, struct figures *figures, uint64_t
 	figures->storm_ms = MS(fleet_now() - start);
 	figures->storm_seconds = seconds_of(fleet->daemon);
 	figures->pushes = fleet->shared->pushes;
-	sleep(5); /* the first answers about health are in */
+	await_claims(fleet, figures);
 	after = read_field("/proc/meminfo", "SUnreclaim:") + read_field("/proc/meminfo", "KernelStack:") +
 		read_field("/proc/meminfo", "PageTables:");
 	figures->kernel_kib_each = ((double)after - (double)slab) / (double)fleet->count;
@@ -231,9 +247,8 @@ static void measure_restart(struct fleet *fleet, struct figures *figures, uint64
 	figures->restart_ms = MS(fleet_now() - started);
 	figures->killed_ms = MS(fleet_now() - killed);
 	figures->restart_seconds = seconds_of(fleet->daemon);
-	sleep(5);
+	await_claims(fleet, figures);
 	figures->pushes_after = fleet->shared->pushes - figures->pushes;
-	ask_api(fleet, figures);
 }
 
 static void print_rounds(const char *name, const double *values, size_t count)

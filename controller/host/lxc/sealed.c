@@ -49,13 +49,11 @@ static int copy_hashed(int from, int to, char digest[65])
 
 	crypto_hash_sha256_init(&state);
 	for (;;) {
-		ssize_t got = read(from, buffer, sizeof(buffer));
+		ssize_t got = io_read(from, buffer, sizeof(buffer));
 		int code;
 
-		if (got < 0 && errno == EINTR)
-			continue;
 		if (got < 0)
-			return -errno;
+			return (int)got;
 		if (got == 0)
 			break;
 		total += (size_t)got;
