@@ -164,7 +164,7 @@ static void answer_selected(struct registry *registry, const char *text, Protobu
 		return;
 	waiting = waiting_new(registry, answer_list, reply, request);
 	waiting->selector = selector;
-	refresh_fleet(registry, refreshed, waiting);
+	refresh_view(registry, refreshed, waiting);
 }
 
 API_HANDLER(list, NameRequest, ListReply)
@@ -180,13 +180,14 @@ API_HANDLER(health, NameRequest, ListReply)
 API_HANDLER(show, NameRequest, ContainerStatus)
 {
 	struct registry *registry = api_registry(service);
+	struct container *container = registry_find(registry, input->name);
 	struct waiting *waiting;
 
-	if (!registry_find(registry, input->name)) {
+	if (!container) {
 		api_fail_not_found(request, input->name);
 		return;
 	}
 	waiting = waiting_new(registry, answer_show, (ProtobufCClosure)reply, request);
 	text_copy(waiting->name, sizeof(waiting->name), input->name);
-	refresh_fleet(registry, refreshed, waiting);
+	refresh_one(container, refreshed, waiting);
 }

@@ -27,8 +27,16 @@ struct range {
 	uint32_t first, last;
 };
 
+/* What nearly every character is: it takes a column, and hides nothing. */
+static bool is_plain(uint32_t character)
+{
+	return character >= 0x20 && character < 0x7f;
+}
+
 static bool is_in(uint32_t character, const struct range *ranges, size_t count)
 {
+	if (is_plain(character))
+		return false;
 	for (size_t i = 0; i < count; i++)
 		if (character >= ranges[i].first && character <= ranges[i].last)
 			return true;

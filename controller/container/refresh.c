@@ -261,8 +261,10 @@ static void page_listed(void *user, const ProtobufCMessage *reply, const struct 
 		ask_page(listing, page->containers[page->n_containers - 1]->name);
 		return;
 	}
-	if (!error)
+	if (!error) {
 		set_missing(listing->registry);
+		listing->registry->listed_ms = clock_monotonic_ms();
+	}
 	listing->listed(listing->user, error);
 	free(listing);
 }
@@ -295,7 +297,9 @@ static void host_listed(void *user, const struct ph_error *error)
 	refresh_arrived(user);
 }
 
-void refresh_fleet(struct registry *registry, void (*done)(void *user), void *user)
+/* A refresh that waits for phoenix-host's list so far. */
+static struct refresh *refresh_begin(struct registry *registry, void (*done)(void *user),
+				     void *user)
 {
 	struct refresh *refresh = ph_alloc(sizeof(*refresh));
 
@@ -305,10 +309,48 @@ void refresh_fleet(struct registry *registry, void (*done)(void *user), void *us
 	refresh->waiting = 1;
 	refresh->patience = timer_new(registry->loop, patience_ended, refresh);
 	refresh_observed(registry, REFRESH_HOST_MS, host_listed, refresh);
+	return refresh;
+}
+
+void refresh_fleet(struct registry *registry, void (*done)(void *user), void *user)
+{
+	struct refresh *refresh = refresh_begin(registry, done, user);
+
 	for (struct container *container = registry->containers; container;
 	     container = container->next)
 		refresh->waiting += add_question(container, refresh);
 	ask_more(registry);
 	refresh->is_large = !TAILQ_EMPTY(&registry->questions.waiting);
 	timer_start(refresh->patience, refresh->is_large ? SOON_MS : REFRESH_MS, 0);
+}
+
+void refresh_one(struct container *container, void (*done)(void *user), void *user)
+{
+	struct refresh *refresh = refresh_begin(container->registry, done, user);
+
+	refresh->waiting += add_question(container, refresh);
+	ask_more(container->registry);
+	timer_start(refresh->patience, REFRESH_MS, 0);
+}
+
+/* Whether more agents are there than may be asked at once. */
+static bool is_large(const struct registry *registry)
+{
+	unsigned int connected = 0;
+
+	for (const struct container *container = registry->containers; container;
+	     container = container->next)
+		connected += container_is_connected(container);
+	return connected > registry->questions.maximum;
+}
+
+void refresh_view(struct registry *registry, void (*done)(void *user), void *user)
+{
+	uint64_t now = clock_monotonic_ms();
+
+	if (is_large(registry) && registry->listed_ms && now - registry->listed_ms <= FRESH_MS &&
+	    refresh_is_fresh(registry, now))
+		done(user);
+	else
+		refresh_fleet(registry, done, user);
 }

@@ -43,8 +43,18 @@ void refresh_fini(struct registry *registry);
  */
 void refresh_fleet(struct registry *registry, void (*done)(void *user), void *user);
 
+/*
+ * Have what is known be young enough to be shown: as refresh_fleet(), but when the fleet is too large to
+ * be asked at once and all that is known of it is fresh, nobody is asked and done() is called before this
+ * returns. That is the poll's work then, and asking again for everyone who looks would only slow it down.
+ */
+void refresh_view(struct registry *registry, void (*done)(void *user), void *user);
+
 /* Whether what every connected agent has last told is so young that a poll's period and its answers cover it. */
 bool refresh_is_fresh(const struct registry *registry, uint64_t now_ms);
+
+/* As refresh_fleet(), but of the agents only this container's is asked. */
+void refresh_one(struct container *container, void (*done)(void *user), void *user);
 
 /* Ask one agent for its health soon, unless it is asked already. */
 void refresh_container(struct container *container);

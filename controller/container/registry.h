@@ -48,6 +48,7 @@ struct registry {
 	struct container *last;        /* borrowed; of them */
 	void *names;                   /* owned: tsearch(3)'s tree of them, by name */
 	struct refresh_queue questions; /* for agents' health */
+	uint64_t listed_ms;            /* CLOCK_MONOTONIC: phoenix-host's last whole list; 0: none yet */
 	struct push_queue pushes;      /* keeper.h's */
 	struct operation *operations;  /* owned; those that have not ended */
 	struct ended_record *ended;    /* owned; operations that have, and whose records are still stored */

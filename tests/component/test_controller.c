@@ -708,6 +708,55 @@ static void test_taking_turns(void **state)
 	world_free(world);
 }
 
+/* Whoever looks at a large fleet of which everything is fresh is answered at once, and asks nobody. */
+static void test_view(void **state)
+{
+	struct world *world = world_new();
+	struct container *first, *second;
+
+	apply(world, "web1");
+	apply(world, "web2");
+	first = registry_find(world->registry, "web1");
+	second = registry_find(world->registry, "web2");
+	world->has_ended = false;
+	refresh_fleet(world->registry, refreshed, world);
+	world_run_until(world, world_has_ended);
+
+	world->has_ended = false; /* two may be asked at once: they are */
+	refresh_view(world->registry, refreshed, world);
+	assert_false(world->has_ended);
+	assert_non_null(first->question);
+	assert_non_null(second->question);
+	world_run_until(world, world_has_ended);
+
+	world->registry->questions.maximum = 1;
+	world->has_ended = false;
+	refresh_view(world->registry, refreshed, world);
+	assert_true(world->has_ended);
+	assert_null(first->question);
+
+	container_set_claimed(second, NULL); /* not all has been told */
+	world->has_ended = false;
+	refresh_view(world->registry, refreshed, world);
+	assert_false(world->has_ended);
+	assert_non_null(first->question);
+	world_run_until(world, world_has_ended);
+	assert_non_null(second->claimed);
+
+	world->registry->listed_ms = 0; /* phoenix-host has not told */
+	world->has_ended = false;
+	refresh_view(world->registry, refreshed, world);
+	assert_false(world->has_ended);
+	world_run_until(world, world_has_ended);
+
+	world->has_ended = false;
+	refresh_one(second, refreshed, world);
+	assert_null(first->question);
+	assert_non_null(second->question);
+	world_run_until(world, world_has_ended);
+	world_free(world);
+}
+
 static void count_call(void *user)
 {
 	++*(int *)user;
@@ -1048,6 +1097,7 @@ int main(void)
 		cmocka_unit_test(test_lost_session_is_no_dead_agent),
 		cmocka_unit_test(test_living_agent_is_spared),
 		cmocka_unit_test(test_fresh),
+		cmocka_unit_test(test_view),
 		cmocka_unit_test(test_taking_turns),
 		cmocka_unit_test(test_claims_are_taken_once),
 		cmocka_unit_test(test_acknowledged_when_written),
