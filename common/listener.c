@@ -1,7 +1,8 @@
 /*
  * Accepting must neither spin nor stall when descriptors run out: a connection in the backlog keeps
- * the socket readable. One descriptor is held back, given up to accept and refuse that connection,
- * and taken again; when even that fails the listener rests for a moment.
+ * the socket readable. One descriptor is held back for all listeners, as the limit is the process's: it is
+ * given up to accept and refuse that connection, and taken again; when even that fails the listener rests
+ * for a moment.
  */
 #include "common/channel.h"
 
@@ -24,8 +25,7 @@ struct listener {
 	uv_poll_t poll;
 	uv_timer_t rest;
 	unsigned int handles;
-	int fd;      /* owned */
-	int reserve; /* owned; -1 while it could not be had back */
+	int fd; /* owned */
 	bool closing;
 	struct address address;
 	dev_t device; /* of our socket file, to tell it from a successor's */
@@ -38,9 +38,23 @@ static void listener_polled(uv_poll_t *poll, int status, int events);
 static void listener_rested(uv_timer_t *timer);
 static void listener_handle_closed(uv_handle_t *handle);
 
-static int open_reserve(void)
+/* Of the one thread that has listeners. */
+static struct {
+	int fd; /* -1 while it could not be had back */
+	unsigned int listeners;
+} reserve = { .fd = -1 };
+
+static bool take_reserve(void)
 {
-	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (reserve.fd < 0)
+		reserve.fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return reserve.fd >= 0;
+}
+
+static void leave_reserve(void)
+{
+	if (--reserve.listeners == 0 && reserve.fd >= 0)
+		close(take_fd(&reserve.fd));
 }
 
 static int listen_error(const struct address *address, int code, struct ph_error *error)
@@ -95,14 +109,13 @@ static void shed(struct listener *listener)
 {
 	int refused;
 
-	if (listener->reserve >= 0) {
-		close(take_fd(&listener->reserve));
+	if (reserve.fd >= 0) {
+		close(take_fd(&reserve.fd));
 		refused = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (refused >= 0)
 			close(refused);
 	}
-	listener->reserve = open_reserve();
-	if (listener->reserve < 0)
+	if (!take_reserve())
 		take_a_rest(listener);
 }
 
@@ -172,7 +185,8 @@ int listener_adopt(uv_loop_t *loop, int owned_fd, const struct address *address,
 	listener->rest.data = listener;
 	listener->handles = HANDLES;
 	listener->fd = take_fd(&fd);
-	listener->reserve = open_reserve();
+	reserve.listeners++;
+	take_reserve();
 	listener->address = *address;
 	listener->accepted = accepted;
 	listener->user = user;
@@ -191,7 +205,7 @@ void listener_close(struct listener *listener)
 	uv_close((uv_handle_t *)&listener->poll, listener_handle_closed);
 	uv_close((uv_handle_t *)&listener->rest, listener_handle_closed);
 	close(take_fd(&listener->fd));
-	cleanup_close(&listener->reserve);
+	leave_reserve();
 }
 
 static void listener_polled(uv_poll_t *poll, int status, int events)
@@ -203,8 +217,7 @@ static void listener_rested(uv_timer_t *timer)
 {
 	struct listener *listener = container_of(timer, struct listener, rest);
 
-	if (listener->reserve < 0)
-		listener->reserve = open_reserve();
+	take_reserve();
 	uv_poll_start(&listener->poll, UV_READABLE, listener_polled);
 }
 

@@ -199,6 +199,34 @@ static void test_refusals_are_explained(void **state)
 
 /* --- no descriptors --- */
 
+/* Thousands of containers are as many listeners: each may cost its socket and nothing else. */
+static void test_what_a_listener_costs(void **state)
+{
+	struct listener *more[10];
+	struct door door;
+	size_t before, one;
+
+	door_init(&door);
+	before = count_descriptors();
+	assert_int_equal(door_listen(&door, NULL), 0);
+	one = count_descriptors();
+	assert_int_equal(one, before + 2); /* and the one that is held back */
+	for (size_t i = 0; i < ARRAY_LENGTH(more); i++) {
+		struct address address = door.address;
+
+		address.path[strlen(address.path) - 1] = (char)('0' + i);
+		assert_int_equal(listener_open(&door.test.loop, &address, 0600, door_accepted,
+					       &door, &more[i], NULL),
+				 0);
+	}
+	assert_int_equal(count_descriptors(), one + ARRAY_LENGTH(more));
+	for (size_t i = 0; i < ARRAY_LENGTH(more); i++)
+		listener_close(more[i]);
+	listener_close(take_pointer(door.listener));
+	assert_int_equal(count_descriptors(), before);
+	door_fini(&door);
+}
+
 static void allow_descriptors(rlim_t count)
 {
 	struct rlimit limit;
@@ -274,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_close_inside_accepted),
 		cmocka_unit_test(test_stale_file_is_replaced),
 		cmocka_unit_test(test_refusals_are_explained),
+		cmocka_unit_test(test_what_a_listener_costs),
 		cmocka_unit_test(test_no_descriptors),
 	};
 
