@@ -42,7 +42,8 @@ static const char *item_word(unsigned int state)
 static const char *state_word(unsigned int state)
 {
 	static const char *const words[] = { "preflight", "canary",    "waves", "at a gate", "paused",
-					     "halting",	  "reverting", "done",	"halted",    "reverted" };
+					     "halting",	  "reverting", "done",	"halted",    "reverted",
+					     "REVERT FAILED" };
 
 	return state < ARRAY_LENGTH(words) ? words[state] : "?";
 }
@@ -77,6 +78,8 @@ static int exit_of(const Phoenix__RolloutRecord *record)
 {
 	bool is_wanted = record->cause == PHOENIX__ROLLOUT_RECORD__CAUSE__OPERATOR;
 
+	if (record->state == ROLLOUT(REVERT_FAILED))
+		return EXIT_UNHEALTHY; /* nobody wants that */
 	if (record->state == ROLLOUT(HALTED) || record->state == ROLLOUT(REVERTED))
 		return is_wanted ? EXIT_OK : EXIT_UNHEALTHY;
 	return EXIT_OK;
@@ -102,6 +105,8 @@ static void print_head(const Phoenix__RolloutRecord *record)
 	       record->failure_budget, clock_format(record->created_ms, begun));
 	if (record->state == ROLLOUT(GATE))
 		puts("It waits for you: phoenixctl rollout resume, or abort, or revert");
+	if (record->state == ROLLOUT(REVERT_FAILED))
+		puts("Once the reason is mended, phoenixctl rollout revert tries it again");
 }
 
 static void print_items(const Phoenix__RolloutStatus *status, bool with_changes)

@@ -13,6 +13,8 @@
 #include "common/message.h"
 #include "controller/rollout/mutants.h"
 
+#define NAMED_MAXIMUM 8 /* containers in a note */
+
 /* ---- what state it is in ---- */
 
 /* The rollout has its hands on it, or has left it in a state that is neither old nor new. */
@@ -322,6 +324,40 @@ static bool is_to_revert(const Phoenix__RolloutRecord *record, const Phoenix__Ro
 					     item->sequence <= record->retry_sequence);
 }
 
+/* "web1, web2 and 3 more": those that could not be brought back, as far as a note has room. */
+static void name_lost(const Phoenix__RolloutRecord *record, char *names, size_t size)
+{
+	size_t lost = count_in(record, ITEM(REVERT_FAILED)), named = 0, length = 0;
+
+	for (size_t i = 0; i < record->n_items && named < NAMED_MAXIMUM; i++) {
+		if (record->items[i]->state != ITEM(REVERT_FAILED))
+			continue;
+		length += (size_t)snprintf(names + length, size - length, "%s%s", named ? ", " : "",
+					   record->items[i]->name);
+		if (length >= size)
+			return;
+		named++;
+	}
+	if (named < lost)
+		snprintf(names + length, size - length, " and %zu more", lost - named);
+}
+
+/* Nothing comes any more. Halted or reverted is only what has left nobody between old and new. */
+static int end(struct call *call, unsigned int to)
+{
+	Phoenix__RolloutRecord *record = call->record;
+	char names[NAMED_MAXIMUM * 80], note[sizeof(names) + 80];
+
+	if (count_in(record, ITEM(REVERT_FAILED)) && !MUTANT(REVERT_GLOSSED_OVER)) {
+		name_lost(record, names, sizeof(names));
+		snprintf(note, sizeof(note), "not at the last good state: %s", names);
+		message_set_text(&record->note, note);
+		to = ROLLOUT(REVERT_FAILED);
+	}
+	rollout_move(record, to, call->view->now_ms);
+	return moved(call, ROLLOUT_NO_ITEM);
+}
+
 static int revert_next(struct call *call)
 {
 	Phoenix__RolloutRecord *record = call->record;
@@ -334,10 +370,7 @@ static int revert_next(struct call *call)
 		if (is_to_revert(record, item) && (MUTANT(REVERT_AT_ONCE) || has_room(call, i)))
 			return act(call, i, ROLLOUT_REVERT, ITEM(REVERTING));
 	}
-	if (!is_over)
-		return 0;
-	rollout_move(record, ROLLOUT(REVERTED), call->view->now_ms);
-	return moved(call, ROLLOUT_NO_ITEM);
+	return is_over ? end(call, ROLLOUT(REVERTED)) : 0;
 }
 
 static int halt_when_settled(struct call *call)
@@ -345,8 +378,7 @@ static int halt_when_settled(struct call *call)
 	for (size_t i = 0; i < call->record->n_items; i++)
 		if (!rollout_is_settled(call->record->items[i]))
 			return 0;
-	rollout_move(call->record, ROLLOUT(HALTED), call->view->now_ms);
-	return moved(call, ROLLOUT_NO_ITEM);
+	return end(call, ROLLOUT(HALTED));
 }
 
 static int next(struct call *call)

@@ -7,7 +7,8 @@
  *   PREFLIGHT -> CANARY -> WAVES -> DONE        GATE, PAUSED: in between, until an operator goes on
  *       any of these -> HALTING -> HALTED       what was begun goes back, nothing else is touched
  *       any of these -> REVERTING -> REVERTED   what is done goes back as well
- *       DONE, HALTED, REVERTED -> REVERTING     an operator wants it back later
+ *       HALTING, REVERTING -> REVERT_FAILED     instead, when a container could not be brought back
+ *       DONE, HALTED, REVERTED, REVERT_FAILED -> REVERTING   an operator wants it back later
  *
  *   WAITING -> CHECKING -> CHECKED | REFUSED                                   untouched so far
  *   CHECKED -> DRAINING -> DRAINED -> CONVERTING -> CONVERTED -> VERIFYING -> SOAKING -> DONE

@@ -172,7 +172,8 @@ static void write_event(const struct rollout *rollout, size_t item)
 					changed->state == PHOENIX__ROLLOUT_ITEM__STATE__REFUSED ||
 					changed->state == PHOENIX__ROLLOUT_ITEM__STATE__REVERT_FAILED :
 				record->state == PHOENIX__ROLLOUT_RECORD__STATE__HALTING ||
-					record->state == PHOENIX__ROLLOUT_RECORD__STATE__REVERTING;
+					record->state == PHOENIX__ROLLOUT_RECORD__STATE__REVERTING ||
+					record->state == PHOENIX__ROLLOUT_RECORD__STATE__REVERT_FAILED;
 
 	journal_write(rollout->rollouts->registry->journal,
 		      is_bad ? PHOENIX__EVENT__SEVERITY__WARNING : PHOENIX__EVENT__SEVERITY__INFO,

@@ -33,7 +33,8 @@ const struct states_table rollout_item_states = {
 };
 
 static const char *const names[] = { "preflight", "canary",    "waves", "gate",	  "paused",
-				     "halting",	  "reverting", "done",	"halted", "reverted" };
+				     "halting",	  "reverting", "done",	"halted", "reverted",
+				     "revert-failed" };
 
 #undef BIT
 #define BIT(name) STATE_BIT(ROLLOUT(name))
@@ -45,15 +46,16 @@ static const uint32_t moves[] = {
 	[ROLLOUT(WAVES)] = BIT(WAVES) | BIT(GATE) | BIT(PAUSED) | BIT(DONE) | OR_STOP,
 	[ROLLOUT(GATE)] = BIT(WAVES) | OR_STOP,
 	[ROLLOUT(PAUSED)] = BIT(PREFLIGHT) | BIT(CANARY) | BIT(WAVES) | OR_STOP,
-	[ROLLOUT(HALTING)] = BIT(HALTED) | BIT(REVERTING),
-	[ROLLOUT(REVERTING)] = BIT(REVERTED) | BIT(HALTING),
+	[ROLLOUT(HALTING)] = BIT(HALTED) | BIT(REVERT_FAILED) | BIT(REVERTING),
+	[ROLLOUT(REVERTING)] = BIT(REVERTED) | BIT(REVERT_FAILED) | BIT(HALTING),
 	[ROLLOUT(DONE)] = BIT(REVERTING),
 	[ROLLOUT(HALTED)] = BIT(REVERTING),
 	[ROLLOUT(REVERTED)] = BIT(REVERTING),
+	[ROLLOUT(REVERT_FAILED)] = BIT(REVERTING),
 };
 
 const struct states_table rollout_states = {
-	.name = "rollout", .states = names, .count = 10, .allowed = moves
+	.name = "rollout", .states = names, .count = 11, .allowed = moves
 };
 
 void rollout_move(Phoenix__RolloutRecord *record, unsigned int to, uint64_t now_ms)
@@ -81,7 +83,7 @@ void rollout_move_item(Phoenix__RolloutRecord *record, Phoenix__RolloutItem *ite
 bool rollout_is_over(const Phoenix__RolloutRecord *record)
 {
 	return record->state == ROLLOUT(DONE) || record->state == ROLLOUT(HALTED) ||
-	       record->state == ROLLOUT(REVERTED);
+	       record->state == ROLLOUT(REVERTED) || record->state == ROLLOUT(REVERT_FAILED);
 }
 
 bool rollout_is_untouched(const Phoenix__RolloutItem *item)

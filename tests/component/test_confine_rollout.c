@@ -30,6 +30,7 @@ struct trial {
 	Phoenix__RolloutStrategy strategy;
 	unsigned int transitions, kill_at; /* kill_at 0: never */
 	unsigned int most_at_once;         /* containers in hand */
+	char note[200];
 };
 
 static struct trial *trial_of(struct world *world)
@@ -86,6 +87,17 @@ static unsigned int state_of(struct world *world)
 
 	message_free(status);
 	return state;
+}
+
+/* The newest rollout's note; good until it is asked for again. */
+static const char *note_of(struct world *world)
+{
+	Phoenix__RolloutStatus *status = newest(world);
+	struct trial *trial = trial_of(world);
+
+	snprintf(trial->note, sizeof(trial->note), "%s", status->rollout->note);
+	message_free(status);
+	return trial->note;
 }
 
 static bool is_over(struct world *world)
@@ -345,8 +357,11 @@ static void a_revert_that_fails_is_told(void **state)
 	command(world, COMMAND(REVERT));
 	world_run_until(world, is_over);
 	assert_items(world, (const unsigned int[]){ ITEM(REVERT_FAILED) }, 1);
+	assert_int_equal(state_of(world), ROLLOUT(REVERT_FAILED));
+	assert_string_equal(note_of(world), "not at the last good state: box1");
 	command(world, COMMAND(REVERT)); /* tried again */
 	world_run_until(world, is_over);
+	assert_int_equal(state_of(world), ROLLOUT(REVERTED));
 	assert_as_before(world, "box1");
 	boxes_free(world);
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define ITEM(name) PHOENIX__ROLLOUT_ITEM__STATE__##name
 #define ROLLOUT(name) PHOENIX__ROLLOUT_RECORD__STATE__##name
@@ -175,10 +176,29 @@ static void check_box(struct world *world, size_t index)
 			       states_name(&rollout_item_states, state));
 }
 
+/* Whether somebody was left between old and new is the first thing that an operator has to be told. */
+static void check_told(struct world *world)
+{
+	const Phoenix__RolloutRecord *record = world->record;
+	bool is_told = record->state == ROLLOUT(REVERT_FAILED);
+	size_t lost = 0;
+
+	for (size_t i = 0; i < world->count; i++) {
+		if (record->items[i]->state != ITEM(REVERT_FAILED))
+			continue;
+		if (!lost++ && is_told && !strstr(record->note, record->items[i]->name))
+			check_violated(world, "the note '%s' does not name c%zu", record->note, i);
+	}
+	if (is_told != (lost > 0))
+		check_violated(world, "the rollout has ended as %s with %zu containers not brought back",
+			       states_name(&rollout_states, record->state), lost);
+}
+
 void check_end(struct world *world)
 {
 	const Phoenix__RolloutRecord *record = world->record;
 
+	check_told(world);
 	for (size_t i = 0; i < world->count; i++) {
 		check_box(world, i);
 		if (record->state == ROLLOUT(DONE) && rollout_is_untouched(record->items[i]))

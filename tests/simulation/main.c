@@ -21,6 +21,7 @@ static const char *const mutant_names[] = {
 	"none",		   "one-too-many",	   "budget-off-by-one", "no-waves",
 	"left-halfway",	   "no-deadline",	   "no-progress-deadline", "no-soak",
 	"soaking-forgotten", "blind-to-health",	   "revert-at-once",	   "stale-results",
+	"revert-glossed-over",
 };
 
 struct options {
@@ -31,7 +32,7 @@ struct options {
 struct totals {
 	uint64_t rollouts, containers, actions, transitions, crashes;
 	uint64_t largest, hash;
-	uint64_t ends[10]; /* by state */
+	uint64_t ends[11]; /* by state */
 };
 
 static void add(struct totals *totals, const struct world *world)
@@ -67,8 +68,9 @@ static void print_totals(const struct totals *totals, uint64_t milliseconds)
 	       " actions, %" PRIu64 " transitions, %" PRIu64 " crashes in %.1f s\n",
 	       totals->rollouts, totals->containers, totals->largest, totals->actions,
 	       totals->transitions, totals->crashes, (double)milliseconds / 1000);
-	printf("# done %" PRIu64 ", halted %" PRIu64 ", reverted %" PRIu64 "; hash of the traces %016"
-	       PRIx64 "\n", totals->ends[7], totals->ends[8], totals->ends[9], totals->hash);
+	printf("# done %" PRIu64 ", halted %" PRIu64 ", reverted %" PRIu64 ", revert failed %" PRIu64
+	       "; hash of the traces %016" PRIx64 "\n", totals->ends[7], totals->ends[8],
+	       totals->ends[9], totals->ends[10], totals->hash);
 }
 
 static int run_all(const struct options *options)

@@ -957,6 +957,12 @@ METHOD(rollout_show, RolloutRequest, RolloutStatus)
 	if (is_dealt_with(server, request))
 		return;
 	fill_rollout(server, &answer);
+	if (text_equal(input->id, "lost")) {
+		answer.record.state = PHOENIX__ROLLOUT_RECORD__STATE__REVERT_FAILED;
+		answer.record.cause = PHOENIX__ROLLOUT_RECORD__CAUSE__OPERATOR;
+		answer.record.note = text_of(server, "not at the last good state: web2");
+		answer.items[1].state = PHOENIX__ROLLOUT_ITEM__STATE__REVERT_FAILED;
+	}
 	reply(&answer.status, request);
 	end_stream(server, request);
 }

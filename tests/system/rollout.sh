@@ -92,7 +92,7 @@ state_of() {
 
 # shellcheck disable=SC2317 # called by wait_until
 is_over() {
-	[[ $(status | jq -r .rollout.state) =~ ^(DONE|HALTED|REVERTED)$ ]]
+	[[ $(status | jq -r .rollout.state) =~ ^(DONE|HALTED|REVERTED|REVERT_FAILED)$ ]]
 }
 
 setting_of() {

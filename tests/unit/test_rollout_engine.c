@@ -259,6 +259,73 @@ static void test_a_failure_goes_back(void **state)
 	message_free(record);
 }
 
+/* Begin count containers at once, all past their preflight and being converted. */
+static Phoenix__RolloutRecord *converting_new(Phoenix__RolloutStrategy *strategy, size_t count)
+{
+	Phoenix__RolloutRecord *record = record_new(strategy, count, NULL);
+	struct rollout_step made;
+	struct ph_error error;
+
+	assert_int_equal(rollout_begin(record, 1, &error), 0);
+	while (settle(record, 2, ROLLOUT_HEALTH_READY, &made) == ROLLOUT_ACT)
+		if (made.action.kind == ROLLOUT_CHECK)
+			rollout_finished(record, made.action.item, made.action.sequence, NULL, 2);
+	return record;
+}
+
+/* Every revert in flight fails, but that of the last container. */
+static void fail_reverts(Phoenix__RolloutRecord *record)
+{
+	Phoenix__Failure failure = PHOENIX__FAILURE__INIT;
+	struct rollout_step made;
+
+	failure.why = (char *)"it does not start";
+	while (settle(record, 3, ROLLOUT_HEALTH_READY, &made) == ROLLOUT_ACT)
+		;
+	for (size_t i = 0; i < record->n_items; i++)
+		rollout_finished(record, i, record->items[i]->sequence,
+				 i + 1 < record->n_items ? &failure : NULL, 4);
+}
+
+/* However it was stopped: a container that is neither old nor new is what the end says. */
+static void test_a_revert_that_fails(void **state)
+{
+	static const struct {
+		unsigned int command;
+		size_t total;
+		const char *note;
+	} cases[] = {
+		{ COMMAND(ABORT), 2, "not at the last good state: c00" },
+		{ COMMAND(REVERT), 2, "not at the last good state: c00" },
+		{ COMMAND(REVERT), 4, "not at the last good state: c00, c01, c02" },
+		{ COMMAND(ABORT), 12, "not at the last good state: c00, c01, c02, c03, c04, c05, c06, c07 "
+				      "and 3 more" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		Phoenix__RolloutStrategy strategy = strategy_default();
+		Phoenix__RolloutAmount all = PHOENIX__ROLLOUT_AMOUNT__INIT;
+		Phoenix__RolloutRecord *record;
+		struct rollout_step made;
+		struct ph_error error;
+
+		all.percent = 100;
+		strategy.max_unavailable = strategy.canary = &all;
+		record = converting_new(&strategy, cases[i].total);
+		assert_int_equal(rollout_command(record, cases[i].command, 3, &error), 0);
+		for (size_t j = 0; j < record->n_items; j++)
+			rollout_finished(record, j, record->items[j]->sequence, NULL, 3);
+		fail_reverts(record);
+		assert_int_equal(settle(record, 5, ROLLOUT_HEALTH_READY, &made), ROLLOUT_ENDED);
+		assert_int_equal(record->state, ROLLOUT(REVERT_FAILED));
+		assert_int_equal(record->cause, PHOENIX__ROLLOUT_RECORD__CAUSE__OPERATOR);
+		assert_string_equal(record->note, cases[i].note);
+		assert_true(rollout_is_over(record));
+		assert_int_equal(record->ended_ms, 5);
+		message_free(record);
+	}
+}
+
 /* ---- commands ---- */
 
 static void test_commands(void **state)
@@ -286,6 +353,9 @@ static void test_commands(void **state)
 		{ ROLLOUT(GATE), COMMAND(REVERT), ROLLOUT(REVERTING) },
 		{ ROLLOUT(DONE), COMMAND(REVERT), ROLLOUT(REVERTING) },
 		{ ROLLOUT(HALTED), COMMAND(REVERT), ROLLOUT(REVERTING) },
+		{ ROLLOUT(REVERT_FAILED), COMMAND(REVERT), ROLLOUT(REVERTING) },
+		{ ROLLOUT(REVERT_FAILED), COMMAND(RESUME), -1 },
+		{ ROLLOUT(REVERT_FAILED), COMMAND(ABORT), -1 },
 		{ ROLLOUT(REVERTING), COMMAND(REVERT), -1 },
 		{ ROLLOUT(WAVES), COMMAND(UNSET), -1 },
 		{ ROLLOUT(WAVES), 99, -1 },
@@ -318,6 +388,7 @@ int main(void)
 		cmocka_unit_test(test_waves),
 		cmocka_unit_test(test_one_container),
 		cmocka_unit_test(test_a_failure_goes_back),
+		cmocka_unit_test(test_a_revert_that_fails),
 		cmocka_unit_test(test_commands),
 	};
 
