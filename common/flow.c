@@ -102,6 +102,8 @@ static void begin_undo(struct flow *flow, const struct ph_error *error)
 	states_move(&flow_states, &flow->state, FLOW_UNDOING);
 	if (!flow->undo_on_failure)
 		states_move(&flow_states, &flow->state, FLOW_FAILED);
+	else if (flow->observer && flow->observer->undo_started)
+		flow->observer->undo_started(flow->subject, flow, flow->current, error);
 }
 
 static void set_cancelled(const struct flow *flow, struct ph_error *error)
@@ -116,7 +118,7 @@ static void step_ended(struct flow *flow, int outcome, struct ph_error *error)
 	read_clock(flow);
 	if (outcome < 0)
 		complete_error(flow, outcome, error);
-	else if (outcome == FLOW_UNCHANGED)
+	else if (outcome == FLOW_UNCHANGED && !flow->undo_unchanged)
 		flow->unchanged |= step_bit(flow);
 	if (flow->observer && flow->observer->step_finished)
 		flow->observer->step_finished(flow->subject, flow, flow->current, outcome,

@@ -54,6 +54,10 @@ struct flow_observer {
 	/* A step ended: outcome FLOW_NEXT, FLOW_UNCHANGED or a negative errno (then error is set). */
 	void (*step_finished)(void *subject, const struct flow *flow, size_t index, int outcome,
 			      uint64_t duration_ms, const struct ph_error *error);
+	/* The step at index has failed or was cancelled, and is undone, then the ones before it. Called
+	 * before the first undo: the place to record it. */
+	void (*undo_started)(void *subject, const struct flow *flow, size_t index,
+			     const struct ph_error *error);
 	/* A step was undone; result 0, or a negative errno when the undo itself failed. */
 	void (*step_undone)(void *subject, const struct flow *flow, size_t index, int result,
 			    const struct ph_error *error);
@@ -77,6 +81,7 @@ struct flow {
 	uint64_t deadline_at_ms; /* 0: none */
 	uint64_t unchanged;      /* bit per step that reported FLOW_UNCHANGED */
 	bool undo_on_failure;    /* true after flow_init(); false: FAILED without undoing */
+	bool undo_unchanged;     /* resumed: a process before may have done what is found done */
 	bool keep_running;       /* the runner's loop is on the stack */
 	bool cancelled;
 	bool resumed; /* the wait of the current step has ended with: */

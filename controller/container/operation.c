@@ -1,7 +1,8 @@
 /*
  * The record is written before a step runs: after a crash the recorded step is run again, which its idempotence makes
  * harmless. A store that refuses the first record ends the operation before anything was done; later it leaves an
- * earlier step in the record, from which a restart goes on just as well.
+ * earlier step in the record, from which a restart goes on just as well. That it is being undone, and why, is
+ * recorded before the first undo: what has failed is not tried again by the next phoenixd.
  * An end counts once it is saved with the container; else the operation has failed and its record stays, so that the
  * next phoenixd ends it.
  */
@@ -115,7 +116,6 @@ static void step_finished(void *subject, const struct flow *flow, size_t index, 
 
 	forget_calls(operation);
 	if (outcome < 0) {
-		operation->record->undoing = flow->undo_on_failure;
 		journal_error(operation->registry->journal, operation->record->container,
 			      operation->record->id, "operation.step", "StepFailed", error);
 		tell_step(operation, index, PHOENIX__PROGRESS__STATE__FAILED, duration_ms, error);
@@ -131,6 +131,20 @@ static void step_finished(void *subject, const struct flow *flow, size_t index, 
 		      "StepDone", "%s: %s (%llu ms)", operation->type->name, name,
 		      (unsigned long long)duration_ms);
 	tell_step(operation, index, PHOENIX__PROGRESS__STATE__DONE, duration_ms, NULL);
+}
+
+static void undo_started(void *subject, const struct flow *flow, size_t index,
+			 const struct ph_error *error)
+{
+	struct operation *operation = subject;
+	Phoenix__Failure failure = PHOENIX__FAILURE__INIT;
+	struct ph_error unsaved;
+
+	rpc_failure_from_error(&failure, error);
+	MESSAGE_REPLACE(operation->record->failure, &failure);
+	operation->record->undoing = true;
+	if (record_step(operation, index, &unsaved) < 0)
+		log_error(LOG_LEVEL_ERROR, "operation", operation->record->container, &unsaved);
 }
 
 static void step_undone(void *subject, const struct flow *flow, size_t index, int result,
@@ -235,6 +249,7 @@ static void flow_finished(void *subject, const struct flow *flow, const struct p
 static const struct flow_observer observer = {
 	.step_started = step_started,
 	.step_finished = step_finished,
+	.undo_started = undo_started,
 	.step_undone = step_undone,
 	.finished = flow_finished,
 };
@@ -397,6 +412,7 @@ void operation_resume(struct container *container, Phoenix__OperationRecord *rec
 	operation = operation_new(container, type, record);
 	operation->is_made_here = record->created;
 	operation->flow.undo_on_failure = !record->keeps;
+	operation->flow.undo_unchanged = true;
 	if (flow_find_step(type->steps, type->count, record->step, &step) < 0)
 		step = 0;
 	journal_write(container->registry->journal, PHOENIX__EVENT__SEVERITY__INFO,
@@ -404,7 +420,10 @@ void operation_resume(struct container *container, Phoenix__OperationRecord *rec
 		      record->undoing ? "Undoing" : "Resumed", "%s at step '%s'", type->name,
 		      type->steps[step].name);
 	if (record->undoing) {
-		error_set(&error, -EINTR, NULL, "apply again", "interrupted while being undone");
+		if (record->failure)
+			rpc_failure_to_error(record->failure, &error);
+		else /* an older phoenixd has not written it */
+			error_set(&error, -EINTR, NULL, "apply again", "interrupted while being undone");
 		flow_start_undo(&operation->flow, step, &error, clock_monotonic_ms());
 	} else {
 		flow_start(&operation->flow, step, clock_monotonic_ms());

@@ -406,6 +406,18 @@ static void steps_known_to_be_unchanged_are_not_undone_after_a_crash(void **stat
 	str_fini(&story.log);
 }
 
+/* "Nothing to do" of a resumed flow may be the work of a process before. */
+static void what_a_resumed_flow_finds_done_is_undone(void **state)
+{
+	struct story story;
+
+	story_init(&story, "uuuf", "nnnn");
+	story.flow.undo_unchanged = true;
+	flow_start(&story.flow, 1, 1);
+	assert_string_equal(str_text(&story.log), "1 2 3 ~3 ~1 ~0 EACCES in three");
+	str_fini(&story.log);
+}
+
 static void deadlines_belong_to_the_waiting_step(void **state)
 {
 	struct story story;
@@ -727,6 +739,7 @@ int main(void)
 		cmocka_unit_test(a_flow_may_be_left_as_it_failed),
 		cmocka_unit_test(undoing_is_resumed_after_a_crash),
 		cmocka_unit_test(steps_known_to_be_unchanged_are_not_undone_after_a_crash),
+		cmocka_unit_test(what_a_resumed_flow_finds_done_is_undone),
 		cmocka_unit_test(deadlines_belong_to_the_waiting_step),
 		cmocka_unit_test(a_step_without_deadline_waits_for_ever),
 		cmocka_unit_test(nothing_happens_before_the_start_and_after_the_end),
