@@ -38,7 +38,8 @@ static struct budget_block *block_take(struct budget *budget, size_t size)
 
 	if (__builtin_add_overflow(size, sizeof(*block), &charged) || charged > budget->bytes_left)
 		return NULL;
-	block = malloc(charged); /* a failure here is one more exceeded budget */
+	block = malloc(charged); /* not ph_alloc(): how much it is a peer decides, who may not make us abort */
+	budget->lacks_memory = !block;
 	if (!block)
 		return NULL;
 	budget->bytes_left -= charged;
@@ -165,6 +166,7 @@ void budget_init(struct budget *budget, size_t bytes, size_t allocations)
 	budget->chunk_at = NULL;
 	budget->chunk_left = 0;
 	budget->chunk_size = 0;
+	budget->lacks_memory = false;
 	ASAN_POISON_MEMORY_REGION(budget->first, sizeof(budget->first));
 }
 
@@ -187,4 +189,9 @@ ProtobufCMessage *budget_unpack(struct budget *budget, const ProtobufCMessageDes
 				const uint8_t *bytes, size_t length)
 {
 	return protobuf_c_message_unpack(descriptor, &budget->allocator, length, bytes);
+}
+
+bool budget_lacks_memory(const struct budget *budget)
+{
+	return budget->lacks_memory;
 }

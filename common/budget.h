@@ -7,6 +7,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct budget {
 	uint8_t *chunk_at;           /* what is left of the newest chunk, in blocks */
 	size_t chunk_left;           /* bytes */
 	size_t chunk_size;           /* that was wanted last; 0: none yet */
+	bool lacks_memory;           /* the last block was granted and could not be had */
 	alignas(max_align_t) uint8_t first[BUDGET_FIRST]; /* the first chunk: most messages need no other */
 };
 
@@ -33,7 +35,11 @@ void budget_fini(struct budget *budget);
 
 /*
  * Decode a message within the budget. The message lives until budget_fini(); it is never freed by
- * itself. Returns NULL when the bytes are malformed or the budget is exceeded.
+ * itself. Returns NULL when the bytes are malformed or the budget is exceeded, and when there is no
+ * memory: budget_lacks_memory() tells that apart.
  */
 ProtobufCMessage *budget_unpack(struct budget *budget, const ProtobufCMessageDescriptor *descriptor,
 				const uint8_t *bytes, size_t length);
+
+/* Whether decoding ended for want of memory here, which is no fault of who has sent the bytes. */
+bool budget_lacks_memory(const struct budget *budget);

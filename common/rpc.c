@@ -140,6 +140,8 @@ int rpc_receive(struct rpc *rpc, const uint8_t *payload, size_t length, struct p
 	rpc_enter(rpc);
 	if (envelope)
 		result = dispatch(rpc, (Phoenix__Envelope *)envelope, error);
+	else if (budget_lacks_memory(&budget))
+		result = error_set(error, -ENOMEM, NULL, NULL, "no memory for what the peer sent");
 	else
 		result = error_set(error, -EPROTO, NULL, NULL,
 				   "the peer sent what is not an envelope");

@@ -178,7 +178,9 @@ static void receive_output(struct rpc_call *call, bool is_item, const ProtobufCB
 	budget_init(&budget, BUDGET_BYTES, BUDGET_ALLOCATIONS);
 	if (limits_allow(call->method->output, payload->data, payload->len))
 		message = budget_unpack(&budget, call->method->output, payload->data, payload->len);
-	if (!message)
+	if (!message && budget_lacks_memory(&budget))
+		refuse_output(call, is_item, -ENOMEM, "no memory for the peer's answer");
+	else if (!message)
 		refuse_output(call, is_item, -EBADMSG, "the peer's answer cannot be decoded");
 	else if (!is_item)
 		finish_call(call, message, NULL);

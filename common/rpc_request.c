@@ -200,6 +200,9 @@ static int serve(struct rpc *rpc, uint64_t id, const Phoenix__Request *received,
 				 limits->input, payload->len);
 	if (limits_allow(method->input, payload->data, payload->len))
 		input = budget_unpack(budget, method->input, payload->data, payload->len);
+	if (!input && budget_lacks_memory(budget))
+		return error_set(error, -ENOMEM, NULL, "Try again.",
+				 "no memory for the input of %s", method->name);
 	if (!input)
 		return error_set(error, -EBADMSG, NULL, NULL, "the input of %s cannot be decoded",
 				 method->name);

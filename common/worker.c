@@ -160,6 +160,15 @@ static void kill_garbler(struct worker *worker)
 	worker_kill(worker, -EPROTO, "the worker's messages cannot be understood");
 }
 
+/* What could not be decoded. */
+static void kill_undecoded(struct worker *worker, const struct budget *budget)
+{
+	if (budget_lacks_memory(budget))
+		worker_kill(worker, -ENOMEM, "no memory for the worker's messages");
+	else
+		kill_garbler(worker);
+}
+
 static void take_item(struct worker *worker, const ProtobufCBinaryData *item)
 {
 	struct budget budget;
@@ -171,7 +180,7 @@ static void take_item(struct worker *worker, const ProtobufCBinaryData *item)
 		message = budget_unpack(&budget, worker->config.message_type, item->data,
 					item->len);
 	if (!message)
-		kill_garbler(worker);
+		kill_undecoded(worker, &budget);
 	else if (worker->config.message)
 		worker->config.message(worker->config.user, message);
 	budget_fini(&budget);
@@ -198,7 +207,7 @@ static void take_frame(struct worker *worker, const uint8_t *payload, size_t len
 	else if (envelope && envelope->body_case == PHOENIX__ENVELOPE__BODY_END)
 		take_end(worker, envelope->end);
 	else
-		kill_garbler(worker);
+		kill_undecoded(worker, &budget);
 	budget_fini(&budget);
 }
 

@@ -273,7 +273,8 @@ static bool is_decodable(const Phoenix__Fleet *fleet, size_t length)
 	phoenix__fleet__pack(fleet, bytes);
 	budget_init(&budget, BUDGET_BYTES - REQUEST_BYTES,
 		    BUDGET_ALLOCATIONS - REQUEST_ALLOCATIONS);
-	decodable = budget_unpack(&budget, &phoenix__fleet__descriptor, bytes, length) != NULL;
+	decodable = budget_unpack(&budget, &phoenix__fleet__descriptor, bytes, length) != NULL ||
+		    budget_lacks_memory(&budget); /* which says nothing of its size */
 	budget_fini(&budget);
 	return decodable;
 }
