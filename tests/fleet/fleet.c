@@ -172,17 +172,17 @@ static void make_config(struct fleet *fleet)
 	write_file(fleet, path, 0644, text, (size_t)length);
 }
 
-/* phoenixd has three for each agent: where it listens, what it holds back for when none are left, the session. */
+/* phoenixd has two for each agent: where it listens, and the session. */
 static void raise_descriptors(size_t count)
 {
 	struct rlimit limit = { DESCRIPTORS, DESCRIPTORS };
 
 	setrlimit(RLIMIT_NOFILE, &limit);
 	getrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_cur >= 3 * count + 100)
+	if (limit.rlim_cur >= 2 * count + 100)
 		return;
 	fprintf(stderr, "fleet: %zu agents need %zu descriptors, and this machine grants %llu: ulimit -n\n",
-		count, 3 * count + 100, (unsigned long long)limit.rlim_cur);
+		count, 2 * count + 100, (unsigned long long)limit.rlim_cur);
 	exit(1);
 }
 
