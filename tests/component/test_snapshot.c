@@ -1,7 +1,7 @@
 /*
  * Clones by snapshot on a btrfs of the test's own: what a container makes inside goes with it, the
- * image stays while it has clones, what cannot be is refused, and a creation may be killed at any
- * system call.
+ * image stays while it has clones, what cannot be is refused, and a creation or a removal may be
+ * killed at any system call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +28,7 @@
 #include "tests/component/clone_fixture.h"
 
 #define KILL_STRIDE 7 /* odd: before a system call and behind one in turn */
+#define REMOVAL_STRIDE 23 /* of which there are many more, by each method */
 
 /* In the tree that the container sees: its own subvolumes, one in another, closed to writing. */
 static int make_subvolumes(const char *rootfs)
@@ -185,9 +186,20 @@ static void mounts_are_private(void **state)
 	clone_fixture_end_on(fixture);
 }
 
-/* Kill a creation when it has come to the given stop, before or behind a system call of its own;
+static int create_web1(const struct host_fixture *fixture, const struct clone_request *request)
+{
+	return clone_create(&fixture->config, request, NULL, NULL);
+}
+
+static int destroy_web1(const struct host_fixture *fixture, const struct clone_request *request)
+{
+	return clone_destroy(&fixture->config, request->name, NULL);
+}
+
+/* Kill what is done when it has come to the given stop, before or behind a system call of its own;
  * false: it had ended before. */
 static bool kill_at(const struct host_fixture *fixture, const struct clone_request *request,
+		    int (*act)(const struct host_fixture *, const struct clone_request *),
 		    unsigned int stop)
 {
 	pid_t child = fork();
@@ -196,7 +208,7 @@ static bool kill_at(const struct host_fixture *fixture, const struct clone_reque
 	if (child == 0) {
 		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 		raise(SIGSTOP);
-		_exit(clone_create(&fixture->config, request, NULL, NULL) != 0);
+		_exit(act(fixture, request) != 0);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	for (unsigned int i = 0; i < stop && WIFSTOPPED(status); i++) {
@@ -226,7 +238,7 @@ static void snapshots_killed_step_by_step(void **state)
 	if (!clone_fixture_begin_on(fixture, "btrfs"))
 		skip();
 	clone_fixture_foreign_file(fixture);
-	while (kill_at(fixture, &request, stop)) {
+	while (kill_at(fixture, &request, create_web1, stop)) {
 		incomplete += clone_fixture_is_incomplete(fixture);
 		clone_fixture_recover(fixture, &request, kills++ % 3 != 0, 1);
 		clone_fixture_foreign_file(fixture);
@@ -235,6 +247,84 @@ static void snapshots_killed_step_by_step(void **state)
 	clone_fixture_recover(fixture, &request, true, 1);
 	print_message("# %u kills, %u met a clone that was not complete\n", kills, incomplete);
 	assert_true(incomplete > 10);
+	clone_fixture_end_on(fixture);
+}
+
+/* A clone with a mark of its own in both trees, and subvolumes in its data-root. */
+static void make_marked(const struct host_fixture *fixture, const struct clone_request *request)
+{
+	PH_AUTO_FREE char *data = host_fixture_path(fixture, "state/data/web1");
+	PH_AUTO_FREE char *command = ph_format("touch %1$s/state/containers/web1/rootfs/usr/mark "
+					       "%1$s/state/data/web1/mark", fixture->base);
+
+	clone_fixture_foreign_file(fixture);
+	assert_int_equal(clone_create(&fixture->config, request, NULL, NULL), CLONE_CHANGED);
+	assert_int_equal(clone_fixture_as_container(make_subvolumes, data), 0);
+	assert_int_equal(request->method == CLONE_SNAPSHOT ? 0 : system(command), 0);
+}
+
+/* Whether both marks are there; one without the other is half a clone. */
+static bool is_marked(const struct host_fixture *fixture)
+{
+	PH_AUTO_FREE char *root = clone_fixture_inside(fixture, "web1", "usr/mark");
+	PH_AUTO_FREE char *data = host_fixture_path(fixture, "state/data/web1/mark");
+
+	assert_int_equal(access(root, F_OK), access(data, F_OK));
+	return access(root, F_OK) == 0;
+}
+
+/*
+ * What was killed in the middle of its removal is removed by doing it again. Made again instead, it
+ * is either the clone that it was, with nothing lost, or a whole new one.
+ */
+static void finish_removal(const struct host_fixture *fixture, const struct clone_request *request,
+			   bool again)
+{
+	PH_AUTO_FREE char *shell = clone_fixture_inside(fixture, "web1", "usr/bin/sh");
+	PH_AUTO_FREE char *inner = host_fixture_path(fixture, "state/data/web1/outer/inner");
+	struct ph_error error = { 0 };
+	int result = again ? clone_create(&fixture->config, request, NULL, &error) : 0;
+
+	if (result < 0)
+		fail_msg("create: %s: %s (%s)", error.what, error.why, error.where);
+	if (again) {
+		assert_int_equal(access(shell, F_OK), 0);
+		if (request->method != CLONE_SNAPSHOT)
+			assert_int_equal(is_marked(fixture), result == CLONE_UNCHANGED);
+		assert_int_equal(access(inner, F_OK) == 0, result == CLONE_UNCHANGED);
+	}
+	if (clone_destroy(&fixture->config, "web1", &error) < 0)
+		fail_msg("destroy: %s: %s (%s)", error.what, error.why, error.where);
+	assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
+	assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
+	assert_int_equal(clone_fixture_mounts(fixture), 1);
+}
+
+/* A removal killed at every few system calls, of clones by each method. */
+static void removals_killed_step_by_step(void **state)
+{
+	struct host_fixture *fixture = *state;
+
+	NEEDS_ROOT(state);
+	if (!clone_fixture_begin_on(fixture, "btrfs"))
+		skip();
+	for (size_t i = 0; i < ARRAY_LENGTH(clone_fixture_methods); i++) {
+		const struct clone_request request =
+			clone_fixture_request("web1", clone_fixture_methods[i]);
+		unsigned int stop = 0, kills = 0, incomplete = 0;
+
+		make_marked(fixture, &request);
+		while (kill_at(fixture, &request, destroy_web1, stop)) {
+			incomplete += clone_fixture_is_incomplete(fixture);
+			finish_removal(fixture, &request, kills++ % 2 != 0);
+			make_marked(fixture, &request);
+			stop += REMOVAL_STRIDE;
+		}
+		print_message("# %s: %u kills of a removal, %u in the middle of it\n",
+			      clone_method_name(request.method), kills, incomplete);
+		assert_true(incomplete > 3);
+		finish_removal(fixture, &request, false);
+	}
 	clone_fixture_end_on(fixture);
 }
 
@@ -251,6 +341,7 @@ int main(void)
 		TEST(images_elsewhere),
 		TEST(mounts_are_private),
 		TEST(snapshots_killed_step_by_step),
+		TEST(removals_killed_step_by_step),
 	};
 
 	if (!host_fixture_enter())

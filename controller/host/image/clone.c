@@ -3,6 +3,8 @@
  * order of creation is: directory, record (incomplete), root filesystem, data-root, the three files
  * of /etc, record (complete). A creation that finds an incomplete record clears its parts away and
  * begins again: nothing in there is anybody's yet. What others keep in the directory stays then.
+ * Destruction goes the other way: record (incomplete), mounts, data-root, root filesystem, record,
+ * directory.
  */
 #include "controller/host/image/clone.h"
 
@@ -168,24 +170,6 @@ int clone_unmount(const struct config *config, const char *name, struct ph_error
 
 /* ---- destroying ----------------------------------------------------------------------------- */
 
-/* The caller holds the lock. Positive: something was removed. */
-static int destroy_all(const struct config *config, const char *name, struct ph_error *error)
-{
-	static const enum paths_place places[] = { PATHS_DATA, PATHS_CONTAINERS };
-	int removed = 0;
-	int result = unmount_all(config, name, error);
-
-	for (size_t i = 0; i < ARRAY_LENGTH(places) && result >= 0; i++) {
-		PH_AUTO_CLOSE int parent = -1;
-
-		result = paths_open(config, places[i], &parent, error);
-		if (result == 0)
-			result = tree_remove(parent, name, error);
-		removed += result == TREE_DONE;
-	}
-	return result < 0 ? result : removed;
-}
-
 /*
  * Remove an unfinished clone's own parts, and the directory when nothing else is in it. The record
  * goes last: as long as it is there, the rest is known to be unfinished. The caller holds the lock.
@@ -209,17 +193,61 @@ static int clear_parts(const struct config *config, const char *name, int dir,
 	return result < 0 ? result : 0;
 }
 
+/*
+ * Say that a clone is not whole any more, so that whoever makes it again after a crash begins anew
+ * instead of taking what is left for a clone. On a full disk that may fail: the removal, which
+ * frees some of it, goes on without.
+ */
+static void renounce(const char *name, int dir)
+{
+	struct clone clone;
+
+	if (clone_record_load(dir, name, &clone, NULL) < 0 || !clone.complete)
+		return;
+	clone.complete = false;
+	clone_record_save(dir, &clone, NULL);
+}
+
+/* The record goes behind all that it tells of, what others keep there last. The caller holds the lock. */
+static int destroy_all(const struct config *config, const char *name, int dir,
+		       struct ph_error *error)
+{
+	PH_AUTO_CLOSE int containers = -1;
+	int result;
+
+	renounce(name, dir);
+	result = clear_parts(config, name, dir, error);
+	if (result == 0)
+		result = paths_open(config, PATHS_CONTAINERS, &containers, error);
+	if (result == 0)
+		result = tree_remove(containers, name, error);
+	return result < 0 ? result : 1;
+}
+
+/* What a destruction of before leaves that removed the directory first. */
+static int destroy_data(const struct config *config, const char *name, struct ph_error *error)
+{
+	PH_AUTO_CLOSE int data = -1;
+	int result = unmount_all(config, name, error);
+
+	if (result >= 0)
+		result = paths_open(config, PATHS_DATA, &data, error);
+	if (result == 0)
+		result = tree_remove(data, name, error);
+	return result < 0 ? result : result == TREE_DONE;
+}
+
 int clone_destroy(const struct config *config, const char *name, struct ph_error *error)
 {
 	PH_AUTO_CLOSE int dir = -1;
 	int result = open_clone(config, name, &dir, error);
 
-	if (result == -ENOENT) {
-		error_clear(error); /* perhaps only the data is left */
-		result = 0;
+	if (result == 0) {
+		result = destroy_all(config, name, dir, error);
+	} else if (result == -ENOENT) {
+		error_clear(error);
+		result = destroy_data(config, name, error);
 	}
-	if (result == 0)
-		result = destroy_all(config, name, error);
 	if (result < 0)
 		return error_prefix(error, "destroy clone %s", name), result;
 	return result > 0 ? CLONE_CHANGED : CLONE_UNCHANGED;
