@@ -22,6 +22,7 @@
 #include "common/str.h"
 #include "controller/host/image/unpack.h"
 #include "controller/host/tree/paths.h"
+#include "controller/host/tree/rename.h"
 #include "controller/host/tree/tree.h"
 
 #define BYTES_DEFAULT (UINT64_C(8) * 1024 * 1024 * 1024)
@@ -280,14 +281,14 @@ static int publish(int bundles, const char *work, const struct image *bundle,
 		   struct ph_error *error)
 {
 	struct image present;
+	int result;
 
 	if (bundle_load(bundles, bundle->name, &present) == 0 &&
 	    strcmp(present.digest, bundle->digest) == 0)
 		return IMAGE_UNCHANGED;
-	if (renameat2(bundles, work, bundles, bundle->name, RENAME_NOREPLACE) < 0 &&
-	    (errno != EEXIST ||
-	     renameat2(bundles, work, bundles, bundle->name, RENAME_EXCHANGE) < 0))
-		return error_errno(error, -errno, bundle->name, NULL, "rename the new bundle");
+	result = rename_publish(bundles, work, bundle->name);
+	if (result < 0)
+		return error_errno(error, result, bundle->name, NULL, "rename the new bundle");
 	fsync(bundles);
 	return IMAGE_CHANGED;
 }

@@ -16,6 +16,7 @@
 #include "common/str.h"
 #include "controller/host/image/image.h"
 #include "controller/host/tree/copy.h"
+#include "controller/host/tree/rename.h"
 #include "controller/host/tree/subvolume.h"
 #include "controller/host/tree/tree.h"
 
@@ -63,9 +64,10 @@ static int make_copy(const struct config *config, const struct clone *plan, int 
 		result = tree_open_dir(dir, CLONE_PART_PARTIAL, &target, error);
 	if (result == 0)
 		result = tree_copy(image, target, &options, error);
-	if (result == 0 && renameat2(dir, CLONE_PART_PARTIAL, dir, "rootfs", RENAME_NOREPLACE) < 0)
-		result = error_errno(error, -errno, plan->name, NULL, "rename the copy");
-	return result;
+	if (result != 0)
+		return result;
+	result = rename_new(dir, CLONE_PART_PARTIAL, dir, "rootfs");
+	return result < 0 ? error_errno(error, result, plan->name, NULL, "rename the copy") : 0;
 }
 
 /*

@@ -217,7 +217,7 @@ static void try_overlay(struct trial *trial, char reason[256])
 {
 	trial->mount.id_base = TRIAL_BASE;
 	trial->mount.id_count = TRIAL_COUNT;
-	try_attempt(trial, attempt_overlay, "idmapped layers need 5.19", reason);
+	try_attempt(trial, attempt_overlay, "idmapped layers need 5.19, on ZFS its 2.2", reason);
 }
 
 /* A subvolume among the images, as an import makes it, and a snapshot of it among the clones. */

@@ -27,6 +27,7 @@
 #include "controller/host/image/unpack.h"
 #include "controller/host/tree/paths.h"
 #include "controller/host/tree/record.h"
+#include "controller/host/tree/rename.h"
 #include "controller/host/tree/subvolume.h"
 #include "controller/host/tree/tree.h"
 
@@ -244,9 +245,9 @@ static int publish(const struct config *config, const char *name, const char *wo
 		result = refuse_in_use(config, name, error);
 	if (result < 0)
 		return result;
-	if (renameat2(images, work, images, name, RENAME_NOREPLACE) < 0 &&
-	    (errno != EEXIST || renameat2(images, work, images, name, RENAME_EXCHANGE) < 0))
-		return error_errno(error, -errno, name, NULL, "rename the new image");
+	result = rename_publish(images, work, name);
+	if (result < 0)
+		return error_errno(error, result, name, NULL, "rename the new image");
 	fsync(images);
 	return 0;
 }

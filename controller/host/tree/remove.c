@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "controller/host/tree/rename.h"
 #include "controller/host/tree/resolve.h"
 #include "controller/host/tree/subvolume.h"
 #include "controller/host/tree/tree.h"
@@ -69,16 +70,16 @@ static int push(struct removal *removal, int at, const char *name)
 static int hoist(struct removal *removal, int at, const char *name, int level)
 {
 	char unique[64];
+	int result = -EEXIST;
 
 	for (int i = 0; i < 1000; i++) {
 		snprintf(unique, sizeof(unique), ".phoenix-removed-%llu",
 			 (unsigned long long)removal->hoisted++);
-		if (renameat2(at, name, level_fd(removal, level), unique, RENAME_NOREPLACE) == 0)
-			return 0;
-		if (errno != EEXIST)
+		result = rename_new(at, name, level_fd(removal, level), unique);
+		if (result != -EEXIST)
 			break;
 	}
-	return -errno;
+	return result;
 }
 
 /* Move a subvolume up to the top; a read-only one cannot be renamed. */
