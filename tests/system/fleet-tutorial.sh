@@ -39,7 +39,7 @@ blocks "$PH_WORK/tutorial"
 cd "$PH_WORK/tutorial"
 PATH=$PH_BIN:$PATH
 export PATH PHOENIX_SOCKET=$PH_WORK/run/control.sock
-tap_is 'the tutorial has its blocks' "$(ls ./*.sh ./*.yaml | wc -l)" 8
+tap_is 'the tutorial has its blocks' "$(ls ./*.sh ./*.yaml | wc -l)" 9
 for block in *; do
 	case $block in
 	*.yaml) sed "s/^  image: .*/&\n  confinement: $(confinement)/" "$block" >fleet.yaml ;;
