@@ -150,10 +150,12 @@ static void watch_signal(struct daemon *daemon, uv_signal_t *handle, int number)
 	uv_signal_start(handle, signalled, number);
 }
 
-static void loop_stalled(void *user, uint64_t microseconds)
+static void loop_stalled(void *user, const struct loop_stall *stall)
 {
-	log_write(LOG_LEVEL_WARNING, "main", NULL, "nobody was served for %llu ms",
-		  (unsigned long long)microseconds / 1000);
+	char text[160];
+
+	loop_stall_format(stall, text, sizeof(text));
+	log_write(LOG_LEVEL_WARNING, "main", NULL, "%s", text);
 }
 
 static int run(struct daemon *daemon)

@@ -99,10 +99,12 @@ static int prepare(struct daemon *daemon, struct server_config *server, struct p
 	return 0;
 }
 
-static void loop_stalled(void *user, uint64_t microseconds)
+static void loop_stalled(void *user, const struct loop_stall *stall)
 {
-	log_write(LOG_LEVEL_WARNING, "host", NULL, "nobody was served for %llu ms",
-		  (unsigned long long)microseconds / 1000);
+	char text[160];
+
+	loop_stall_format(stall, text, sizeof(text));
+	log_write(LOG_LEVEL_WARNING, "host", NULL, "%s", text);
 }
 
 static int run(struct daemon *daemon)

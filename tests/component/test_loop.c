@@ -1,6 +1,8 @@
 /* The watch over the loop: what callbacks take is counted, what the loop waits is not. */
 #include "common/loop.h"
 
+#include <stdint.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tests/support/cmocka.h"
@@ -10,22 +12,38 @@
 #define STALL_MS 50
 
 struct seen {
-	uint64_t longest_us;
+	uint64_t longest_us, processor_us, waits;
 	unsigned int count;
 };
 
-static void stalled(void *user, uint64_t microseconds)
+static void stalled(void *user, const struct loop_stall *stall)
 {
 	struct seen *seen = user;
 
 	seen->count++;
-	if (microseconds > seen->longest_us)
-		seen->longest_us = microseconds;
+	if (stall->took_us > seen->longest_us)
+		seen->longest_us = stall->took_us;
+	if (stall->processor_us > seen->processor_us)
+		seen->processor_us = stall->processor_us;
+	seen->waits += stall->waits;
 }
 
 static void work(uv_timer_t *timer)
 {
 	usleep(WORK_MS * 1000);
+}
+
+static void compute(uv_timer_t *timer)
+{
+	struct rusage usage;
+	uint64_t begin_us;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	begin_us = (uint64_t)usage.ru_utime.tv_sec * 1000000 + (uint64_t)usage.ru_utime.tv_usec;
+	do
+		getrusage(RUSAGE_THREAD, &usage);
+	while ((uint64_t)usage.ru_utime.tv_sec * 1000000 + (uint64_t)usage.ru_utime.tv_usec <
+	       begin_us + WORK_MS * 1000);
 }
 
 static void nothing(uv_timer_t *timer)
@@ -67,6 +85,23 @@ static void test_work_is_counted(void **state)
 	assert_int_equal(seen.longest_us, longest_us);
 }
 
+/* Whether it computed or waited is told apart, however busy the machine is. */
+static void test_where_the_time_went(void **state)
+{
+	struct seen slept = { 0 }, computed = { 0 };
+	struct loop_stall stall = { 586400, 12900, 3, 4 };
+	char text[160];
+
+	run(work, 1, &slept);
+	assert_true(slept.waits >= 1);
+	assert_true(slept.processor_us < slept.longest_us / 2);
+	run(compute, 1, &computed);
+	assert_true(computed.processor_us >= WORK_MS * 1000);
+	loop_stall_format(&stall, text, sizeof(text));
+	assert_string_equal(text, "nobody was served for 586 ms: 12 ms of them on a processor, "
+				  "waited 3 times, preempted 4 times");
+}
+
 static void test_waiting_is_not(void **state)
 {
 	struct seen seen = { 0 };
@@ -78,6 +113,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_work_is_counted),
+		cmocka_unit_test(test_where_the_time_went),
 		cmocka_unit_test(test_waiting_is_not),
 	};
 
