@@ -13,6 +13,7 @@
 #include "common/message.h"
 #include "common/str.h"
 #include "controller/container/claim_events.h"
+#include "controller/container/condition_events.h"
 #include "controller/container/keeper.h"
 #include "controller/container/operation.h"
 #include "controller/link/agent_key.h"
@@ -164,6 +165,7 @@ void container_free(struct container *container)
 	message_free(container->observed);
 	message_free(container->claimed);
 	conditions_fini(&container->conditions);
+	free(container->told);
 	free(container->drift);
 	free(container);
 }
@@ -261,25 +263,6 @@ bool container_is_connected(const struct container *container)
 	return agent_link_get_state(container->link) == AGENT_LINK_CONNECTED;
 }
 
-static void tell_transition(struct container *container, const struct conditions *old,
-			    const Phoenix__Condition *condition)
-{
-	static const char *const words[] = { "Unknown", "True", "False" };
-	const Phoenix__Condition *before = conditions_find(old, condition->type);
-
-	if (before ? before->status == condition->status :
-		     condition->status == PHOENIX__CONDITION__STATUS__UNKNOWN)
-		return;
-	journal_write(container->registry->journal,
-		      condition->status == PHOENIX__CONDITION__STATUS__TRUE ?
-			      PHOENIX__EVENT__SEVERITY__INFO :
-			      PHOENIX__EVENT__SEVERITY__WARNING,
-		      container_name(container), NULL, "condition.changed", condition->reason,
-		      "%s is %s%s%s", condition->type,
-		      condition->status <= 2 ? words[condition->status] : "?",
-		      condition->message[0] ? ": " : "", condition->message);
-}
-
 void container_update_conditions(struct container *container)
 {
 	const struct condition_facts facts = {
@@ -297,7 +280,7 @@ void container_update_conditions(struct container *container)
 	/* While it is being made or removed everything changes, and the operation tells it. */
 	if (container_is(container, CONTAINER_PHASE_RUNNING))
 		for (size_t i = 0; i < container->conditions.count; i++)
-			tell_transition(container, &old, container->conditions.items[i]);
+			condition_events_tell(container, &old, container->conditions.items[i]);
 	conditions_fini(&old);
 }
 

@@ -59,6 +59,7 @@ struct container {
 	char spool[32];                    /* the stream of the agent's events */
 	uint64_t spool_seq;                /* the last of them that was taken */
 	bool is_spool_known;               /* what an earlier phoenixd has taken was looked up */
+	char *told;                        /* owned: the conditions as they were told last; NULL: not looked up */
 	uint64_t connected_ms;             /* monotonic: when the last session began */
 	struct ph_error push_error;        /* why the last push failed */
 };

@@ -121,9 +121,14 @@ struct events *journal_events(struct journal *journal)
 
 void journal_append(struct journal *journal, const Phoenix__Event *event)
 {
+	journal_append_noting(journal, event, NULL);
+}
+
+void journal_append_noting(struct journal *journal, const Phoenix__Event *event, const char *note)
+{
 	struct ph_error error;
 
-	if (events_append(journal->events, event, NULL, &error) < 0) {
+	if (events_append_noting(journal->events, event, note, NULL, &error) < 0) {
 		log_error(LOG_LEVEL_WARNING, "journal", event->container, &error);
 		return;
 	}
@@ -159,6 +164,13 @@ static enum log_level level_of(Phoenix__Event__Severity severity)
 	default:
 		return LOG_LEVEL_INFO;
 	}
+}
+
+void journal_write_noting(struct journal *journal, const Phoenix__Event *event, const char *note)
+{
+	log_write(level_of(event->severity), event->type, event->container, "%s: %s", event->reason,
+		  event->message);
+	journal_append_noting(journal, event, note);
 }
 
 void journal_write(struct journal *journal, Phoenix__Event__Severity severity,

@@ -44,3 +44,9 @@ void journal_error(struct journal *journal, const char *container, const char *o
 
 /* Append an event built by the caller (an agent's claim, already bounded). */
 void journal_append(struct journal *journal, const Phoenix__Event *event);
+
+/* Append one with a note, as events_append_noting() does. */
+void journal_append_noting(struct journal *journal, const Phoenix__Event *event, const char *note);
+
+/* Log an event, and append it with a note. */
+void journal_write_noting(struct journal *journal, const Phoenix__Event *event, const char *note);

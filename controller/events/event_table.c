@@ -26,6 +26,8 @@ enum statement {
 	WRITE_STREAM,
 	READ_ORIGIN,
 	WRITE_ORIGIN,
+	READ_NOTE,
+	WRITE_NOTE,
 	STATEMENT_COUNT,
 };
 
@@ -40,19 +42,22 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
 	[WRITE_STREAM] = "INSERT INTO meta VALUES ('stream', ?1)",
 	[READ_ORIGIN] = "SELECT origin, seq FROM origin WHERE container = ?1",
 	[WRITE_ORIGIN] = "INSERT OR REPLACE INTO origin VALUES (?1, ?2, ?3)",
+	[READ_NOTE] = "SELECT value FROM note WHERE container = ?1",
+	[WRITE_NOTE] = "INSERT OR REPLACE INTO note VALUES (?1, ?2)",
 };
 
 #define CREATE_ORIGIN                                                                              \
 	"CREATE TABLE origin (container TEXT PRIMARY KEY, origin TEXT NOT NULL,"                   \
 	" seq INTEGER NOT NULL)"
+#define CREATE_NOTE "CREATE TABLE note (container TEXT PRIMARY KEY, value TEXT NOT NULL)"
 
 static const struct database_schema schema = {
 	.application_id = 0x50486576, /* "PHev" */
-	.version = 2,
-	.upgrades = (const char *const[]){ CREATE_ORIGIN },
+	.version = 3,
+	.upgrades = (const char *const[]){ CREATE_ORIGIN, CREATE_NOTE },
 	.create = "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
 		  "CREATE TABLE event (seq INTEGER PRIMARY KEY, container TEXT NOT NULL,"
-		  " value BLOB NOT NULL);" CREATE_ORIGIN,
+		  " value BLOB NOT NULL);" CREATE_ORIGIN ";" CREATE_NOTE,
 };
 
 struct event_table {
@@ -69,6 +74,7 @@ void event_record_fini(struct event_record *record)
 	free(record->container);
 	free(record->bytes);
 	free(record->origin);
+	free(record->note);
 	*record = (struct event_record){ 0 };
 }
 
@@ -183,6 +189,16 @@ static int insert_origin(struct event_table *table, const struct event_record *r
 	return database_execute(&table->database, statement, error);
 }
 
+static int insert_note(struct event_table *table, const struct event_record *record,
+		       struct ph_error *error)
+{
+	sqlite3_stmt *statement = table->statements[WRITE_NOTE];
+
+	database_bind_text(statement, 1, record->container);
+	database_bind_text(statement, 2, record->note);
+	return database_execute(&table->database, statement, error);
+}
+
 /* The oldest seq to keep when the log ends at last; unchanged while little is to be let go of. */
 static uint64_t trim_target(const struct event_table *table, uint64_t last)
 {
@@ -214,6 +230,8 @@ int event_table_write(struct event_table *table, const struct event_record *reco
 		ret = insert(table, &records[i], error);
 		if (ret == 0 && records[i].origin)
 			ret = insert_origin(table, &records[i], error);
+		if (ret == 0 && records[i].note)
+			ret = insert_note(table, &records[i], error);
 	}
 	if (ret == 0)
 		ret = trim(table, oldest, error);
@@ -241,6 +259,20 @@ int event_table_origin(struct event_table *table, const char *container, char *o
 		text_copy(origin, size, ret ? (const char *)sqlite3_column_text(statement, 0) : "");
 		*ret_seq = ret ? (uint64_t)sqlite3_column_int64(statement, 1) : 0;
 	}
+	sqlite3_reset(statement);
+	return ret < 0 ? ret : 0;
+}
+
+int event_table_note(struct event_table *table, const char *container, char **ret_note,
+		     struct ph_error *error)
+{
+	sqlite3_stmt *statement = table->statements[READ_NOTE];
+	int ret;
+
+	database_bind_text(statement, 1, container);
+	ret = database_step(&table->database, statement, error);
+	if (ret >= 0)
+		*ret_note = ph_strdup(ret ? (const char *)sqlite3_column_text(statement, 0) : "");
 	sqlite3_reset(statement);
 	return ret < 0 ? ret : 0;
 }

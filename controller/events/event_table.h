@@ -20,6 +20,7 @@ struct event_record {
 	size_t length;
 	char *origin;        /* owned; NULL: it is nobody's claim */
 	uint64_t origin_seq;
+	char *note;          /* owned; NULL: as it was */
 };
 
 /* Free a record's members. */
@@ -54,6 +55,10 @@ int event_table_write(struct event_table *table, const struct event_record *reco
  */
 int event_table_origin(struct event_table *table, const char *container, char *origin, size_t size,
 		       uint64_t *ret_seq, struct ph_error *error);
+
+/* The newest note beside a container's records, "" when there was none; owned by the caller. */
+int event_table_note(struct event_table *table, const char *container, char **ret_note,
+		     struct ph_error *error);
 
 /*
  * Read up to limit records of a container ("": all) from a seq on into records, which the caller

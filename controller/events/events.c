@@ -85,6 +85,7 @@ static void pack(const Phoenix__Event *event, struct event_record *record)
 	phoenix__event__pack(event, record->bytes);
 	record->origin = text_empty(event->origin_stream) ? NULL : ph_strdup(event->origin_stream);
 	record->origin_seq = event->origin_seq;
+	record->note = NULL;
 }
 
 /* The event as it will be kept: a shallow copy with what the log itself knows. */
@@ -102,6 +103,13 @@ static Phoenix__Event complete(struct events *events, const Phoenix__Event *even
 int events_append(struct events *events, const Phoenix__Event *event, uint64_t *ret_seq,
 		  struct ph_error *error)
 {
+	return events_append_noting(events, event, NULL, ret_seq, error);
+}
+
+int events_append_noting(struct events *events, const Phoenix__Event *event, const char *note,
+			 uint64_t *ret_seq, struct ph_error *error)
+{
+	struct event_record *record;
 	Phoenix__Event copy = complete(events, event);
 	size_t size = phoenix__event__get_packed_size(&copy);
 
@@ -117,7 +125,9 @@ int events_append(struct events *events, const Phoenix__Event *event, uint64_t *
 				 "free space on that file system",
 				 "%d events already wait to be written", EVENTS_PENDING_MAXIMUM);
 	}
-	pack(&copy, add_pending(events));
+	record = add_pending(events);
+	pack(&copy, record);
+	record->note = note ? ph_strdup(note) : NULL;
 	if (ret_seq)
 		*ret_seq = copy.seq;
 	return 0;
@@ -282,6 +292,16 @@ int events_origin(struct events *events, const char *container, char *origin, si
 		  uint64_t *ret_seq, struct ph_error *error)
 {
 	int ret = event_table_origin(events->table, container, origin, size, ret_seq, error);
+
+	if (ret < 0)
+		error_prefix(error, "read the event log");
+	return ret;
+}
+
+int events_note(struct events *events, const char *container, char **ret_note,
+		struct ph_error *error)
+{
+	int ret = event_table_note(events->table, container, ret_note, error);
 
 	if (ret < 0)
 		error_prefix(error, "read the event log");

@@ -73,6 +73,17 @@ int events_append(struct events *events, const Phoenix__Event *event, uint64_t *
 		  struct ph_error *error);
 
 /*
+ * Append an event, and replace the note beside its container's events in the same commit: what the one who
+ * writes them wants to know again after a restart, however old. NULL: the note stays as it is.
+ */
+int events_append_noting(struct events *events, const Phoenix__Event *event, const char *note,
+			 uint64_t *ret_seq, struct ph_error *error);
+
+/* Read the newest committed note of a container; "" when there was none. Free it. */
+int events_note(struct events *events, const char *container, char **ret_note,
+		struct ph_error *error);
+
+/*
  * Commit what was appended and deliver it to the subscribers. On failure (-ENOSPC ...) the events
  * stay pending with their seqs, and the next flush tries again.
  */

@@ -112,11 +112,53 @@ static void test_fails_after_a_kill(void **state)
 	}
 }
 
+static bool is_well(struct world *world)
+{
+	return world_is_idle(world) && container_is_ready(registry_find(world->registry, "web1"));
+}
+
+static bool is_found_off_label(struct world *world)
+{
+	return count_events(world, "condition.changed", "Confined is False") > 0;
+}
+
+/* A restarted phoenixd knows no condition at first; it tells of those that are not as they were told last. */
+static void test_a_restart_tells_what_has_changed(void **state)
+{
+	struct world *world = world_new();
+	size_t told, lost;
+
+	begin(world);
+	world_run_until(world, is_well);
+	kill_and_open(world); /* what the apply itself had told stands for it */
+	world_run_until(world, is_well);
+	told = count_events(world, "condition.changed", " is ");
+	lost = count_events(world, "condition.changed", "AgentConnected is ");
+	assert_true(told > 0);
+	for (int i = 0; i < 3; i++) {
+		kill_and_open(world);
+		world_run_until(world, is_well);
+	}
+	/* Whether its session was looked at before it came back is chance. */
+	told = count_events(world, "condition.changed", " is ") - told;
+	lost = count_events(world, "condition.changed", "AgentConnected is ") - lost;
+	if (told > lost)
+		fail_msg("%zu conditions were told although none has changed", told - lost);
+	world_close(world);
+	world->host.off_label = true;
+	world_open(world);
+	world_run_until(world, is_found_off_label);
+	kill_and_open(world);
+	assert_int_equal(count_events(world, "condition.changed", "Confined is False"), 1);
+	world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_killed_while_undoing),
 		cmocka_unit_test(test_fails_after_a_kill),
+		cmocka_unit_test(test_a_restart_tells_what_has_changed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

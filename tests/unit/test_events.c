@@ -570,6 +570,45 @@ static void the_log_knows_how_far_claims_have_come(void **state)
 	expect_origin(fixture->events, "web2", "s2", 1);
 }
 
+static void append_noting(struct events *events, const char *container, const char *note)
+{
+	Phoenix__Event event = PHOENIX__EVENT__INIT;
+
+	event.type = (char *)"condition.changed";
+	event.container = (char *)container;
+	assert_int_equal(events_append_noting(events, &event, note, NULL, NULL), 0);
+}
+
+static void expect_note(struct events *events, const char *container, const char *expected)
+{
+	char *note = NULL;
+
+	assert_int_equal(events_note(events, container, &note, NULL), 0);
+	assert_string_equal(note, expected);
+	free(note);
+}
+
+/* Committed with its event, one for each container, and kept when that goes. */
+static void a_note_outlives_its_event(void **state)
+{
+	struct fixture *fixture = *state;
+
+	expect_note(fixture->events, "web1", "");
+	append_noting(fixture->events, "web1", "a");
+	append_noting(fixture->events, "web2", "other");
+	append_noting(fixture->events, "web1", "b");
+	append_noting(fixture->events, "web1", NULL); /* leaves it */
+	expect_note(fixture->events, "web1", "");
+	assert_int_equal(events_flush(fixture->events, NULL), 0);
+	expect_note(fixture->events, "web1", "b");
+	fixture_open(fixture, 10);
+	append_many(fixture->events, 40);
+	assert_int_equal(events_flush(fixture->events, NULL), 0);
+	assert_true(events_oldest(fixture->events) > 4);
+	expect_note(fixture->events, "web1", "b");
+	expect_note(fixture->events, "web2", "other");
+}
+
 #define EVENTS_TEST(function)                                                                      \
 	cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
 
@@ -595,6 +634,7 @@ int main(void)
 		EVENTS_TEST(closing_commits_what_is_pending),
 		EVENTS_TEST(a_missing_directory_is_named),
 		EVENTS_TEST(the_log_knows_how_far_claims_have_come),
+		EVENTS_TEST(a_note_outlives_its_event),
 	};
 
 	return cmocka_run_group_tests_name("events", tests, NULL, NULL);
