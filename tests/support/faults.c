@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define ENDED 137 /* as a shell says of SIGKILL, which phoenixd's own seccomp filter would not let through */
+
 static const char *const names[FAULTS_KINDS] = {
 	[FAULTS_READ] = "read",     [FAULTS_WRITE] = "write", [FAULTS_CONNECT] = "connect",
 	[FAULTS_ACCEPT] = "accept", [FAULTS_OPEN] = "open",   [FAULTS_FSYNC] = "fsync",
@@ -22,7 +24,7 @@ static const char *const names[FAULTS_KINDS] = {
 };
 
 /* Plain numbers of one process: a second thread that counts along would only fail a neighbouring call. */
-static bool armed;
+static bool armed, ends;
 static enum faults_kind failing;
 static unsigned long at, every, failed;
 static unsigned long counts[FAULTS_KINDS];
@@ -79,6 +81,7 @@ static __attribute__((constructor)) void begin(void)
 {
 	const char *call = getenv("PH_FAULT_CALL");
 
+	ends = number_of("PH_FAULT_ENDS") != 0;
 	for (int kind = 0; call && kind < FAULTS_KINDS; kind++)
 		if (strcmp(call, names[kind]) == 0)
 			faults_arm((enum faults_kind)kind, number_of("PH_FAULT_AT"),
@@ -226,14 +229,26 @@ int socket(int domain, int type, int protocol)
 	return NEXT(socket)(domain, type, protocol);
 }
 
+/* What an fsync returned, unless it is the one that the process ends behind. */
+static int end_behind(int result)
+{
+	if (fails(FAULTS_FSYNC))
+		_exit(ENDED);
+	return result;
+}
+
 int fsync(int fd)
 {
+	if (ends)
+		return end_behind(NEXT(fsync)(fd));
 	FAIL(FAULTS_FSYNC, EIO);
 	return NEXT(fsync)(fd);
 }
 
 int fdatasync(int fd)
 {
+	if (ends)
+		return end_behind(NEXT(fdatasync)(fd));
 	FAIL(FAULTS_FSYNC, EIO);
 	return NEXT(fdatasync)(fd);
 }
