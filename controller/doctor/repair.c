@@ -168,25 +168,41 @@ static int check_unchanged(const struct doctor_text *text, const char *path, str
 	return 0;
 }
 
-/* Write the mended texts, or the old ones, of the first count guilty files. */
-static int write_texts(const struct doctor_diagnosis *diagnosis, size_t count, bool mended,
-		       size_t *ret_written, struct ph_error *error)
+/* Write the mended texts; ret_tried is how many files were come to, the last of them may be as it was. */
+static int write_texts(const struct doctor_diagnosis *diagnosis, size_t *ret_tried,
+		       struct ph_error *error)
 {
 	int r = 0;
 
-	for (*ret_written = 0; *ret_written < count && r == 0; (*ret_written)++) {
-		const struct doctor_guilty *guilty = &diagnosis->guilty[*ret_written];
+	for (*ret_tried = 0; *ret_tried < diagnosis->guilty_count && r == 0; (*ret_tried)++) {
+		const struct doctor_guilty *guilty = &diagnosis->guilty[*ret_tried];
 		PH_AUTO_STR struct str text = STR_INIT;
 		char path[PATH_MAX];
 
 		if (!is_repaired(guilty))
 			continue;
 		write_full(path, diagnosis, guilty->text);
-		if (mended)
-			doctor_apply(guilty->text->bytes, guilty->text->size, &guilty->scan, &text);
-		else
-			str_append_bytes(&text, guilty->text->bytes, guilty->text->size);
+		doctor_apply(guilty->text->bytes, guilty->text->size, &guilty->scan, &text);
 		r = replace_file(path, str_text(&text), text.length, error);
+	}
+	return r;
+}
+
+/* Write the old texts where they are not any more, as many of them as can be. */
+static int put_back(const struct doctor_diagnosis *diagnosis, size_t tried)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < tried; i++) {
+		const struct doctor_guilty *guilty = &diagnosis->guilty[i];
+		char path[PATH_MAX];
+
+		if (!is_repaired(guilty))
+			continue;
+		write_full(path, diagnosis, guilty->text);
+		if (check_unchanged(guilty->text, path, NULL) < 0 &&
+		    replace_file(path, guilty->text->bytes, guilty->text->size, NULL) < 0)
+			r = -EIO;
 	}
 	return r;
 }
@@ -231,7 +247,7 @@ int doctor_repair(const struct doctor_diagnosis *diagnosis, const char *backups,
 		  struct ph_error *error)
 {
 	PH_AUTO_FREE char *backup = name_backup(backups);
-	size_t written = 0, ignored;
+	size_t tried = 0;
 	int r;
 
 	if (!backup)
@@ -241,11 +257,10 @@ int doctor_repair(const struct doctor_diagnosis *diagnosis, const char *backups,
 				 "there is nothing that could be repaired");
 	r = prepare(diagnosis, backup, error);
 	if (r == 0)
-		r = write_texts(diagnosis, diagnosis->guilty_count, true, &written, error);
+		r = write_texts(diagnosis, &tried, error);
 	if (r == 0)
 		r = check_result(diagnosis, error);
-	if (r < 0 && written &&
-	    write_texts(diagnosis, written, false, &ignored, NULL) < 0)
+	if (r < 0 && put_back(diagnosis, tried) < 0)
 		error_set(error, r, backup, "copy the old files back from there by hand",
 			  "the repair failed, and so did taking it back");
 	if (r < 0)

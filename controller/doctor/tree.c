@@ -16,6 +16,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/str.h"
 
 #define SEE_PATH "see that the path is right and that you may read it"
 
@@ -92,6 +93,31 @@ static char *target_of(const char *directory, const char *path)
 	return strdup(full + length + 1);
 }
 
+static int refuse_size(const char *full, struct ph_error *error)
+{
+	return error_set(error, -E2BIG, full, "name the directory of the policy itself",
+			 "the tree is too big for one of AppArmor policy");
+}
+
+/* full is a symlink, or NULL. */
+static int add_folder(struct doctor_tree *tree, const char *path, const char *full,
+		      struct ph_error *error)
+{
+	struct doctor_folder *folder;
+
+	if (is_passed_over(path))
+		return 0;
+	if (tree->folder_count == DOCTOR_FILES_MAXIMUM)
+		return refuse_size(path, error);
+	folder = &tree->folders[tree->folder_count++];
+	*folder = (struct doctor_folder){ .path = strdup(path) };
+	if (full) {
+		folder->target = target_of(tree->directory, full);
+		folder->target = folder->target ?: realpath(full, NULL);
+	}
+	return folder->path && (!full || folder->target) ? 0 : -ENOMEM;
+}
+
 static int add_text(struct doctor_tree *tree, const char *path, const char *full,
 		    struct ph_error *error)
 {
@@ -104,12 +130,13 @@ static int add_text(struct doctor_tree *tree, const char *path, const char *full
 		return 0; /* a symlink to nowhere is what disables a profile */
 	if (fd < 0 || fstat(fd, &stat))
 		return error_errno(error, -errno, full, SEE_PATH, "read");
+	if (S_ISDIR(stat.st_mode))
+		return add_folder(tree, path, full, error);
 	if (!S_ISREG(stat.st_mode))
 		return 0;
 	if (tree->count == DOCTOR_FILES_MAXIMUM ||
 	    tree->size + (size_t)stat.st_size > DOCTOR_TREE_MAXIMUM + DOCTOR_TEXT_MAXIMUM)
-		return error_set(error, -E2BIG, full, "name the directory of the policy itself",
-				 "the tree is too big for one of AppArmor policy");
+		return refuse_size(full, error);
 	text = &tree->texts[tree->count++];
 	*text = (struct doctor_text){ .path = strdup(path), .kind = kind_of(path) };
 	if (lstat(full, &link) == 0 && S_ISLNK(link.st_mode)) {
@@ -121,6 +148,9 @@ static int add_text(struct doctor_tree *tree, const char *path, const char *full
 	tree->size += text->size;
 	return r < 0 ? error_errno(error, r, full, SEE_PATH, "read") : 0;
 }
+
+static int enter_folder(struct doctor_tree *tree, const char *path, size_t depth,
+			struct ph_error *error);
 
 static int read_folder(struct doctor_tree *tree, const char *path, size_t depth,
 		       struct ph_error *error)
@@ -150,9 +180,17 @@ static int read_folder(struct doctor_tree *tree, const char *path, size_t depth,
 				      "name the directory of the policy itself",
 				      "the tree is too deep for one of AppArmor policy");
 		else if (!is_passed_over(below))
-			r = read_folder(tree, below, depth + 1, error);
+			r = enter_folder(tree, below, depth + 1, error);
 	}
 	return r;
+}
+
+static int enter_folder(struct doctor_tree *tree, const char *path, size_t depth,
+			struct ph_error *error)
+{
+	int r = add_folder(tree, path, NULL, error);
+
+	return r < 0 ? r : read_folder(tree, path, depth, error);
 }
 
 static int by_path(const void *left, const void *right)
@@ -170,7 +208,8 @@ int doctor_tree_read(const char *directory, struct doctor_tree *ret_tree, struct
 	if (!tree.directory)
 		return error_errno(error, -errno, directory, SEE_PATH, "find the tree");
 	tree.texts = calloc(DOCTOR_FILES_MAXIMUM, sizeof(tree.texts[0]));
-	r = tree.texts ? read_folder(&tree, "", 0, error) : -ENOMEM;
+	tree.folders = calloc(DOCTOR_FILES_MAXIMUM, sizeof(tree.folders[0]));
+	r = tree.texts && tree.folders ? read_folder(&tree, "", 0, error) : -ENOMEM;
 	if (r < 0) {
 		doctor_tree_fini(&tree);
 		return r;
@@ -187,7 +226,12 @@ void doctor_tree_fini(struct doctor_tree *tree)
 		free(tree->texts[i].bytes);
 		free(tree->texts[i].target);
 	}
+	for (size_t i = 0; i < tree->folder_count; i++) {
+		free(tree->folders[i].path);
+		free(tree->folders[i].target);
+	}
 	free(tree->texts);
+	free(tree->folders);
 	free(tree->directory);
 	*tree = DOCTOR_TREE_INIT;
 }
@@ -239,6 +283,21 @@ static int copy_text(const char *directory, const struct doctor_text *text, stru
 	return r;
 }
 
+static int copy_folder(const char *directory, const struct doctor_folder *folder,
+		       struct ph_error *error)
+{
+	char full[PATH_MAX], target[PATH_MAX];
+
+	snprintf(full, sizeof(full), "%s/%s", directory, folder->path);
+	if (!folder->target)
+		return mkdir(full, 0700) ? error_errno(error, -errno, full, "make room there", "mkdir") : 0;
+	if (folder->target[0] == '/')
+		text_copy(target, sizeof(target), folder->target);
+	else
+		snprintf(target, sizeof(target), "%s/%s", directory, folder->target);
+	return symlink(target, full) ? error_errno(error, -errno, full, "make room there", "symlink") : 0;
+}
+
 /* Feature sets that "abi <abi/3.0>," names. */
 static void copy_abi(const struct doctor_tree *tree, const char *directory)
 {
@@ -261,6 +320,8 @@ int doctor_copy_make(const struct doctor_tree *tree, char **ret_directory, struc
 	if (!mkdtemp(directory))
 		return error_errno(error, -errno, directory, "set TMPDIR to a directory with room",
 				   "make a copy of the policy");
+	for (size_t i = 0; i < tree->folder_count && r == 0; i++)
+		r = copy_folder(directory, &tree->folders[i], error);
 	for (size_t i = 0; i < tree->count && r == 0; i++)
 		if (!tree->texts[i].too_big)
 			r = copy_text(directory, &tree->texts[i], error);

@@ -26,16 +26,24 @@ struct doctor_text {
 	enum doctor_file kind;
 };
 
+/* What policy includes may be a directory, and one without a file in it as well. */
+struct doctor_folder {
+	char *path;   /* owned; below the tree */
+	char *target; /* owned; of a symlink: a path below the tree, or an absolute one outside; else NULL */
+};
+
 struct doctor_tree {
 	char *directory;           /* owned; absolute */
 	struct doctor_text *texts; /* owned; by path */
 	size_t count, size;
+	struct doctor_folder *folders; /* owned; outer ones first */
+	size_t folder_count;
 };
 
 #define DOCTOR_TREE_INIT ((struct doctor_tree){ 0 })
 
 /*
- * Read a tree. Symlinks are followed for reading; special files are left out. -E2BIG beyond the bounds,
+ * Read a tree. Symlinks to files are followed, those to directories are noted; special files are left out. -E2BIG beyond the bounds,
  * the errno of what could not be read otherwise, with its path.
  */
 int doctor_tree_read(const char *directory, struct doctor_tree *ret_tree, struct ph_error *error);
