@@ -63,8 +63,9 @@ static const struct {
 	const char *name;
 	uint32_t fact;
 } FSTYPES[] = {
-	{ "cgroup" },	 { "cgroup2" },
-	{ "devpts" },	 { "fuse", FACT_FUSE },
+	{ "cgroup", CONFINE_FEATURE_CGROUP1 },
+	{ "cgroup2" },	 { "devpts" },
+	{ "fuse", FACT_FUSE },
 	{ "fuse.fuse-overlayfs", FACT_FUSE },
 	{ "mqueue" },	 { "overlay", FACT_OVERLAY },
 	{ "proc" },	 { "ramfs" },
