@@ -9,6 +9,8 @@
 #	rules_know RULE             print in how many lines the sources of the profile have the rule
 #	broken_by_host PID          what the host can no longer do to a process, one a line
 #	broken_by_stack             what no longer works in a policy namespace, or works that should not, one a line
+#	rules_render_version1 FILE  the profile as a host with control groups of version 1 has it
+#	broken_by_version1          what no longer works on such a host, one a line
 #
 # RULES_TEXT is the profile that rules are taken out of; whoever changes it removes ESCAPE_BASE/whole.
 
@@ -102,6 +104,25 @@ broken_by_stack() {
 		done
 	done 2>/dev/null
 	! as_label "$inner:unconfined" cat /sys/kernel/security/lsm || echo 'stacked/securityfs beside AppArmor'
+}
+
+# Such a host has a hierarchy per controller, which is what phoenixctl looks for; its own view is enough to make one.
+rules_render_version1() {
+	# shellcheck disable=SC2016 # for the other shell
+	unshare --mount sh -ec 'mount -t tmpfs version1 /sys/fs/cgroup && mkdir /sys/fs/cgroup/memory
+		exec "$@"' sh "$ESCAPE_CTL" apparmor render --profiles "$ESCAPE_TREE/profiles" >"$1"
+}
+# runc mounts each hierarchy in a cgroup namespace of its container's. Here it is one without a controller: those are
+# all taken by version 2. A shell's mount would use the new mount API.
+broken_by_version1() {
+	local at=/run/escape/version1/sys/fs/cgroup
+	mkdir -p "$at" "$ESCAPE_BASE/version1"
+	mountpoint -q "$ESCAPE_BASE/version1" ||
+		mount -t cgroup -o none,name=version1 version1 "$ESCAPE_BASE/version1" || echo 'version 1/the control'
+	as_label "$ESCAPE_PROFILE" perl -e 'my ($at, $n, $root, $type, $data) = ($ARGV[0], "none", "/", "cgroup", "none,name=version1");
+		exit(syscall(272, 0x2020000) || syscall(165, $n, $root, 0, 0x44000, 0) ||
+			syscall(165, $n, $at, $type, 0x20000e, $data) ? 1 : 0)' "$at" || echo 'version 1/mount a hierarchy'
+	umount "$ESCAPE_BASE/version1"
 }
 
 # The tables of docs/profile-rules.md from what a run has noted.

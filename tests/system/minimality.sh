@@ -3,7 +3,8 @@
 # - an allowing rule, under a running container: an operation that Docker needs (tests/escape) or that the host does to
 #   a container has to break;
 # - a denying one, in a container that has no wall but the profile: an attempt to break out has to get further;
-# - what only the profile of stacked containers has, under processes that such a label holds.
+# - what only the profile of stacked containers has, under processes that such a label holds;
+# - what only hosts with control groups of version 1 have, against the text that the others have.
 # What breaks nothing has to stand in profiles/lxc-phoenix-v2.justified with its reason, and nothing else may.
 # A sample, picked by the profile's text, and every rule that docs/profile-rules.md does not have yet.
 # PH_RULES=all takes all of them, new only those that the document lacks, 2/4 the second of four parts, allow or deny
@@ -135,10 +136,12 @@ try_denying() { # LINE RULE
 	fi
 }
 
-# What the profile of stacked containers has and the named one has not, with its name as the named one's.
+# What another rendering has and the named one on this host has not: `list_more TEXT`.
+list_more() { rules_list "$1" | awk -F '\t' 'NR == FNR { named[$3] = 1; next } !($3 in named)' "$ESCAPE_BASE/rules" -; }
+# With its name as the named one's.
 list_stacked() {
 	sed "s/$ESCAPE_PROFILE-stacked/$ESCAPE_PROFILE/g" "$ESCAPE_STACKED_TEXT" >"$ESCAPE_BASE/stacked.renamed"
-	rules_list "$ESCAPE_BASE/stacked.renamed" | awk -F '\t' 'NR == FNR { named[$3] = 1; next } !($3 in named)' "$ESCAPE_BASE/rules" -
+	list_more "$ESCAPE_BASE/stacked.renamed"
 }
 try_stacked() { # LINE KIND RULE
 	local broken=
@@ -163,6 +166,24 @@ try_all_stacked() {
 		fi
 		try_stacked "$line" "$kind" "$rule"
 	done 3<"$ESCAPE_BASE/rules.stacked"
+}
+
+# What hosts with control groups of version 1 have more. Without the rule is how this host's text has it: the frame's
+# list of all other file systems, which are denied, is then one longer.
+try_version1() {
+	local kind rule broken text=$ESCAPE_BASE/version1.text
+	rules_render_version1 "$text" || { report 0 'the profile of a host with version 1 is rendered' && return; }
+	list_more "$text" >"$ESCAPE_BASE/rules.version1"
+	report $(($(wc -l <"$ESCAPE_BASE/rules.version1") == 1)) 'such a host has one rule more'
+	while IFS=$'\t' read -r _ kind rule <&3; do
+		number=$((number + 1))
+		is_chosen "$number" "$kind" "$rule" || continue
+		broken='the text does not compile'
+		! apparmor_parser -r -K "$text" || broken=$(broken_by_version1)
+		report $((${#broken} == 0)) "with '$rule' a hierarchy can be mounted${broken:+, but not: $broken}"
+		apparmor_parser -r -K "$ESCAPE_PROFILE_TEXT" || report 0 "the text without '$rule' compiles"
+		judge "$kind" "$rule" "$(broken_by_version1)"
+	done 3<"$ESCAPE_BASE/rules.version1"
 }
 
 # Reasons for rules that are no more: `check_justified`.
@@ -199,6 +220,11 @@ while IFS=$'\t' read -r line kind rule <&3; do
 	deny) try_denying "$line" "$rule" ;;
 	esac
 done 3<"$ESCAPE_BASE/rules"
+if [[ -d /sys/fs/cgroup/memory ]]; then
+	report 1 'the rules of a host with version 1 # SKIP this is one: they are among the others'
+else
+	try_version1
+fi
 if escape_stacked_prepare; then
 	try_all_stacked
 else
