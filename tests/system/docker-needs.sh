@@ -121,20 +121,23 @@ restarted() {
 			sleep 1
 		done; docker inspect -f "{{json .State}}" again; exit 1'
 }
-# Docker has a container's end from its shim, a Go program, and one that stands still tells it nothing: then the kill has
-# reached the container and Docker says for ever that it "did not receive an exit event". Whether it has is judged here,
-# and only then the shim is killed too, whereupon containerd tells the end in its stead.
-removed() {
-	shell 'timeout 60 docker rm -f $(docker ps -aq) || for id in $(docker ps -q --no-trunc); do
-			pid=$(docker inspect -f "{{.State.Pid}}" "$id")
-			test -z "$(cat "/proc/$pid/cmdline" 2>/dev/null | tr "\0" " ")" || { echo "the kill has not reached $pid"; exit 1; }
-			echo "a shim stands still"
-			kill -9 $(grep -lzsx -e "$id" /proc/[0-9]*/cmdline | cut -d / -f 3) 2>/dev/null
-		done
-		until test -z "$(docker ps -q)"; do sleep 1; done
-		left=$(docker ps -aq); test -z "$left" || docker rm -f $left
-		test -z "$(docker ps -aq)" && docker network rm pair && docker volume rm kept'
+# Docker has a container's end from its shim, a Go program, and one that stands still, as they do in User-Mode Linux, tells
+# it nothing: Docker then "did not receive an exit event", ever. What the profile decides is whether the kill gets there.
+removal_of_everything() {
+	local title="$condition: removal of everything" pids output status=0
+	pids=$(shell 'docker ps -q | xargs docker inspect -f "{{.State.Pid}}"' | tr '\n' ' ') || pids=
+	output=$(shell 'timeout -k 5 90 docker rm -f $(docker ps -aq) && docker network rm pair && docker volume rm kept') || status=$?
+	if ((status == 0)); then
+		tap_ok "$title"
+	elif [[ $PH_BED == uml && -n $pids ]] && have_ended "$pids"; then
+		tap_skip "$title" "a shim stands still; the kill has reached all that ran ($pids)"
+	else
+		tap_not_ok "$title"
+		tap_note "status $status, ran: $pids: $(tail -n 15 <<<"$output")"
+	fi
 }
+# Nobody waits for a zombie whose shim stands still.
+have_ended() { shell "for pid in $1; do test -z \"\$(tr -d '\\0' <\"/proc/\$pid/cmdline\" 2>/dev/null)\" || exit 1; done"; }
 under_docker_default() { [[ $(run --network none needs:1 cat /proc/self/attr/apparmor/current) == 'docker-default (enforce)' ]]; }
 # A known limit (docs/escape-suite.md): the kernel gives a nested user namespace no sysfs of its own as long as none
 # that is seen whole is there. One is mounted here for it to see.
@@ -200,7 +203,7 @@ needs_of_docker() {
 	expect 'health check' healthy
 	expect 'restart policy' restarted
 	expect 'restart of the daemon' shell 'systemctl reset-failed docker; systemctl restart docker && docker ps | grep -q again'
-	expect 'removal of everything' removed
+	removal_of_everything
 }
 
 # From inside: the exhibits are handed on, so that what's stopped isn't merely out of sight.
