@@ -412,7 +412,7 @@ static void ignore_signal(int number)
 static void skip_with_thread_sanitizer(void)
 {
 #ifdef __SANITIZE_THREAD__
-	print_message("# not with ThreadSanitizer, whose run-time is not what is tested\n");
+	print_message("# SKIP: not with ThreadSanitizer, whose run-time is not what is tested\n");
 	skip();
 #endif
 }
