@@ -306,8 +306,8 @@ run_until_fsync() {
 	wait "$PH_DAEMON_PID" || true
 }
 
-# The poisoned rollout again, with phoenixd ended behind one record of a step after another: the number of its fsyncs that it may make
-# is raised while it does not get to a step, and lowered when it gets past more than one.
+# The poisoned rollout again, with phoenixd ended behind one record of a step after another: the number of fsyncs that it
+# may make is raised while it does not get to a step, and lowered when it gets past more than one.
 test_ended_at_each_record() {
 	local position moved fsyncs=1 ends=0 records=0 most=0
 	FIRST=$(($(last_event) + 1))
