@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/system/pages.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
@@ -133,6 +134,7 @@ static void worker_finished(void *user, const struct ph_error *error)
 		finish_request(attached->request, &job->error);
 		free(attached);
 	}
+	pages_let_go(); /* for hours now little happens */
 }
 
 static int start(struct job *job, const char *operation, void *data, const int *keep_fds,

@@ -285,8 +285,9 @@ static void charge(struct channel *channel, size_t bytes, uint32_t frames)
 /* Read once and serve what came; false when there was nothing. */
 static bool channel_read(struct channel *channel)
 {
-	/* Not zeroed by the hardening flags: that would cost more than the call. */
-	__attribute__((uninitialized)) uint8_t bytes[READ_SIZE];
+	/* Empty again when this returns. On the stack each of its pages would be touched (stack clash
+	 * protection) and stay in memory; an agent has hardly more than that. */
+	static _Thread_local uint8_t bytes[READ_SIZE];
 	ssize_t length = recv(channel->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))

@@ -214,7 +214,8 @@ static void take_frame(struct worker *worker, const uint8_t *payload, size_t len
 /* Read once, at most most bytes. Returns how many; 0 when there is nothing (any more). */
 static size_t read_pipe(struct worker *worker, size_t most)
 {
-	__attribute__((uninitialized)) uint8_t bytes[READ_SIZE];
+	/* Empty again when the frames are taken; not on the stack, as in channel_read(). */
+	static _Thread_local uint8_t bytes[READ_SIZE];
 	const uint8_t *payload;
 	ssize_t got;
 	size_t length;

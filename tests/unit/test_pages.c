@@ -69,11 +69,41 @@ static void what_was_written_stays(void **state)
 	free(text);
 }
 
+/* Touch every page of a large frame. */
+static __attribute__((noinline)) unsigned int go_deep(void)
+{
+	volatile uint8_t bytes[16 * PAGE];
+	unsigned int sum = 0;
+
+	for (size_t i = 0; i < sizeof(bytes); i += PAGE)
+		bytes[i] = 1;
+	for (size_t i = 0; i < sizeof(bytes); i += PAGE)
+		sum += bytes[i];
+	return sum;
+}
+
+/* What deeper calls have left there; the frames that are alive stay as they are. */
+static void unused_stack_is_let_go(void **state)
+{
+	volatile uint8_t alive[4 * PAGE];
+	unsigned long before;
+
+	for (size_t i = 0; i < sizeof(alive); i += PAGE)
+		alive[i] = (uint8_t)(i / PAGE + 1);
+	assert_int_equal(go_deep(), 16);
+	before = resident((const void *)alive);
+	pages_let_go();
+	assert_true(resident((const void *)alive) <= before - 8 * PAGE / 1024);
+	for (size_t i = 0; i < sizeof(alive); i += PAGE)
+		assert_int_equal(alive[i], i / PAGE + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(constants_are_let_go_and_come_back),
 		cmocka_unit_test(what_was_written_stays),
+		cmocka_unit_test(unused_stack_is_let_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
