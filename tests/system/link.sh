@@ -40,7 +40,7 @@ in_container() {
 # The agent of a container: the one process outside its init's children that runs our memfd.
 agent_of() {
 	local pid
-	for pid in $(cat $(find /sys/fs/cgroup -path "*phoenix.payload.$1*" -name cgroup.procs) | sort -un); do
+	for pid in $(cat $(find /sys/fs/cgroup -path "*phoenix.payload.$1*" -name cgroup.procs) 2>/dev/null | sort -un); do
 		[[ $(readlink "/proc/$pid/exe" 2>/dev/null) == /memfd:phoenix-agent* ]] || continue
 		echo "$pid"
 		return
@@ -59,15 +59,21 @@ refusals() { # NAME
 	events_of "$1" agent.refused
 }
 
-# Somebody with all that is known to everybody, and a key of his own making.
-impostor() { # NAME ADDRESS
-	head -c 32 /dev/urandom >"$PH_WORK/another-key"
-	timeout 3 "$PH_BIN/phoenix-agent" --socket "$2" --name "$1" --boot-id "$(field "$1" .incarnation)" \
-		--key-fd 9 9<"$PH_WORK/another-key" >/dev/null 2>&1 || true
+is_refused() { # NAME BEFORE
+	(($(refusals "$1") > $2))
 }
 
-is_refused() { # NAME ADDRESS BEFORE
-	(($(refusals "$1") > $3))
+# Dial as the agent of a container, from outside it and with a key of one's own choice, until that is refused.
+is_turned_away() { # NAME ADDRESS KEY-FILE
+	local before dialer status=0
+	before=$(refusals "$1")
+	"$PH_BIN/phoenix-agent" --socket "$2" --name "$1" --boot-id "$(field "$1" .incarnation)" \
+		--key-fd 9 9<"$3" >/dev/null 2>&1 &
+	dialer=$!
+	wait_until 10 is_refused "$1" "$before" || status=$?
+	kill "$dialer"
+	wait "$dialer" || true
+	return "$status"
 }
 
 # Nothing of the key where another process of the container could read it.
@@ -84,7 +90,7 @@ key_is_hidden() { # PID NAME
 }
 
 test_transport() { # NAME TRANSPORT ADDRESS
-	local name=$1 transport=$2 address=$3 first second before profile
+	local name=$1 transport=$2 address=$3 first second profile
 	fleet "$name" "$transport"
 	tap_run "$transport: applied" ctl apply -f "$PH_WORK/$name.yaml"
 	tap_run "$transport: the agent has a session" wait_until 10 connected "$name"
@@ -93,9 +99,9 @@ test_transport() { # NAME TRANSPORT ADDRESS
 	tap_is "$transport: the key's file is phoenixd's alone" \
 		"$(stat -c '%a %u' "$PH_WORK/state/db/keys" "$PH_WORK/state/db/keys/$name" | xargs)" '700 64998 600 64998'
 
-	before=$(refusals "$name")
-	impostor "$name" "$address"
-	tap_run "$transport: who has another key is refused, and told of" wait_until 10 is_refused "$name" "$address" "$before"
+	# Somebody with all that is known to everybody, and a key of his own making.
+	head -c 32 /dev/urandom >"$PH_WORK/another-key"
+	tap_run "$transport: who has another key is refused, and told of" is_turned_away "$name" "$address" "$PH_WORK/another-key"
 	tap_run "$transport: the session is still there" connected "$name"
 	tap_is "$transport: with the same agent" "$(agent_of "$name")" "$first"
 
@@ -141,14 +147,11 @@ test_walls() {
 
 # The key of one container opens nothing of another.
 test_other_key() {
-	local before
-	before=$(refusals plain)
-	timeout 3 "$PH_BIN/phoenix-agent" --socket "vsock:1:$PORT" --name plain --boot-id "$(field plain .incarnation)" \
-		--key-fd 9 9<"$PH_WORK/state/db/keys/plain" >/dev/null 2>&1 || true
-	tap_is 'vsock: the right key of a container that comes over Unix opens nothing' "$(field plain .agent_state)" connected
-	timeout 3 "$PH_BIN/phoenix-agent" --socket "unix:$PH_WORK/run/agents/plain/agent.sock" --name plain \
-		--boot-id "$(field plain .incarnation)" --key-fd 9 9<"$PH_WORK/state/db/keys/plain" >/dev/null 2>&1 || true
-	tap_run 'unix: nor does it for a process that is not in the container' wait_until 10 is_refused plain - "$before"
+	local key=$PH_WORK/state/db/keys/plain
+	tap_run 'vsock: the right key of a container that comes over Unix is refused' is_turned_away plain "vsock:1:$PORT" "$key"
+	tap_is 'vsock: and opens nothing' "$(field plain .agent_state)" connected
+	tap_run 'unix: nor does it for a process that is not in the container' \
+		is_turned_away plain "unix:$PH_WORK/run/agents/plain/agent.sock" "$key"
 	tap_run 'unix: whose own agent stays' connected plain
 }
 
