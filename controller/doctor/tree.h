@@ -43,8 +43,8 @@ struct doctor_tree {
 #define DOCTOR_TREE_INIT ((struct doctor_tree){ 0 })
 
 /*
- * Read a tree. Symlinks to files are followed, those to directories are noted; special files are left out. -E2BIG beyond the bounds,
- * the errno of what could not be read otherwise, with its path.
+ * Read a tree. Symlinks to files are followed, those to directories are noted; special files are left
+ * out. -E2BIG beyond the bounds, the errno of what could not be read otherwise, with its path.
  */
 int doctor_tree_read(const char *directory, struct doctor_tree *ret_tree, struct ph_error *error);
 

@@ -2,7 +2,7 @@
  * The sweep: every scene with every kind of call, each of its calls failing once in turn, and every second, third and
  * seventh of them failing again and again.
  *
- * usage: faults [--points N] [--jobs N] [--scene NAME] [--call KIND] [--at N [--every N]]
+ * usage: faults-sweep [--points N] [--jobs N] [--scene NAME] [--call KIND] [--at N [--every N]]
  *   --points N  of each scene and kind only so many of the calls, chosen by the seed (PH_FAULTS_SEED); 0: all
  *   --jobs N    points that run at a time
  *   --at N      one point
@@ -171,13 +171,25 @@ static bool read_options(int argc, char **argv, struct sweep *sweep)
 	return sweep->jobs >= 1 && sweep->jobs <= JOBS_MAXIMUM;
 }
 
+static int refuse_options(void)
+{
+	fprintf(stderr, "usage: faults-sweep [--points N] [--jobs N] [--scene NAME] [--call KIND] [--at N [--every N]]\nscenes:");
+	for (size_t i = 0; i < ARRAY_LENGTH(scenes); i++)
+		fprintf(stderr, " '%s'", scenes[i]->name);
+	fprintf(stderr, "\ncalls:");
+	for (int kind = 0; kind < FAULTS_KINDS; kind++)
+		fprintf(stderr, " %s", faults_name(kind));
+	fprintf(stderr, "\n");
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	const char *seed = getenv("PH_FAULTS_SEED");
 	struct sweep sweep = { .jobs = 4, .seed = seed ? (unsigned int)strtoul(seed, NULL, 10) : 20261130 };
 
 	if (!read_options(argc, argv, &sweep))
-		return 2;
+		return refuse_options();
 	for (size_t i = 0; i < ARRAY_LENGTH(scenes); i++) {
 		if (sweep.scene && strcmp(sweep.scene, scenes[i]->name) != 0)
 			continue;
