@@ -4,131 +4,27 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/channel.h"
-#include "common/log.h"
-#include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
-#include "controller/api/api.h"
 #include "controller/container/container.h"
 #include "tests/support/cmocka.h"
-#include "tests/support/fake_host.h"
-#include "tests/support/scratch.h"
+#include "tests/support/world.h"
 
-#define PATIENCE_MS 20000
+#define DEADLINE_MS 20000
 #define CONTAINERS 600 /* of a kilobyte each: more than a frame, and than what a connection holds unsent */
 #define LABELS 8
 
-struct world {
-	struct scratch scratch;
-	uv_loop_t loop;
-	struct config config;
-	struct fake_host host;
-	struct registry *registry;
-	struct api *api;
-	struct channel *client;
+/* What came of one call. */
+struct listing {
+	struct world *world;
 	size_t items, containers, cancel_at;
 	struct rpc_call *call; /* borrowed */
 	char last[64];         /* name */
 	int result;
-	bool has_answer, is_closed;
 };
-
-static void patience_lost(uv_timer_t *timer)
-{
-	fail_msg("nothing happened for %d ms", PATIENCE_MS);
-}
-
-static void run_until(struct world *world, bool (*holds)(struct world *world))
-{
-	uv_timer_t patience;
-
-	uv_timer_init(&world->loop, &patience);
-	uv_timer_start(&patience, patience_lost, PATIENCE_MS, 0);
-	while (!holds(world))
-		uv_run(&world->loop, UV_RUN_ONCE);
-	uv_close((uv_handle_t *)&patience, NULL);
-	uv_run(&world->loop, UV_RUN_NOWAIT);
-}
-
-static bool is_adopted(struct world *world)
-{
-	return world->registry->is_adopted;
-}
-
-static bool has_answer(struct world *world)
-{
-	return world->has_answer;
-}
-
-static void client_closed(void *user, const struct ph_error *error)
-{
-}
-
-static void connect_client(struct world *world)
-{
-	struct address address = { .family = ADDRESS_UNIX };
-	const struct channel_config config = { .closed = client_closed };
-	int fd;
-
-	snprintf(address.path, sizeof(address.path), "%.90s/control.sock", world->scratch.path);
-	fd = address_connect(&address);
-	assert_true(fd >= 0);
-	assert_int_equal(channel_open(&world->loop, fd, &config, &world->client), 0);
-}
-
-static struct world *world_new(void)
-{
-	struct world *world = ph_alloc(sizeof(*world));
-	struct ph_error error;
-	char path[320];
-
-	log_set_level(LOG_LEVEL_ERROR + 1);
-	scratch_init(&world->scratch);
-	chmod(world->scratch.path, 0711);
-	uv_loop_init(&world->loop);
-	config_init(&world->config);
-	text_copy(world->config.run_dir, sizeof(world->config.run_dir), world->scratch.path);
-	text_copy(world->config.state_dir, sizeof(world->config.state_dir), world->scratch.path);
-	snprintf(path, sizeof(path), "%s/db", world->scratch.path);
-	mkdir(path, 0700);
-	world->host.apparmor = true;
-	fake_host_open(&world->host, &world->loop, world->scratch.path);
-	if (registry_open(&world->loop, &world->config, &world->registry, &error) < 0 ||
-	    api_open(world->registry, &world->api, &error) < 0)
-		fail_msg("%s", error.why);
-	world->registry->check_peer = NULL; /* our agents are in no container */
-	run_until(world, is_adopted);
-	return world;
-}
-
-static void api_closed(void *user)
-{
-	((struct world *)user)->is_closed = true;
-}
-
-static bool is_closed(struct world *world)
-{
-	return world->is_closed;
-}
-
-static void world_free(struct world *world)
-{
-	if (world->client)
-		channel_close(world->client);
-	api_close(world->api, api_closed, world);
-	run_until(world, is_closed);
-	registry_close(world->registry);
-	fake_host_close(&world->host);
-	uv_run(&world->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&world->loop), 0);
-	scratch_fini(&world->scratch);
-	free(world);
-}
 
 static void add_containers(struct world *world)
 {
@@ -158,56 +54,57 @@ static void add_containers(struct world *world)
 static void take_item(void *user, const ProtobufCMessage *message)
 {
 	const Phoenix__ListReply *item = (const Phoenix__ListReply *)message;
-	struct world *world = user;
+	struct listing *listing = user;
 
-	world->items++;
+	listing->items++;
 	for (size_t i = 0; i < item->n_containers; i++) {
 		const char *name = item->containers[i]->spec->name;
 
-		assert_true(strcmp(world->last, name) < 0);
-		text_copy(world->last, sizeof(world->last), name);
-		world->containers++;
+		assert_true(strcmp(listing->last, name) < 0);
+		text_copy(listing->last, sizeof(listing->last), name);
+		listing->containers++;
 	}
-	if (world->items == world->cancel_at)
-		rpc_cancel(world->call);
+	if (listing->items == listing->cancel_at)
+		rpc_cancel(listing->call);
 }
 
 static void list_finished(void *user, const ProtobufCMessage *reply, const struct ph_error *error)
 {
-	struct world *world = user;
+	struct listing *listing = user;
 
-	world->has_answer = true;
-	world->result = error ? error->code : 0;
+	listing->world->has_answer = true;
+	listing->result = error ? error->code : 0;
 }
 
-static void ask(struct world *world, const char *method, const char *selector, size_t cancel_at)
+static struct listing ask(struct world *world, const char *method, const char *selector,
+			  size_t cancel_at)
 {
 	static const struct rpc_handlers handlers = { .item = take_item, .finished = list_finished };
+	struct listing listing = { .world = world, .cancel_at = cancel_at };
 	Phoenix__NameRequest request = PHOENIX__NAME_REQUEST__INIT;
 
 	request.name = (char *)selector;
-	world->items = world->containers = 0;
-	world->last[0] = '\0';
 	world->has_answer = false;
-	world->cancel_at = cancel_at;
 	assert_int_equal(channel_call(world->client, &phoenix__control__descriptor, method,
-				      &request.base, PATIENCE_MS, &handlers, world, &world->call),
+				      &request.base, DEADLINE_MS, &handlers, &listing, &listing.call),
 			 0);
-	run_until(world, has_answer);
+	world_run_until(world, world_has_answer);
+	return listing;
 }
 
 static void test_all(void **state)
 {
 	static const char *const methods[] = { "List", "Health" };
 	struct world *world = world_new();
+	struct listing listing;
 
 	add_containers(world);
-	connect_client(world);
+	world_connect(world);
 	for (size_t i = 0; i < 2; i++) {
-		ask(world, methods[i], "", 0);
-		assert_int_equal(world->result, 0);
-		assert_int_equal(world->containers, CONTAINERS);
-		assert_true(world->items > 10);
+		listing = ask(world, methods[i], "", 0);
+		assert_int_equal(listing.result, 0);
+		assert_int_equal(listing.containers, CONTAINERS);
+		assert_true(listing.items > 10);
 	}
 	world_free(world);
 }
@@ -215,15 +112,16 @@ static void test_all(void **state)
 static void test_selected(void **state)
 {
 	struct world *world = world_new();
+	struct listing listing;
 
 	add_containers(world);
-	connect_client(world);
-	ask(world, "List", "c300", 0);
-	assert_int_equal(world->result, 0);
-	assert_int_equal(world->containers, 1);
-	assert_string_equal(world->last, "c300");
-	ask(world, "List", "none", 0);
-	assert_int_equal(world->result, -ENOENT);
+	world_connect(world);
+	listing = ask(world, "List", "c300", 0);
+	assert_int_equal(listing.result, 0);
+	assert_int_equal(listing.containers, 1);
+	assert_string_equal(listing.last, "c300");
+	listing = ask(world, "List", "none", 0);
+	assert_int_equal(listing.result, -ENOENT);
 	world_free(world);
 }
 
@@ -231,13 +129,14 @@ static void test_selected(void **state)
 static void test_given_up(void **state)
 {
 	struct world *world = world_new();
+	struct listing listing;
 
 	add_containers(world);
-	connect_client(world);
-	ask(world, "List", "", 3);
-	assert_int_equal(world->result, -ECANCELED);
-	ask(world, "List", "c001", 0);
-	assert_int_equal(world->containers, 1);
+	world_connect(world);
+	listing = ask(world, "List", "", 3);
+	assert_int_equal(listing.result, -ECANCELED);
+	listing = ask(world, "List", "c001", 0);
+	assert_int_equal(listing.containers, 1);
 	world_free(world);
 }
 

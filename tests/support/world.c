@@ -229,7 +229,7 @@ static void client_closed(void *user, const struct ph_error *error)
 {
 }
 
-static void connect_client(struct world *world)
+void world_connect(struct world *world)
 {
 	struct address address = { .family = ADDRESS_UNIX };
 	const struct channel_config config = { .closed = client_closed };
@@ -263,7 +263,7 @@ void world_ask(struct world *world, const char *method, const ProtobufCMessage *
 	static const struct rpc_handlers handlers = { .finished = answered };
 
 	if (!world->client)
-		connect_client(world);
+		world_connect(world);
 	world->has_answer = false;
 	assert_int_equal(channel_call(world->client, &phoenix__control__descriptor, method, request,
 				      PATIENCE_MS, &handlers, world, NULL), 0);

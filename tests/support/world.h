@@ -78,6 +78,9 @@ struct fake_container *world_adopt(struct world *world, const char *name, unsign
 /* Connect an agent to every container that has a key, as those do that outlived a phoenixd. */
 void world_bring_agents_back(struct world *world);
 
+/* Connect to the control socket, for calls that the test makes itself: world->client. */
+void world_connect(struct world *world);
+
 /* Call a unary method of the control socket and wait: reply or error. Returns the error's code. */
 int world_call(struct world *world, const char *method, const ProtobufCMessage *request);
 
