@@ -89,5 +89,11 @@ int listener_adopt(uv_loop_t *loop, int fd, const struct address *address,
 		   listener_accepted_fn accepted, void *user, struct listener **ret_listener,
 		   struct ph_error *error);
 
+/*
+ * Whether who opens the address's path comes to this listener: the file may have been removed, alone or with its
+ * directory, or be another's. True of what is no path.
+ */
+bool listener_is_reachable(const struct listener *listener);
+
 /* Stop listening, remove the socket file, free once the loop has let go. NULL is allowed. */
 void listener_close(struct listener *listener);

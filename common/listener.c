@@ -87,14 +87,20 @@ static void remember_file(struct listener *listener)
 	listener->inode = status.st_ino;
 }
 
-static void remove_file(const struct listener *listener)
+bool listener_is_reachable(const struct listener *listener)
 {
 	struct stat status;
 
 	if (listener->address.family != ADDRESS_UNIX || listener->inode == 0)
-		return;
-	if (lstat(listener->address.path, &status) == 0 && S_ISSOCK(status.st_mode) &&
-	    status.st_dev == listener->device && status.st_ino == listener->inode)
+		return true;
+	return lstat(listener->address.path, &status) == 0 && S_ISSOCK(status.st_mode) &&
+	       status.st_dev == listener->device && status.st_ino == listener->inode;
+}
+
+static void remove_file(const struct listener *listener)
+{
+	if (listener->address.family == ADDRESS_UNIX && listener->inode != 0 &&
+	    listener_is_reachable(listener))
 		unlink(listener->address.path);
 }
 

@@ -92,16 +92,26 @@ void registry_take(struct registry *registry, struct container *container)
 	denials_forget(registry->denials, container_name(container));
 }
 
-static bool is_leaving(const struct container *container)
+/* Which step of its operation it is at is recorded, and so the same after a restart. */
+static bool is_gone(const struct container *container)
 {
-	return container->operation && (container->operation->record->undoing ||
-					container->operation->type == &operation_remove);
+	const struct operation *operation = container->operation;
+	const struct operation_type *type = operation ? operation->type : NULL;
+	size_t step;
+
+	if (!type)
+		return false;
+	if (flow_find_step(type->steps, type->count, "destroy", &step) == 0)
+		return operation->flow.current > step;
+	return operation->record->undoing &&
+	       flow_find_step(type->steps, type->count, "create", &step) == 0 &&
+	       operation->flow.current < step;
 }
 
 bool registry_is_last(const struct registry *registry, const struct container *container)
 {
 	for (struct container *other = registry->containers; other; other = other->next)
-		if (other != container && !is_leaving(other))
+		if (other != container && !is_gone(other))
 			return false;
 	return true;
 }

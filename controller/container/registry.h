@@ -97,8 +97,9 @@ void registry_add(struct registry *registry, struct container *container);
 void registry_take(struct registry *registry, struct container *container);
 
 /*
- * Whether no other container is there to stay: then what all share, the bridge and the profile,
- * goes with this one. Others that are being removed or undone do not count.
+ * Whether no other container is there: then what all share, the bridge and the profile, goes with this
+ * one. Those whose removal or undoing is behind destroying them do not count any more; while others are
+ * still being stopped they have interfaces on the bridge, and the last of them takes it along.
  */
 bool registry_is_last(const struct registry *registry, const struct container *container);
 

@@ -91,7 +91,7 @@ void agent_link_refuse(struct agent_link *link, const struct ph_error *error);
 
 /*
  * Listen on RUN/agents/NAME/agent.sock (the directory is phoenix-host's work), or wait for peers that the
- * hall lets in. Idempotent.
+ * hall lets in. Idempotent; a socket whose file is gone, with its directory perhaps, is made anew.
  */
 int agent_link_listen(struct agent_link *link, struct ph_error *error);
 

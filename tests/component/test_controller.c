@@ -978,6 +978,11 @@ static void test_second_operation_is_refused(void **state)
 	world_free(world);
 }
 
+static bool one_is_held(struct world *world)
+{
+	return world->host.held_count == 1;
+}
+
 static void test_last_one_takes_the_shared_things_along(void **state)
 {
 	struct world *world = world_new();
@@ -993,6 +998,48 @@ static void test_last_one_takes_the_shared_things_along(void **state)
 	assert_true(world->host.profile);
 	remove_container(world, "web2");
 	assert_true(fake_host_is_empty(&world->host));
+	world_free(world);
+}
+
+/* One that is still being stopped has its interface on the bridge: the other leaves that to it. */
+static void test_last_one_of_two_at_once(void **state)
+{
+	struct world *world = world_new();
+
+	apply(world, "web1");
+	apply(world, "web2");
+	world->host.hold_verb = "ContainerStop";
+	world_begin(world, &operation_remove, "web2", NULL);
+	world_run_until(world, one_is_held);
+	world->host.hold_verb = NULL;
+	remove_container(world, "web1");
+	assert_int_equal(world->error.code, 0);
+	assert_null(registry_find(world->registry, "web1"));
+	assert_true(world->host.network);
+	assert_true(world->host.profile);
+	fake_host_let_go(&world->host); /* it fails */
+	world_run_until(world, world_is_idle);
+	remove_container(world, "web2");
+	assert_true(fake_host_is_empty(&world->host));
+	world_free(world);
+}
+
+/* A removal that has failed behind destroying the container has taken its socket along. */
+static void test_applied_after_half_a_removal(void **state)
+{
+	struct world *world = world_new();
+	char path[320];
+
+	apply(world, "web1");
+	world->host.fail_verb = "NetworkRemove";
+	world->host.fail_count = 1;
+	world_run(world, &operation_remove, "web1", NULL);
+	assert_int_equal(world->error.code, -EIO);
+	snprintf(path, sizeof(path), "%s/agents/web1/agent.sock", world->scratch.path);
+	assert_int_equal(unlink(path), 0);
+	apply(world, "web1");
+	assert_int_equal(world->error.code, 0);
+	assert_true(container_is_connected(registry_find(world->registry, "web1")));
 	world_free(world);
 }
 
@@ -1107,6 +1154,8 @@ int main(void)
 		cmocka_unit_test(test_deleted_behind_our_back),
 		cmocka_unit_test(test_second_operation_is_refused),
 		cmocka_unit_test(test_last_one_takes_the_shared_things_along),
+		cmocka_unit_test(test_last_one_of_two_at_once),
+		cmocka_unit_test(test_applied_after_half_a_removal),
 		cmocka_unit_test(test_verdicts),
 	};
 

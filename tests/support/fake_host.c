@@ -167,12 +167,30 @@ VERB(network_ensure, NetworkEnsureRequest, NetworkReply)
 	reply(&answer, request);
 }
 
+/* A bridge stays while a container that runs has its interface on it, as the real one does. */
+static bool refuse_ports(struct fake_host *host, void *request)
+{
+	struct ph_error error;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(host->containers); i++) {
+		if (!host->containers[i].exists || !host->containers[i].running)
+			continue;
+		error_set(&error, -EBUSY, "/fake", "remove these containers first",
+			  "interfaces are on the bridge");
+		rpc_fail(request, &error);
+		return true;
+	}
+	return false;
+}
+
 VERB(network_remove, NetworkRemoveRequest, NetworkReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__NetworkReply answer = PHOENIX__NETWORK_REPLY__INIT;
 
 	FAIL_BEFORE("NetworkRemove");
+	if (refuse_ports(host, request))
+		return;
 	set(host, &host->network, false, &answer.changed);
 	reply(&answer, request);
 }
