@@ -384,23 +384,7 @@ void agent_link_set_vsock(struct agent_link *link, bool is_vsock)
 	link->config.is_vsock = is_vsock;
 }
 
-/* 0666: the parent directory keeps host users out, the bind mount lets the container in. */
 static int open_listener(struct agent_link *link, struct ph_error *error)
-{
-	return listener_open(link->config.loop, &link->address, 0666, accepted, link, &link->listener,
-			     error);
-}
-
-/* A container that was destroyed, and is made again, has another directory: nobody comes to the old socket. */
-static int renew_listener(struct agent_link *link, struct ph_error *error)
-{
-	if (!link->listener || listener_is_reachable(link->listener))
-		return 0;
-	listener_close(take_pointer(link->listener));
-	return open_listener(link, error);
-}
-
-int agent_link_listen(struct agent_link *link, struct ph_error *error)
 {
 	const struct greetings_config greetings = { .loop = link->config.loop,
 						    .maximum = GREETINGS_MAXIMUM,
@@ -410,20 +394,27 @@ int agent_link_listen(struct agent_link *link, struct ph_error *error)
 						    .proved = proved,
 						    .refused = refused,
 						    .user = link };
-	int r;
+	/* 0666: the parent directory keeps host users out, the bind mount lets the container in. */
+	int r = listener_open(link->config.loop, &link->address, 0666, accepted, link,
+			      &link->listener, error);
 
-	if (link->state != AGENT_LINK_CLOSED)
-		return renew_listener(link, error);
-	if (link->config.is_vsock) {
+	if (r == 0 && !link->greetings)
+		link->greetings = greetings_new(&greetings);
+	return r;
+}
+
+int agent_link_listen(struct agent_link *link, struct ph_error *error)
+{
+	int r = 0;
+
+	/* A container that was destroyed and is made again has another directory: nobody comes to the old socket. */
+	if (link->listener && !listener_is_reachable(link->listener))
+		listener_close(take_pointer(link->listener));
+	if (!link->config.is_vsock && !link->listener)
+		r = open_listener(link, error);
+	if (r == 0 && link->state == AGENT_LINK_CLOSED)
 		states_move(&states, &link->state, AGENT_LINK_LISTENING);
-		return 0;
-	}
-	r = open_listener(link, error);
-	if (r < 0)
-		return r;
-	link->greetings = greetings_new(&greetings);
-	states_move(&states, &link->state, AGENT_LINK_LISTENING);
-	return 0;
+	return r;
 }
 
 void agent_link_expect(struct agent_link *link, const char *boot_id)

@@ -501,6 +501,29 @@ static void test_older_and_newer_agents(void **state)
 
 /* ---- the keys' files ---- */
 
+/* The container's directory has gone, and comes back: so does the socket, once there is a place for it. */
+static void test_socket_that_is_gone(void **state)
+{
+	struct world *world = world_new();
+	struct address address = { .family = ADDRESS_UNIX };
+	char directory[320];
+	int fd;
+
+	snprintf(directory, sizeof(directory), "%s/agents/" NAME, world->scratch.path);
+	snprintf(address.path, sizeof(address.path), "%.80s/agent.sock", directory);
+	assert_int_equal(agent_link_listen(world->link, NULL), 0); /* it is there: nothing happens */
+	assert_int_equal(unlink(address.path), 0);
+	assert_int_equal(rmdir(directory), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(agent_link_listen(world->link, NULL), -ENOENT);
+	assert_int_equal(mkdir(directory, 0755), 0);
+	assert_int_equal(agent_link_listen(world->link, NULL), 0);
+	fd = address_connect(&address);
+	assert_true(fd >= 0);
+	close(fd);
+	world_free(world);
+}
+
 static void test_keys(void **state)
 {
 	uint8_t first[HANDSHAKE_KEY_SIZE], second[HANDSHAKE_KEY_SIZE], read_back[HANDSHAKE_KEY_SIZE];
@@ -554,6 +577,7 @@ int main(void)
 		cmocka_unit_test(test_second_without_hello),
 		cmocka_unit_test(test_calls_of_the_replaced),
 		cmocka_unit_test(test_older_and_newer_agents),
+		cmocka_unit_test(test_socket_that_is_gone),
 		cmocka_unit_test(test_keys),
 	};
 

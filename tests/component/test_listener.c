@@ -117,9 +117,12 @@ static void test_close_leaves_a_successors_file(void **state)
 	int successor;
 
 	door_open(&door);
+	assert_true(listener_is_reachable(door.listener));
 	assert_int_equal(unlink(door.address.path), 0);
+	assert_false(listener_is_reachable(door.listener));
 	successor = address_listen(&door.address, 0600, 4);
 	assert_true(successor >= 0);
+	assert_false(listener_is_reachable(door.listener));
 	listener_close(take_pointer(door.listener));
 	assert_int_equal(access(door.address.path, F_OK), 0);
 	close(successor);
