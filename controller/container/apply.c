@@ -79,6 +79,8 @@ static int reserve_now(struct operation *operation, struct ph_error *error)
 	MESSAGE_REPLACE(container->record->spec, operation->record->spec);
 	agent_link_set_vsock(container->link, container->record->spec->transport ==
 						      PHOENIX__TRANSPORT__TRANSPORT_VSOCK);
+	if (!container->record->created_ms)
+		container->record->created_ms = clock_wall_ms();
 	r = container_save(container, error);
 	if (r < 0)
 		return r;

@@ -119,7 +119,10 @@ static bool is_well(struct world *world)
 
 static bool is_found_off_label(struct world *world)
 {
-	return count_events(world, "condition.changed", "Confined is False") > 0;
+	const struct container *container = registry_find(world->registry, "web1");
+	const Phoenix__Condition *confined = conditions_find(&container->conditions, "Confined");
+
+	return confined && confined->status == PHOENIX__CONDITION__STATUS__FALSE;
 }
 
 /* A restarted phoenixd knows no condition at first; it tells of those that are not as they were told last. */
@@ -153,12 +156,37 @@ static void test_a_restart_tells_what_has_changed(void **state)
 	world_free(world);
 }
 
+static bool is_removed(struct world *world)
+{
+	return world_is_idle(world) && !registry_find(world->registry, "web1");
+}
+
+/* What was told of another container that had the name before says nothing of this one. */
+static void test_a_namesake_is_told_of(void **state)
+{
+	struct world *world = world_new();
+
+	for (size_t round = 1; round <= 2; round++) {
+		world->host.off_label = false;
+		begin(world);
+		world_run_until(world, is_well);
+		world->host.off_label = true;
+		kill_and_open(world);
+		world_run_until(world, is_found_off_label);
+		assert_int_equal(count_events(world, "condition.changed", "Confined is False"), round);
+		world_begin(world, &operation_remove, "web1", NULL);
+		world_run_until(world, is_removed);
+	}
+	world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_killed_while_undoing),
 		cmocka_unit_test(test_fails_after_a_kill),
 		cmocka_unit_test(test_a_restart_tells_what_has_changed),
+		cmocka_unit_test(test_a_namesake_is_told_of),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
