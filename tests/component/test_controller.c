@@ -1024,6 +1024,29 @@ static void test_last_one_of_two_at_once(void **state)
 	world_free(world);
 }
 
+/* The same of two that are undone. */
+static void test_last_one_of_two_undone_at_once(void **state)
+{
+	struct world *world = world_new();
+
+	world->host.fail_verb = "ContainerStart";
+	world->host.fail_after = true; /* they run all the same */
+	world->host.fail_count = 2;
+	world->host.hold_verb = "ContainerStop";
+	begin(world, &operation_apply, "web2");
+	world_run_until(world, one_is_held);
+	world->host.hold_verb = NULL;
+	apply(world, "web1");
+	assert_null(registry_find(world->registry, "web1"));
+	assert_true(fake_host_find(&world->host, "web2")->running);
+	assert_true(world->host.network);
+	assert_true(world->host.profile);
+	fake_host_let_go(&world->host);
+	world_run_until(world, world_is_idle);
+	assert_true(fake_host_is_empty(&world->host));
+	world_free(world);
+}
+
 /* A removal that has failed behind destroying the container has taken its socket along. */
 static void test_applied_after_half_a_removal(void **state)
 {
@@ -1155,6 +1178,7 @@ int main(void)
 		cmocka_unit_test(test_second_operation_is_refused),
 		cmocka_unit_test(test_last_one_takes_the_shared_things_along),
 		cmocka_unit_test(test_last_one_of_two_at_once),
+		cmocka_unit_test(test_last_one_of_two_undone_at_once),
 		cmocka_unit_test(test_applied_after_half_a_removal),
 		cmocka_unit_test(test_verdicts),
 	};

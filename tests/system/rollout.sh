@@ -165,8 +165,14 @@ begin_polling() {
 	POLLER=$!
 }
 
+# shellcheck disable=SC2317 # called by wait_until
+asked_since() {
+	(($(wc -l <"$PH_WORK/requests") >= $1 + 2 * PH_ROLLOUT_SIZE))
+}
+
+# Not before every container was asked behind the rollout's end.
 end_polling() {
-	sleep 1 # a few more requests behind its end
+	wait_until 60 asked_since "$(wc -l <"$PH_WORK/requests")" || tap_not_ok 'requests go on behind the end'
 	kill "$POLLER"
 	wait "$POLLER" 2>/dev/null || true
 	POLLER=
