@@ -21,11 +21,11 @@
 #include "common/clock.h"
 #include "common/frame.h"
 #include "common/memory.h"
+#include "common/outgoing.h"
 #include "common/states.h"
 
 #define READ_SIZE (32 * 1024)
 #define FLUSH_AT (64 * 1024)    /* a handler that sends much does not wait for its return */
-#define OUTPUT_KEPT (16 * 1024) /* a larger buffer is freed once it is empty */
 #define DRAIN_MS 2000
 #define LAST_READS 16 /* of a peer that hung up: more than a socket's buffer */
 #define HANDLES 3
@@ -73,10 +73,7 @@ struct channel {
 	uint64_t paused_until_ms; /* nothing is read until then; 0: it is */
 	struct rpc *rpc;          /* owned */
 	struct frame_reader reader;
-	uint8_t *output; /* owned; NULL while there is nothing to keep it for */
-	size_t output_start;
-	size_t output_end;
-	size_t output_capacity;
+	struct outgoing outgoing;
 	struct channel_config config;
 	int peer_result;
 	struct ucred peer;
@@ -87,11 +84,6 @@ static void channel_polled(uv_poll_t *poll, int status, int events);
 static void channel_woken(uv_idle_t *soon);
 static void channel_timed(uv_timer_t *timer);
 static void channel_handle_closed(uv_handle_t *handle);
-
-static size_t unsent_bytes(const struct channel *channel)
-{
-	return channel->output_end - channel->output_start;
-}
 
 static void settle_soon(struct channel *channel)
 {
@@ -127,60 +119,36 @@ static int break_errno(struct channel *channel, int code, const char *call)
 	return channel_break(channel, &error);
 }
 
-static void drop_output(struct channel *channel)
-{
-	channel->output_start = 0;
-	channel->output_end = 0;
-	if (channel->output_capacity > OUTPUT_KEPT) {
-		free(take_pointer(channel->output));
-		channel->output_capacity = 0;
-	}
-}
-
-/* Give the kernel what it takes. A short write means that its buffer is full. */
+/* Give the kernel what may leave. A short write means that its buffer is full. */
 static void channel_flush(struct channel *channel)
 {
-	size_t length = unsent_bytes(channel);
+	struct outgoing *outgoing = &channel->outgoing;
+	size_t length = channel->blocked ? 0 : outgoing_ready(outgoing);
 	ssize_t sent;
 
-	if (length == 0 || channel->blocked)
+	if (length == 0)
 		return;
 	do
-		sent = send(channel->fd, channel->output + channel->output_start, length,
+		sent = send(channel->fd, outgoing->bytes + outgoing->start, length,
 			    MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0 && channel->state == CHANNEL_OPEN && is_hang_up(-errno)) {
 		channel->hung_up = true;
-		drop_output(channel);
+		outgoing_drop(outgoing);
 		return;
 	}
 	if (sent < 0 && errno != EAGAIN) {
 		break_errno(channel, -errno, "send");
 		return;
 	}
+	channel->blocked = sent < (ssize_t)length;
 	if (sent > 0)
-		channel->output_start += (size_t)sent;
-	channel->blocked = unsent_bytes(channel) > 0;
-	if (!channel->blocked)
-		drop_output(channel);
+		outgoing_sent(outgoing, (size_t)sent);
 }
 
-/* Make room at the end. Never moves more bytes than were sent since the last move. */
-static void reserve_output(struct channel *channel, size_t length)
+static void outgoing_released(struct outgoing *outgoing)
 {
-	size_t unsent = unsent_bytes(channel);
-	size_t capacity = channel->output_capacity ? channel->output_capacity : 1024;
-
-	if (channel->output_start >= unsent && channel->output_start > 0) {
-		memmove(channel->output, channel->output + channel->output_start, unsent);
-		channel->output_start = 0;
-		channel->output_end = unsent;
-	}
-	while (channel->output_end + length > capacity)
-		capacity *= 2;
-	if (capacity != channel->output_capacity)
-		channel->output = ph_realloc(channel->output, capacity);
-	channel->output_capacity = capacity;
+	settle_soon(container_of(outgoing, struct channel, outgoing));
 }
 
 /* Apart from send_frame(), which would clear the error on each call. */
@@ -189,7 +157,7 @@ static int break_overflow(struct channel *channel)
 	struct ph_error error;
 
 	error_set(&error, -ENOBUFS, NULL, NULL,
-		  "the peer does not read: %zu bytes are waiting for it", unsent_bytes(channel));
+		  "the peer does not read: %zu bytes are waiting for it", outgoing_length(&channel->outgoing));
 	return channel_break(channel, &error);
 }
 
@@ -199,13 +167,10 @@ static int send_frame(void *user, const uint8_t *frame, size_t length)
 
 	if (channel->state != CHANNEL_OPEN || channel->hung_up)
 		return -ENOTCONN;
-	if (unsent_bytes(channel) + length > CHANNEL_UNSENT_MAXIMUM)
+	if (outgoing_length(&channel->outgoing) + length > CHANNEL_UNSENT_MAXIMUM)
 		return break_overflow(channel);
-	if (channel->output_end + length > channel->output_capacity)
-		reserve_output(channel, length);
-	memcpy(channel->output + channel->output_end, frame, length);
-	channel->output_end += length;
-	if (unsent_bytes(channel) >= FLUSH_AT)
+	outgoing_append(&channel->outgoing, frame, length);
+	if (outgoing_length(&channel->outgoing) >= FLUSH_AT)
 		channel_flush(channel);
 	settle_soon(channel);
 	return channel->state == CHANNEL_BROKEN ? channel->error.code : 0;
@@ -213,7 +178,9 @@ static int send_frame(void *user, const uint8_t *frame, size_t length)
 
 static size_t count_unsent(void *user)
 {
-	return unsent_bytes(user);
+	const struct channel *channel = user;
+
+	return outgoing_length(&channel->outgoing);
 }
 
 /* To the gate until it lets the peer in, then to rpc. */
@@ -374,7 +341,7 @@ static void channel_settle(struct channel *channel)
 	if (channel->hung_up && channel->state == CHANNEL_OPEN)
 		read_last_words(channel);
 	if (channel->state == CHANNEL_BROKEN ||
-	    (channel->state == CHANNEL_DRAINING && unsent_bytes(channel) == 0)) {
+	    (channel->state == CHANNEL_DRAINING && outgoing_length(&channel->outgoing) == 0)) {
 		channel_finish(channel);
 		return;
 	}
@@ -423,6 +390,7 @@ int channel_open(uv_loop_t *loop, int fd, const struct channel_config *config,
 	channel->handles = HANDLES;
 	channel->fd = take_fd(&owned);
 	channel->config = *config;
+	outgoing_init(&channel->outgoing, config->barrier, outgoing_released);
 	channel->rpc = rpc_new(&rpc);
 	channel->is_gated = config->gate != NULL;
 	frame_reader_init(&channel->reader, config->gate ? config->gate_limit : config->frame_limit);
@@ -502,7 +470,7 @@ static void channel_free(struct channel *channel)
 	rpc_free(channel->rpc);
 	channel->config.closed(channel->config.user, &channel->error);
 	frame_reader_fini(&channel->reader);
-	free(channel->output);
+	outgoing_fini(&channel->outgoing);
 	free(channel);
 }
 
@@ -525,7 +493,7 @@ static void take_time(struct channel *channel)
 	if (channel->paused_until_ms && now >= channel->paused_until_ms)
 		channel->paused_until_ms = 0;
 	if (channel->state == CHANNEL_DRAINING && now >= channel->drain_by_ms)
-		drop_output(channel);
+		outgoing_drop(&channel->outgoing);
 	if (channel->state == CHANNEL_OPEN)
 		rpc_tick(channel->rpc, now);
 }

@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "common/address.h"
+#include "common/barrier.h"
 #include "common/error.h"
 #include "common/rate.h"
 #include "common/rpc.h"
@@ -41,6 +42,9 @@ struct channel_config {
 	struct rate *frame_rate;
 	void (*throttled)(void *user);
 	size_t frame_limit; /* payload bytes of one of its frames; 0: FRAME_LIMIT */
+	/* Nothing that was sent leaves before what had been written until then is on the disk; NULL: at
+	 * once. The channel holds on to it; of channel_open() only, an adopted channel keeps its own. */
+	struct barrier *barrier;
 };
 
 #define CHANNEL_LET_IN 1

@@ -43,7 +43,8 @@ static const char usage[] =
 	"  --help          show this text\n"
 	"  --version       show the version\n"
 	"\n"
-	"Exit status: 0 stopped by a signal, 1 could not start, 2 bad usage or configuration.\n";
+	"Exit status: 0 stopped by a signal, 1 could not start, 2 bad usage or configuration,\n"
+	"74 the disk failed under its state.\n";
 
 struct daemon {
 	uv_loop_t loop;

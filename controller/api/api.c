@@ -145,7 +145,8 @@ static void accepted(void *user, int fd, const struct ucred *peer)
 	const struct channel_config config = { .service = &api->service.service.base,
 					       .streaming = streaming,
 					       .closed = client_closed,
-					       .user = client };
+					       .user = client,
+					       .barrier = api->registry->barrier };
 
 	if (channel_open(api->registry->loop, fd, &config, &client->channel) < 0) {
 		free(client);

@@ -112,6 +112,7 @@ struct container *container_new(struct registry *registry, Phoenix__ContainerRec
 	const struct agent_link_config config = {
 		.loop = registry->loop,
 		.run_dir = registry->config->run_dir,
+		.barrier = registry->barrier,
 		.name = record->spec->name,
 		.is_vsock = record->spec->transport == PHOENIX__TRANSPORT__TRANSPORT_VSOCK,
 		.id_base = record->ids ? record->ids->first : 0,

@@ -24,22 +24,54 @@ struct journal_wait {
 
 struct journal {
 	STAILQ_HEAD(, journal_wait) waits; /* owned */
+	struct barrier *barrier;           /* borrowed; may be NULL */
+	struct barrier_wait behind;        /* for those of waits whose events are committed */
+	size_t behind_count;               /* how many of them: the first ones */
 	struct events *events; /* owned */
 	struct timer *retry;   /* owned */
 	uv_prepare_t prepare;
 	bool is_failing; /* the disk refuses: said once */
 };
 
-/* Those who are told may append and wait again. */
+static void tell_first(struct journal *journal)
+{
+	struct journal_wait *wait = STAILQ_FIRST(&journal->waits);
+
+	STAILQ_REMOVE_HEAD(&journal->waits, link);
+	wait->written(wait->user);
+	free(wait);
+}
+
+static size_t count_waits(const struct journal *journal)
+{
+	const struct journal_wait *wait;
+	size_t count = 0;
+
+	STAILQ_FOREACH(wait, &journal->waits, link)
+		count++;
+	return count;
+}
+
+/* Everything is committed: tell who waits for it, or let them wait for the disk too. Whoever is told may append and
+ * wait again. */
 static void tell_written(struct journal *journal)
 {
-	struct journal_wait *wait;
-
-	while (events_pending(journal->events) == 0 && (wait = STAILQ_FIRST(&journal->waits))) {
-		STAILQ_REMOVE_HEAD(&journal->waits, link);
-		wait->written(wait->user);
-		free(wait);
+	while (journal->behind_count == 0 && events_pending(journal->events) == 0 &&
+	       !STAILQ_EMPTY(&journal->waits)) {
+		if (journal->barrier && barrier_wait(journal->barrier, &journal->behind))
+			journal->behind_count = count_waits(journal);
+		else
+			tell_first(journal);
 	}
+}
+
+static void passed(struct barrier_wait *behind)
+{
+	struct journal *journal = container_of(behind, struct journal, behind);
+
+	for (; journal->behind_count > 0; journal->behind_count--)
+		tell_first(journal);
+	tell_written(journal);
 }
 
 void journal_flush(struct journal *journal)
@@ -68,17 +100,22 @@ static void iteration_ended(uv_prepare_t *prepare)
 	journal_flush(prepare->data);
 }
 
-int journal_open(uv_loop_t *loop, const char *path, struct journal **ret_journal,
-		 struct ph_error *error)
+int journal_open(uv_loop_t *loop, const char *path, struct barrier *barrier,
+		 struct journal **ret_journal, struct ph_error *error)
 {
 	struct journal *journal = ph_alloc(sizeof(*journal));
 	int r;
 
 	r = events_open(path, 0, &journal->events, error);
+	if (r == 0 && barrier)
+		r = events_use_barrier(journal->events, barrier, error);
 	if (r < 0) {
+		events_close(journal->events);
 		free(journal);
 		return r;
 	}
+	journal->barrier = barrier;
+	journal->behind.passed = passed;
 	STAILQ_INIT(&journal->waits);
 	uv_prepare_init(loop, &journal->prepare);
 	journal->prepare.data = journal;
@@ -109,6 +146,8 @@ void journal_close(struct journal *journal)
 	if (!journal)
 		return;
 	timer_close(journal->retry);
+	if (journal->barrier)
+		barrier_forget(journal->barrier, &journal->behind);
 	events_close(journal->events);
 	tell_closed(journal);
 	uv_close((uv_handle_t *)&journal->prepare, prepare_closed);
@@ -142,14 +181,11 @@ void journal_when_written(struct journal *journal, void (*written)(void *user), 
 {
 	struct journal_wait *wait;
 
-	if (events_pending(journal->events) == 0 && STAILQ_EMPTY(&journal->waits)) {
-		written(user);
-		return;
-	}
 	wait = ph_alloc(sizeof(*wait));
 	wait->written = written;
 	wait->user = user;
 	STAILQ_INSERT_TAIL(&journal->waits, wait, link);
+	tell_written(journal);
 }
 
 static enum log_level level_of(Phoenix__Event__Severity severity)

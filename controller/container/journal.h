@@ -10,9 +10,12 @@
 
 struct journal;
 
-/* Open the event log in the file path and attach it to the loop. */
-int journal_open(uv_loop_t *loop, const char *path, struct journal **ret_journal,
-		 struct ph_error *error);
+/*
+ * Open the event log in the file path and attach it to the loop. It is synced by the barrier, which has to
+ * outlive it; NULL: with every commit.
+ */
+int journal_open(uv_loop_t *loop, const char *path, struct barrier *barrier,
+		 struct journal **ret_journal, struct ph_error *error);
 
 /* Flush, close, free once the loop has let go. NULL is allowed. */
 void journal_close(struct journal *journal);
@@ -20,11 +23,12 @@ void journal_close(struct journal *journal);
 /* The event log, for readers; borrowed. */
 struct events *journal_events(struct journal *journal);
 
-/* Make what was appended so far durable and visible now. */
+/* Commit what was appended so far: it is visible now, and durable with the barrier. */
 void journal_flush(struct journal *journal);
 
 /*
- * Be told once when all that was appended so far is durable: now, or after the next commit that succeeds.
+ * Be told once when all that was appended so far is durable: now, or after the next commit that succeeds
+ * and has passed the barrier.
  * A journal that is closed tells too.
  */
 void journal_when_written(struct journal *journal, void (*written)(void *user), void *user);

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -333,6 +335,7 @@ void registry_listen_vsock(struct registry *registry, int fd)
 	const struct agent_hall_config config = { .loop = registry->loop,
 						  .address = registry->config->vsock,
 						  .find = find_vsock_link,
+						  .barrier = registry->barrier,
 						  .refused = stranger_refused,
 						  .user = registry };
 	struct ph_error error;
@@ -417,21 +420,34 @@ static void registry_free(struct registry *registry)
 	host_link_close(registry->host);
 	journal_close(registry->journal);
 	store_close(registry->store);
+	barrier_close(registry->barrier);
 	message_free(registry->probe);
 	free(registry);
+}
+
+/* What is in memory is ahead of the disk, and there is no way back: the next phoenixd reads what is there. */
+static void disk_failed(void *user, const struct ph_error *error)
+{
+	log_error(LOG_LEVEL_ERROR, "store", NULL, error);
+	log_write(LOG_LEVEL_ERROR, "store", NULL, "ending at once: nobody was told of what may be lost");
+	_exit(EX_IOERR);
 }
 
 static int open_files(struct registry *registry, struct ph_error *error)
 {
 	char path[512];
-	int r;
+	int r = barrier_open(registry->loop, disk_failed, registry, &registry->barrier, error);
 
+	if (r < 0)
+		return r;
 	snprintf(path, sizeof(path), "%s/db/state.db", registry->config->state_dir);
 	r = store_open(path, &registry->store, error);
+	if (r == 0)
+		r = store_use_barrier(registry->store, registry->barrier, error);
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "%s/db/events.db", registry->config->state_dir);
-	return journal_open(registry->loop, path, &registry->journal, error);
+	return journal_open(registry->loop, path, registry->barrier, &registry->journal, error);
 }
 
 int registry_open(uv_loop_t *loop, const struct config *config, struct registry **ret_registry,
@@ -453,6 +469,7 @@ int registry_open(uv_loop_t *loop, const struct config *config, struct registry 
 	if (r < 0)
 		goto failed;
 	registry->poll = timer_new(loop, poll, registry);
+	link.barrier = registry->barrier;
 	registry->host = host_link_open(loop, &link);
 	registry->denials = denial_events_open(registry);
 	r = load_containers(registry, error);

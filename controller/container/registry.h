@@ -39,6 +39,7 @@ struct push_queue {
 struct registry {
 	uv_loop_t *loop;               /* borrowed */
 	const struct config *config;   /* borrowed */
+	struct barrier *barrier;       /* owned: what anybody is told waits for what was written before */
 	struct store *store;           /* owned */
 	struct journal *journal;       /* owned */
 	struct host_link *host;        /* owned */

@@ -138,6 +138,12 @@ int event_table_open(const char *path, uint64_t retention, struct event_table **
 	return 0;
 }
 
+int event_table_use_barrier(struct event_table *table, struct barrier *barrier,
+			    struct ph_error *error)
+{
+	return database_use_barrier(&table->database, barrier, error);
+}
+
 void event_table_close(struct event_table *table)
 {
 	if (!table)

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/barrier.h"
 #include "common/error.h"
 
 #define EVENT_TABLE_SCAN_MAXIMUM 4096 /* rows looked at per read */
@@ -29,6 +30,10 @@ void event_record_fini(struct event_record *record);
 /* Open as events_open() does; retention > 0. */
 int event_table_open(const char *path, uint64_t retention, struct event_table **ret_table,
 		     struct ph_error *error);
+
+/* Sync as events_use_barrier() says. */
+int event_table_use_barrier(struct event_table *table, struct barrier *barrier,
+			    struct ph_error *error);
 
 /* Close. NULL is allowed. */
 void event_table_close(struct event_table *table);

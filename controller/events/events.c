@@ -198,6 +198,11 @@ int events_flush(struct events *events, struct ph_error *error)
 	return ret;
 }
 
+int events_use_barrier(struct events *events, struct barrier *barrier, struct ph_error *error)
+{
+	return event_table_use_barrier(events->table, barrier, error);
+}
+
 void events_close(struct events *events)
 {
 	if (!events)

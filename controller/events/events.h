@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/barrier.h"
 #include "common/error.h"
 #include "proto/model.pb-c.h"
 
@@ -47,6 +48,9 @@ typedef void (*events_live_fn)(void *user, Phoenix__Event *const *events, size_t
  */
 int events_open(const char *path, uint64_t retention, struct events **ret_events,
 		struct ph_error *error);
+
+/* Leave the syncing to a barrier, from now on: "committed" then means durable once that has passed. */
+int events_use_barrier(struct events *events, struct barrier *barrier, struct ph_error *error);
 
 /* Commit what is pending, best effort and without telling subscribers; close. NULL is allowed. */
 void events_close(struct events *events);

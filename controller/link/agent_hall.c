@@ -64,6 +64,7 @@ int agent_hall_open(const struct agent_hall_config *config, int fd, struct agent
 						    .maximum = GREETINGS_MAXIMUM,
 						    .protocol_oldest = AGENT_PROTOCOL_OLDEST,
 						    .protocol = AGENT_PROTOCOL,
+						    .barrier = config->barrier,
 						    .find = find,
 						    .proved = proved,
 						    .refused = refused,

@@ -20,6 +20,7 @@ struct agent_hall_config {
 	/* Somebody was refused who had claimed to be nobody that find() knows. Rated. */
 	void (*refused)(void *user, const struct ph_error *error);
 	void *user;
+	struct barrier *barrier; /* what agents are told waits for that; borrowed; NULL: none */
 };
 
 /* Let agents in through a listening socket, which is taken over, also on failure. */

@@ -390,6 +390,7 @@ static int open_listener(struct agent_link *link, struct ph_error *error)
 						    .maximum = GREETINGS_MAXIMUM,
 						    .protocol_oldest = AGENT_PROTOCOL_OLDEST,
 						    .protocol = AGENT_PROTOCOL,
+						    .barrier = link->config.barrier,
 						    .find = find_key,
 						    .proved = proved,
 						    .refused = refused,

@@ -43,6 +43,7 @@ struct agent_link_config {
 	uv_loop_t *loop;      /* borrowed */
 	const char *run_dir;  /* borrowed for the call */
 	const char *name;     /* of the container; borrowed for the call */
+	struct barrier *barrier; /* what the agent is told waits for that; borrowed; NULL: none */
 	bool is_vsock;        /* its agent comes over vsock (agent_hall.h), not to a socket of its own */
 	uint32_t id_base;     /* Unix peers must have a uid in [id_base, id_base + id_count) */
 	uint32_t id_count;

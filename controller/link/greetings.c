@@ -188,7 +188,8 @@ void greetings_take(struct greetings *greetings, int fd, const struct ucred *pee
 	const struct channel_config config = { .closed = channel_closed,
 					       .gate = gate,
 					       .gate_limit = HANDSHAKE_FRAME_MAXIMUM,
-					       .user = greeting };
+					       .user = greeting,
+					       .barrier = greetings->config.barrier };
 	struct handshake_policy policy = { .protocol_oldest = greetings->config.protocol_oldest,
 					   .protocol = greetings->config.protocol,
 					   .find = greetings->config.find,

@@ -30,6 +30,7 @@ struct greetings_config {
 	unsigned int maximum;  /* places */
 	uint16_t protocol_oldest;
 	uint16_t protocol;
+	struct barrier *barrier; /* of the channels; borrowed; NULL: none */
 	/* As in struct handshake_policy. */
 	int (*find)(void *user, const struct handshake_claim *claim,
 		    uint8_t ret_key[HANDSHAKE_KEY_SIZE]);

@@ -153,7 +153,9 @@ static void retry_later(struct host_link *link)
 static void try_connect(void *user)
 {
 	struct host_link *link = user;
-	const struct channel_config config = { .closed = channel_closed, .user = link };
+	const struct channel_config config = { .closed = channel_closed,
+					       .user = link,
+					       .barrier = link->config.barrier };
 	int fd = address_connect(&link->config.address);
 
 	if (fd < 0 || channel_open(link->loop, fd, &config, &link->channel) < 0) {

@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "common/address.h"
+#include "common/barrier.h"
 #include "common/rpc.h"
 
 struct host_link;
@@ -22,6 +23,7 @@ struct host_link_config {
 	/* The link came up or went down; may be NULL. */
 	void (*changed)(void *user, bool is_up);
 	void *user;
+	struct barrier *barrier; /* what is asked of it waits for that; borrowed; NULL: none */
 };
 
 /* Start connecting; never fails: a phoenix-host that is not there yet is waited for. */

@@ -3,6 +3,11 @@
  * fsync; locking_mode=EXCLUSIVE holds the lock for the life of the process, so that what is cached
  * in memory (the revision, the last seq) stays true and a second phoenixd is refused instead of
  * mixed in. The kernel drops the lock of a killed process: nothing to clean up after kill -9.
+ *
+ * With synchronous=NORMAL a commit does not sync; what SQLite still syncs in itself is what keeps the file
+ * whole: the log before and the file after a checkpoint, and the header of a log that begins anew
+ * (https://www.sqlite.org/pragma.html#pragma_synchronous). The barrier syncs the log; it is the same
+ * file, and the same inode, as long as the database is open.
  */
 #include "controller/store/database.h"
 
@@ -142,6 +147,8 @@ int database_commit(struct database *database, struct ph_error *error)
 
 	if (ret < 0)
 		database_rollback(database);
+	else if (database->barrier)
+		barrier_mark(database->barrier, database->file);
 	return ret;
 }
 
@@ -361,12 +368,27 @@ int database_open(struct database *database, const char *path, const struct data
 	return ret;
 }
 
+int database_use_barrier(struct database *database, struct barrier *barrier, struct ph_error *error)
+{
+	PH_AUTO_FREE char *log = ph_format("%s-wal", database->path);
+	int ret = barrier_add_file(barrier, log, &database->file, error);
+
+	if (ret == 0)
+		ret = database_run(database, "PRAGMA synchronous = NORMAL", error);
+	if (ret < 0)
+		return ret;
+	database->barrier = barrier_ref(barrier);
+	barrier_mark(barrier, database->file);
+	return 0;
+}
+
 void database_close(struct database *database)
 {
 	int result = sqlite3_close(database->handle);
 
 	assert(result == SQLITE_OK); /* a statement was not finalised */
 	(void)result;
+	barrier_unref(database->barrier);
 	free(database->path);
 	*database = (struct database){ 0 };
 }

@@ -1,6 +1,6 @@
 /*
- * One SQLite file as the store and the event log need it: write-ahead log, synchronous=FULL, held
- * by one process, with a schema version; and SQLite's results as errors that name the file and say
+ * One SQLite file as the store and the event log need it: write-ahead log, durable with every commit or
+ * behind a barrier, held by one process, with a schema version; and SQLite's results as errors that name the file and say
  * what to do. Knows no tables.
  */
 #pragma once
@@ -8,11 +8,14 @@
 #include <sqlite3.h>
 #include <stdint.h>
 
+#include "common/barrier.h"
 #include "common/error.h"
 
 struct database {
 	sqlite3 *handle; /* owned */
 	char *path;      /* owned */
+	struct barrier *barrier; /* a reference; NULL: a commit syncs */
+	unsigned int file;       /* the write-ahead log, there */
 };
 
 struct database_schema {
@@ -33,6 +36,12 @@ int database_open(struct database *database, const char *path, const struct data
 
 /* Close the file; all statements must be finalised. Half-opened ones are allowed. */
 void database_close(struct database *database);
+
+/*
+ * Leave the syncing to a barrier: from now on a commit survives kill -9 when it returns, and the loss of
+ * power once the barrier has passed it. So does what an earlier user wrote and did not live to sync.
+ */
+int database_use_barrier(struct database *database, struct barrier *barrier, struct ph_error *error);
 
 /* Run statements that give no rows. */
 int database_run(struct database *database, const char *sql, struct ph_error *error);

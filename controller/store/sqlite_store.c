@@ -117,6 +117,12 @@ int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct 
 	return 0;
 }
 
+int sqlite_store_use_barrier(struct sqlite_store *store, struct barrier *barrier,
+			     struct ph_error *error)
+{
+	return database_use_barrier(&store->database, barrier, error);
+}
+
 void sqlite_store_close(struct sqlite_store *store)
 {
 	if (!store)

@@ -23,6 +23,10 @@ struct sqlite_store_change {
 /* Open as store_open() does. */
 int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct ph_error *error);
 
+/* Sync as store_use_barrier() says. */
+int sqlite_store_use_barrier(struct sqlite_store *store, struct barrier *barrier,
+			     struct ph_error *error);
+
 /* Close. NULL is allowed. */
 void sqlite_store_close(struct sqlite_store *store);
 

@@ -85,6 +85,11 @@ int store_open(const char *path, struct store **ret_store, struct ph_error *erro
 	return 0;
 }
 
+int store_use_barrier(struct store *store, struct barrier *barrier, struct ph_error *error)
+{
+	return sqlite_store_use_barrier(store->tables, barrier, error);
+}
+
 static void free_watch(struct store_watch *watch)
 {
 	TAILQ_REMOVE(&watch->store->watches, watch, link);

@@ -2,7 +2,8 @@
  * phoenixd's state: a key-value store with etcd's semantics behind ten calls. One revision counts
  * every commit that changed something; an entry knows the revisions that created and last changed
  * it; a transaction compares and then writes, all or nothing; a watch sees every change from a
- * revision on, in order, exactly once. A commit that returned 0 survives kill -9 and power loss.
+ * revision on, in order, exactly once. A commit that returned 0 survives kill -9 and power loss;
+ * behind a barrier it survives the latter once that has passed it.
  *
  * Keys are [a-z0-9/._-]{1,255}, values are bytes (packed protobuf messages). Knows nothing of what
  * they mean, and nothing above it knows that SQLite keeps them. Synchronous, loop thread only; one
@@ -14,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/barrier.h"
 #include "common/error.h"
 
 #define STORE_KEY_MAXIMUM 255
@@ -82,6 +84,9 @@ typedef void (*store_changed_fn)(void *user, const struct store_change *change);
  * exist). -EBUSY: another process has it; -EPROTO: a newer Phoenix wrote it; -EUCLEAN: damaged.
  */
 int store_open(const char *path, struct store **ret_store, struct ph_error *error);
+
+/* Leave the syncing to a barrier, from now on: commits do not wait for the disk any more. */
+int store_use_barrier(struct store *store, struct barrier *barrier, struct ph_error *error);
 
 /* 2. Close it and free its watches. NULL is allowed. Nothing is lost without it. */
 void store_close(struct store *store);

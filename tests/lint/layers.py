@@ -36,7 +36,7 @@ DOORS = (
     ('seccomp.h', ('controller/sandbox/*',)),
     ('sqlite3*', ('controller/store/*', 'controller/events/*')),
     ('uv.h', (
-        'common/address.*', 'common/channel.*', 'common/listener.*', 'common/loop.*', 'common/timer.*',
+        'common/address.*', 'common/barrier.*', 'common/channel.*', 'common/listener.*', 'common/loop.*', 'common/timer.*',
         'common/worker.*', 'common/worker_child.*',
         'controller/phoenixd.c', 'controller/host/main.c', 'agent/main.c',      # own the loop
         'controller/link/*', 'controller/host/verbs/server.*', 'controller/api/api.*',

@@ -24,10 +24,11 @@ static const char *const names[FAULTS_KINDS] = {
 };
 
 /* Plain numbers of one process: a second thread that counts along would only fail a neighbouring call. */
-static bool armed, ends;
+static bool armed;
 static enum faults_kind failing;
 static unsigned long at, every, failed;
 static unsigned long counts[FAULTS_KINDS];
+static unsigned long commits, last_commit;
 static int64_t wall_offset_ms, slept_ms;
 
 const char *faults_name(enum faults_kind kind)
@@ -81,7 +82,7 @@ static __attribute__((constructor)) void begin(void)
 {
 	const char *call = getenv("PH_FAULT_CALL");
 
-	ends = number_of("PH_FAULT_ENDS") != 0;
+	last_commit = number_of("PH_FAULT_ENDS");
 	for (int kind = 0; call && kind < FAULTS_KINDS; kind++)
 		if (strcmp(call, names[kind]) == 0)
 			faults_arm((enum faults_kind)kind, number_of("PH_FAULT_AT"),
@@ -229,26 +230,14 @@ int socket(int domain, int type, int protocol)
 	return NEXT(socket)(domain, type, protocol);
 }
 
-/* What an fsync returned, unless it is the one that the process ends behind. */
-static int end_behind(int result)
-{
-	if (fails(FAULTS_FSYNC))
-		_exit(ENDED);
-	return result;
-}
-
 int fsync(int fd)
 {
-	if (ends)
-		return end_behind(NEXT(fsync)(fd));
 	FAIL(FAULTS_FSYNC, EIO);
 	return NEXT(fsync)(fd);
 }
 
 int fdatasync(int fd)
 {
-	if (ends)
-		return end_behind(NEXT(fdatasync)(fd));
 	FAIL(FAULTS_FSYNC, EIO);
 	return NEXT(fdatasync)(fd);
 }
@@ -291,6 +280,22 @@ int open(const char *path, int flags, ...)
 	mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
 	va_end(arguments);
 	return open_any(NEXT(open), path, flags, mode);
+}
+
+/* ---- commits ---- */
+
+struct sqlite3;
+int sqlite3_exec(struct sqlite3 *database, const char *sql, int (*row)(void *, int, char **, char **),
+		 void *user, char **ret_message);
+
+int sqlite3_exec(struct sqlite3 *database, const char *sql, int (*row)(void *, int, char **, char **),
+		 void *user, char **ret_message)
+{
+	int result = NEXT(sqlite3_exec)(database, sql, row, user, ret_message);
+
+	if (last_commit && result == 0 && strcmp(sql, "COMMIT") == 0 && ++commits == last_commit)
+		_exit(ENDED);
+	return result;
 }
 
 /* ---- clocks ---- */

@@ -4,7 +4,7 @@
 # requests throughout, but for those in hand. Then phoenixd is killed at recorded steps of a small rollout.
 # PH_ROLLOUT_SIZE=20 is the full size; PH_POINTS=all kills at every recorded step instead of three of them, 0 at none.
 # With all, the poisoned rollout comes a second time, and phoenixd is killed again and again as soon as it has recorded
-# another step. PH_POINTS=exact does that instead at the records, ending phoenixd behind the fsync that made one durable.
+# another step. PH_POINTS=exact does that instead at the records, ending phoenixd right behind the commit that made one.
 # beds: native
 # deadline: 600
 # image: golden
@@ -300,9 +300,9 @@ step_records() {
 		where position > $1 and (key like 'rollout/%' or key like 'operation/%')"
 }
 
-# Let phoenixd run until it is behind its so many-th fsync, or until the rollout is over, which fails.
-run_until_fsync() {
-	LD_PRELOAD=$PH_ROOT/build/$PH_PRESET/tests/libfaults.so PH_FAULT_CALL=fsync PH_FAULT_AT=$1 PH_FAULT_ENDS=1 \
+# Let phoenixd run until it is behind its so many-th commit, or until the rollout is over, which fails.
+run_until_commit() {
+	LD_PRELOAD=$PH_ROOT/build/$PH_PRESET/tests/libfaults.so PH_FAULT_ENDS=$1 \
 		"$PH_BIN/phoenixd" --config "$PH_WORK/phoenix.yaml" >>"$PH_WORK/phoenixd.log" 2>&1 &
 	PH_DAEMON_PID=$!
 	while kill -0 "$PH_DAEMON_PID" 2>/dev/null; do
@@ -312,25 +312,25 @@ run_until_fsync() {
 	wait "$PH_DAEMON_PID" || true
 }
 
-# The poisoned rollout again, with phoenixd ended behind one record of a step after another: the number of fsyncs that it
+# The poisoned rollout again, with phoenixd ended behind one record of a step after another: the number of commits that it
 # may make is raised while it does not get to a step, and lowered when it gets past more than one.
 test_ended_at_each_record() {
-	local position moved fsyncs=1 ends=0 records=0 most=0
+	local position moved commits=1 ends=0 records=0 most=0
 	FIRST=$(($(last_event) + 1))
 	fleet all '{log-driver: json-file, log-opts: {max-size: 12m}}' "$PH_ROLLOUT_SIZE" "$WAVES"
 	begin_polling
 	ctl rollout start -f "$PH_WORK/all.yaml" >/dev/null
 	kill_daemon "$PH_DAEMON_PID" KILL
 	read -r moved position < <(step_records 0)
-	while run_until_fsync "$fsyncs"; do
+	while run_until_commit "$commits"; do
 		ends=$((ends + 1))
 		read -r moved position < <(step_records "$position")
 		records=$((records + moved))
 		((moved <= most)) || most=$moved
 		if ((moved == 0)); then
-			fsyncs=$((fsyncs + 1))
+			commits=$((commits + 1))
 		elif ((moved > 1)); then
-			fsyncs=$((fsyncs > moved ? fsyncs - moved : 1))
+			commits=$((commits > moved ? commits - moved : 1))
 		fi
 	done
 	kill_daemon "$PH_DAEMON_PID" KILL
