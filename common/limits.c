@@ -41,6 +41,8 @@ static const struct limits_method methods[] = {
 	{ "phoenix.Host", "ContainerStart", 1 * KIB, 64 * KIB, 1, 0 },
 	{ "phoenix.Host", "ContainerStop", 1 * KIB, 64 * KIB, 1, 0 },
 	{ "phoenix.Host", "ContainerDestroy", 1 * KIB, 64 * KIB, 1, 0 },
+	{ "phoenix.Host", "ContainerRebuild", 192 * KIB, 64 * KIB, 1, 0 },
+	{ "phoenix.Host", "ContainerDiscard", 1 * KIB, 64 * KIB, 1, 0 },
 	{ "phoenix.Host", "ContainerObserve", 1 * KIB, 64 * KIB, 1, 0 },
 	{ "phoenix.Host", "ContainerList", 256, FRAME_LIMIT, 1, 0 },
 	{ "phoenix.Host", "ForeignList", 256, FRAME_LIMIT, 1, 0 },

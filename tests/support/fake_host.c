@@ -278,6 +278,11 @@ static void observe(struct fake_host *host, const char *name,
 
 	ret_observed->name = (char *)name;
 	ret_observed->exists = container != NULL;
+	if (container) {
+		ret_observed->image = (char *)container->image;
+		ret_observed->kept_image = (char *)container->kept;
+		ret_observed->prepared_image = (char *)container->prepared;
+	}
 	ret_observed->running = container && container->running;
 	if (!ret_observed->running)
 		return;
@@ -326,6 +331,7 @@ VERB(container_create, ContainerCreateRequest, ContainerObservation)
 		container = free_place(host);
 		text_copy(container->name, sizeof(container->name), input->spec->name);
 		text_copy(container->address, sizeof(container->address), input->address);
+		text_copy(container->image, sizeof(container->image), input->spec->image);
 		container->first_id = input->ids->first;
 		container->exists = true;
 		host->writes++;
@@ -393,6 +399,64 @@ VERB(container_destroy, ContainerRequest, ContainerObservation)
 		memset(container, 0, sizeof(*container));
 	}
 	answer.name = input->name;
+	reply(&answer, request);
+}
+
+static int refuse_rebuild(const struct fake_container *container, bool is_switch,
+			  struct ph_error *error)
+{
+	if (!container)
+		return error_set(error, -ENOENT, "/fake", "apply", "there is no such container");
+	return is_switch && container->running ?
+		       error_set(error, -EBUSY, container->name, "stop it", "it runs") : 0;
+}
+
+static void rebuild(struct fake_container *container, const char *image)
+{
+	text_copy(container->kept, sizeof(container->kept), container->image);
+	text_copy(container->image, sizeof(container->image), image);
+	container->prepared[0] = '\0';
+}
+
+VERB(container_rebuild, ContainerRebuildRequest, ContainerObservation)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
+	struct fake_container *container = fake_host_find(host, input->spec->name);
+	const char *image = input->spec->image;
+	bool is_there = container && text_equal(container->image, image);
+	struct ph_error error;
+
+	FAIL_BEFORE("ContainerRebuild");
+	if (refuse_rebuild(container, !input->prepare && !is_there, &error) < 0) {
+		rpc_fail(request, &error);
+		return;
+	}
+	answer.changed = !is_there && (!input->prepare || (!text_equal(container->kept, image) &&
+							   !text_equal(container->prepared, image)));
+	host->writes += answer.changed;
+	if (answer.changed && input->prepare)
+		text_copy(container->prepared, sizeof(container->prepared), image);
+	else if (answer.changed)
+		rebuild(container, image);
+	FAIL_AFTER("ContainerRebuild");
+	observe(host, input->spec->name, &answer);
+	reply(&answer, request);
+}
+
+VERB(container_discard, ContainerRequest, ContainerObservation)
+{
+	struct fake_host *host = host_of(service);
+	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
+	struct fake_container *container = fake_host_find(host, input->name);
+
+	FAIL_BEFORE("ContainerDiscard");
+	answer.changed = container && (container->kept[0] || container->prepared[0]);
+	host->writes += answer.changed;
+	if (container)
+		container->kept[0] = container->prepared[0] = '\0';
+	FAIL_AFTER("ContainerDiscard");
+	observe(host, input->name, &answer);
 	reply(&answer, request);
 }
 

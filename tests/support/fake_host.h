@@ -26,6 +26,7 @@ struct fake_container {
 	unsigned int images;         /* of its Docker */
 	uint32_t first_id;
 	char address[16];
+	char image[64], kept[64], prepared[64]; /* of its roots; "" for none */
 };
 
 struct fake_agent;

@@ -23,6 +23,7 @@ struct requests {
 	Phoenix__IdRange ids;
 	Phoenix__Pair label;
 	Phoenix__Pair *labels[1];
+	Phoenix__ContainerRebuildRequest rebuild;
 	Phoenix__ContainerRequest container;
 	Phoenix__ContainerStopRequest stop;
 	Phoenix__AgentPushRequest push;
@@ -39,6 +40,7 @@ static void requests_init(struct requests *r)
 	phoenix__resources__init(&r->resources);
 	phoenix__id_range__init(&r->ids);
 	phoenix__pair__init(&r->label);
+	phoenix__container_rebuild_request__init(&r->rebuild);
 	phoenix__container_request__init(&r->container);
 	phoenix__container_stop_request__init(&r->stop);
 	phoenix__agent_push_request__init(&r->push);
@@ -66,6 +68,9 @@ static void requests_init(struct requests *r)
 	r->create.address = TEXT("10.209.0.20");
 	r->create.slot = 3;
 	r->create.profile = TEXT("lxc-phoenix-v2");
+	r->rebuild.spec = &r->spec;
+	r->rebuild.ids = &r->ids;
+	r->rebuild.address = TEXT("10.209.0.20");
 	r->container.name = TEXT("web1");
 	r->stop.name = TEXT("web1");
 	r->stop.grace_ms = 10000;
@@ -170,6 +175,15 @@ FORGERY(spec_mode, create, r->spec.confinement_mode = (Phoenix__ConfinementMode)
 FORGERY(profile_newline, create, r->create.profile = TEXT("lxc-phoenix-v2\nlxc.x = y"))
 FORGERY(profile_none, create, r->create.profile = TEXT(""))
 FORGERY(profile_missing, create, r->create.profile = NULL)
+FORGERY(rebuild_spec_missing, rebuild, r->rebuild.spec = NULL)
+FORGERY(rebuild_name, rebuild, r->spec.name = TEXT("../web1"))
+FORGERY(rebuild_image, rebuild, r->spec.image = TEXT("../images/bookworm"))
+FORGERY(rebuild_image_missing, rebuild, r->spec.image = NULL)
+FORGERY(rebuild_clone, rebuild, r->spec.clone = (Phoenix__CloneMethod)5)
+FORGERY(rebuild_ids_missing, rebuild, r->rebuild.ids = NULL)
+FORGERY(rebuild_ids_root, rebuild, r->ids.first = 0)
+FORGERY(rebuild_address_missing, rebuild, r->rebuild.address = NULL)
+FORGERY(rebuild_address_other, rebuild, r->spec.address = TEXT("10.209.0.21"))
 
 static void test_forged(void **state)
 {
@@ -261,6 +275,15 @@ static void test_forged(void **state)
 		CASE(profile_newline, "profile"),
 		CASE(profile_none, "profile"),
 		CASE(profile_missing, "profile"),
+		CASE(rebuild_spec_missing, "spec"),
+		CASE(rebuild_name, "name"),
+		CASE(rebuild_image, "image"),
+		CASE(rebuild_image_missing, "image"),
+		CASE(rebuild_clone, "clone"),
+		CASE(rebuild_ids_missing, "ids"),
+		CASE(rebuild_ids_root, "ids.first"),
+		CASE(rebuild_address_missing, "address"),
+		CASE(rebuild_address_other, "address"),
 	};
 #undef CASE
 
@@ -283,7 +306,7 @@ static void test_good(void **state)
 	Phoenix__ProbeRequest probe = PHOENIX__PROBE_REQUEST__INIT;
 	const ProtobufCMessage *const good[] = {
 		&r.create.base, &r.container.base, &r.stop.base,  &r.push.base, &r.import.base,
-		&r.image.base,	&r.confine.base,   &probe.base,	  &r.list.base,
+		&r.image.base,	&r.confine.base,   &probe.base,	  &r.list.base, &r.rebuild.base,
 	};
 
 	requests_init(&r);

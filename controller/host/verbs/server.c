@@ -240,6 +240,8 @@ HANDLER(container_create, "ContainerCreate", ContainerCreateRequest, ContainerOb
 HANDLER(container_start, "ContainerStart", ContainerRequest, ContainerObservation)
 HANDLER(container_stop, "ContainerStop", ContainerStopRequest, ContainerObservation)
 HANDLER(container_destroy, "ContainerDestroy", ContainerRequest, ContainerObservation)
+HANDLER(container_rebuild, "ContainerRebuild", ContainerRebuildRequest, ContainerObservation)
+HANDLER(container_discard, "ContainerDiscard", ContainerRequest, ContainerObservation)
 HANDLER(container_observe, "ContainerObserve", ContainerRequest, ContainerObservation)
 HANDLER(container_list, "ContainerList", ContainerListRequest, ContainerListReply)
 HANDLER(preflight, "Preflight", HostPreflightRequest, HostPreflightReply)

@@ -220,23 +220,38 @@ static int check_ids(const Phoenix__IdRange *ids, struct ph_error *error)
 	return code;
 }
 
+/* A specification and what the container of it is given, or has. */
+static int check_given(const Phoenix__ContainerSpec *spec, const Phoenix__IdRange *ids,
+		       const char *address, struct ph_error *error)
+{
+	int code = check_spec(spec, error);
+
+	if (code == 0)
+		code = check_ids(ids, error);
+	if (code == 0)
+		code = check_address("address", address, error);
+	if (code == 0 && !text_empty(spec->address) && !text_equal(spec->address, address))
+		return refuse(error, "address", "it differs from the one in the specification");
+	return code;
+}
+
 static int check_create(const ProtobufCMessage *message, struct ph_error *error)
 {
 	const Phoenix__ContainerCreateRequest *request = (const void *)message;
-	int code = check_spec(request->spec, error);
+	int code = check_given(request->spec, request->ids, request->address, error);
 
-	if (code == 0)
-		code = check_ids(request->ids, error);
-	if (code == 0)
-		code = check_address("address", request->address, error);
-	if (code == 0 && !text_empty(request->spec->address) &&
-	    !text_equal(request->spec->address, request->address))
-		return refuse(error, "address", "it differs from the one in the specification");
 	if (code == 0)
 		code = check_number("slot", request->slot, 0, VALIDATE_SLOTS - 1, error);
 	if (code == 0)
 		code = check_profile(request, error);
 	return code;
+}
+
+static int check_rebuild(const ProtobufCMessage *message, struct ph_error *error)
+{
+	const Phoenix__ContainerRebuildRequest *request = (const void *)message;
+
+	return check_given(request->spec, request->ids, request->address, error);
 }
 
 static int check_container(const ProtobufCMessage *message, struct ph_error *error)
@@ -388,6 +403,7 @@ static const struct {
 	{ &phoenix__confine_status_request__descriptor, check_nothing },
 	{ &phoenix__host_preflight_request__descriptor, check_preflight },
 	{ &phoenix__container_create_request__descriptor, check_create },
+	{ &phoenix__container_rebuild_request__descriptor, check_rebuild },
 	{ &phoenix__container_request__descriptor, check_container },
 	{ &phoenix__container_stop_request__descriptor, check_stop },
 	{ &phoenix__container_list_request__descriptor, check_list },

@@ -35,6 +35,10 @@ static const struct verb verbs[] = {
 	  true },
 	{ "ContainerDestroy", "remove the container", verb_container_destroy, 10 * MINUTES,
 	  "container", true },
+	{ "ContainerRebuild", "rebuild the container", verb_container_rebuild, 15 * MINUTES,
+	  "container", true },
+	{ "ContainerDiscard", "remove the kept root of", verb_container_discard, 10 * MINUTES,
+	  "container", true },
 	{ "ContainerObserve", "look at the container", verb_container_observe, 15 * SECONDS, NULL,
 	  true },
 	{ "ContainerList", "list the containers", verb_container_list, 60 * SECONDS, NULL, false },
@@ -60,6 +64,8 @@ const char *verb_subject(const ProtobufCMessage *request)
 {
 	if (request->descriptor == &phoenix__container_create_request__descriptor)
 		return ((const Phoenix__ContainerCreateRequest *)request)->spec->name;
+	if (request->descriptor == &phoenix__container_rebuild_request__descriptor)
+		return ((const Phoenix__ContainerRebuildRequest *)request)->spec->name;
 	if (request->descriptor == &phoenix__container_request__descriptor)
 		return ((const Phoenix__ContainerRequest *)request)->name;
 	if (request->descriptor == &phoenix__container_stop_request__descriptor)

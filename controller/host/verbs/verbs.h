@@ -67,6 +67,8 @@ VERB(container_create);
 VERB(container_start);
 VERB(container_stop);
 VERB(container_destroy);
+VERB(container_rebuild);
+VERB(container_discard);
 VERB(container_observe);
 VERB(container_list);
 VERB(foreign_list);
