@@ -4,11 +4,14 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -77,7 +80,11 @@ bool clone_fixture_works(const struct host_fixture *fixture, enum clone_method m
 
 char *clone_fixture_inside(const struct host_fixture *fixture, const char *name, const char *path)
 {
-	return ph_format("%s/state/containers/%s/rootfs/%s", fixture->base, name, path);
+	char root[PATHS_SIZE];
+
+	if (clone_rootfs_path(&fixture->config, name, root, sizeof(root), NULL) < 0)
+		return ph_format("%s/state/containers/%s/rootfs/%s", fixture->base, name, path);
+	return ph_format("%s/%s", root, path);
 }
 
 int clone_fixture_mounts(const struct host_fixture *fixture)
@@ -205,9 +212,38 @@ void clone_fixture_recover(const struct host_fixture *fixture, const struct clon
 	assert_int_equal(clone_fixture_mounts(fixture), mounts);
 }
 
+bool clone_fixture_kill_at(const struct host_fixture *fixture, const struct clone_request *request,
+			   int (*act)(const struct host_fixture *, const struct clone_request *),
+			   unsigned int stop)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		_exit(act(fixture, request) < 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	for (unsigned int i = 0; i < stop && WIFSTOPPED(status); i++) {
+		int signal = WSTOPSIG(status) == SIGTRAP || WSTOPSIG(status) == SIGSTOP ?
+				     0 : WSTOPSIG(status);
+
+		assert_int_equal(ptrace(PTRACE_SYSCALL, child, NULL, (void *)(intptr_t)signal), 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+	}
+	if (WIFSTOPPED(status)) {
+		kill(child, SIGKILL);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		return true;
+	}
+	assert_int_equal(status, 0);
+	return false;
+}
+
 bool clone_fixture_is_incomplete(const struct host_fixture *fixture)
 {
 	struct clone clone;
 
-	return clone_find(&fixture->config, "web1", &clone, NULL) == 0 && !clone.complete;
+	return clone_find(&fixture->config, "web1", &clone, NULL) == 0 && !clone.current.complete;
 }

@@ -42,7 +42,7 @@ struct clone_request clone_fixture_request(const char *name, enum clone_method m
 /* Whether the host has the method; says so when it has not. */
 bool clone_fixture_works(const struct host_fixture *fixture, enum clone_method method);
 
-/* A path in a clone's root file system; the caller frees it. */
+/* A path in a clone's current root file system, or where that of a new one will be; the caller frees it. */
 char *clone_fixture_inside(const struct host_fixture *fixture, const char *name, const char *path);
 
 /* Number of mounts below the fixture. */
@@ -69,6 +69,14 @@ void clone_fixture_foreign_file(const struct host_fixture *fixture);
 /* What a killed creation left is completed by another one, unless that is left out, and removed. */
 void clone_fixture_recover(const struct host_fixture *fixture, const struct clone_request *request,
 			   bool again, int mounts);
+
+/*
+ * Do something in a child, and kill it when it has come to the given stop, before or behind a system
+ * call of its own; false: it had ended before, and has succeeded.
+ */
+bool clone_fixture_kill_at(const struct host_fixture *fixture, const struct clone_request *request,
+			   int (*act)(const struct host_fixture *, const struct clone_request *),
+			   unsigned int stop);
 
 /* Whether "web1" is a clone that was never finished. */
 bool clone_fixture_is_incomplete(const struct host_fixture *fixture);

@@ -188,8 +188,8 @@ static void run_life(struct host_fixture *fixture, enum clone_method method, int
 
 	if (clone_create(&fixture->config, &request, &clone, &error) != CLONE_CHANGED)
 		fail_msg("%s: %s: %s", error.what, error.where, error.why);
-	assert_int_equal(clone.method, method);
-	assert_true(clone.complete);
+	assert_int_equal(clone.current.method, method);
+	assert_true(clone.current.complete);
 	assert_ownership(fixture);
 	assert_acl(fixture);
 	assert_data_root(fixture);

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <linux/btrfs.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,8 +15,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -153,7 +150,7 @@ static void images_elsewhere(void **state)
 	assert_non_null(strstr(probe.reasons[CLONE_SNAPSHOT], "different file systems"));
 	assert_true(probe.reasons[CLONE_REFLINK][0]);
 	assert_int_equal(clone_create(&fixture->config, &request, &clone, NULL), CLONE_CHANGED);
-	assert_int_equal(clone.method, probe.method);
+	assert_int_equal(clone.current.method, probe.method);
 	assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
 	assert_int_equal(umount(containers), 0);
 	clone_fixture_end_on(fixture);
@@ -196,38 +193,7 @@ static int destroy_web1(const struct host_fixture *fixture, const struct clone_r
 	return clone_destroy(&fixture->config, request->name, NULL);
 }
 
-/* Kill what is done when it has come to the given stop, before or behind a system call of its own;
- * false: it had ended before. */
-static bool kill_at(const struct host_fixture *fixture, const struct clone_request *request,
-		    int (*act)(const struct host_fixture *, const struct clone_request *),
-		    unsigned int stop)
-{
-	pid_t child = fork();
-	int status = 0;
-
-	if (child == 0) {
-		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-		raise(SIGSTOP);
-		_exit(act(fixture, request) != 0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	for (unsigned int i = 0; i < stop && WIFSTOPPED(status); i++) {
-		int signal = WSTOPSIG(status) == SIGTRAP || WSTOPSIG(status) == SIGSTOP ?
-				     0 : WSTOPSIG(status);
-
-		assert_int_equal(ptrace(PTRACE_SYSCALL, child, NULL, (void *)(intptr_t)signal), 0);
-		assert_int_equal(waitpid(child, &status, 0), child);
-	}
-	if (WIFSTOPPED(status)) {
-		kill(child, SIGKILL);
-		assert_int_equal(waitpid(child, &status, 0), child);
-		return true;
-	}
-	assert_int_equal(status, 0);
-	return false;
-}
-
-/* The same at every few system calls of a snapshot. */
+/* A creation killed at every few system calls of a snapshot. */
 static void snapshots_killed_step_by_step(void **state)
 {
 	struct host_fixture *fixture = *state;
@@ -238,7 +204,7 @@ static void snapshots_killed_step_by_step(void **state)
 	if (!clone_fixture_begin_on(fixture, "btrfs"))
 		skip();
 	clone_fixture_foreign_file(fixture);
-	while (kill_at(fixture, &request, create_web1, stop)) {
+	while (clone_fixture_kill_at(fixture, &request, create_web1, stop)) {
 		incomplete += clone_fixture_is_incomplete(fixture);
 		clone_fixture_recover(fixture, &request, kills++ % 3 != 0, 1);
 		clone_fixture_foreign_file(fixture);
@@ -314,7 +280,7 @@ static void removals_killed_step_by_step(void **state)
 		unsigned int stop = 0, kills = 0, incomplete = 0;
 
 		make_marked(fixture, &request);
-		while (kill_at(fixture, &request, destroy_web1, stop)) {
+		while (clone_fixture_kill_at(fixture, &request, destroy_web1, stop)) {
 			incomplete += clone_fixture_is_incomplete(fixture);
 			finish_removal(fixture, &request, kills++ % 2 != 0);
 			make_marked(fixture, &request);

@@ -6,8 +6,14 @@
  *   STATE/containers/NAME/rootfs      the root filesystem: give it to liblxc as dir:
  *   STATE/containers/NAME/upper,work  of the overlay
  *   STATE/containers/NAME/snapshot    root 0700; of the image, with the image's own ids
+ *   STATE/containers/NAME/root-N      as NAME: the parts of a root that was made later
  *   STATE/data/NAME                   idbase:idbase 0711; the data-root, bind source for
  *                                     /var/lib/docker; a nosuid,nodev,private mount of itself
+ *
+ * A clone may have several roots: the one it runs on, the one it had before that, which is kept for
+ * going back, and one that is made beside them to be used next. clone.json alone says which is
+ * which, so that changing from one to another is one write of it; a root that it does not name is
+ * what an interruption left. The data-root is the same for all of them.
  *
  * Overlay when the host can (an idmapped mount of the image as the lower layer), else a snapshot of
  * the image's subvolume, mounted idmapped, else a copy whose ids are shifted, sharing blocks where
@@ -33,16 +39,24 @@ enum clone_method {
 	CLONE_METHODS,  /* their number */
 };
 
-struct clone {
-	char name[64];
+/* One root filesystem of a clone; none when image is "". */
+struct clone_root {
+	unsigned int number;    /* 0: in the clone's directory itself, else in its root-NUMBER */
 	char image[64];
 	char digest[65];        /* of the image it was made from */
 	enum clone_method method;
 	char reason[128];       /* why this method; "" in records of before there was a choice */
+	uint64_t created_ms;    /* Unix time */
+	bool complete;          /* false: its making was interrupted */
+};
+
+struct clone {
+	char name[64];
 	uint32_t id_base;
 	uint32_t id_count;
-	uint64_t created_ms;    /* Unix time */
-	bool complete;          /* false: an interrupted clone_create() */
+	struct clone_root current;  /* always there; incomplete: an interrupted clone_create() */
+	struct clone_root kept;     /* the one before it */
+	struct clone_root prepared; /* the one to be used next */
 };
 
 struct clone_request {
@@ -70,6 +84,36 @@ int clone_create(const struct config *config, const struct clone_request *reques
 		 struct clone *ret_clone, struct ph_error *error);
 
 /*
+ * Give a clone another root: the next one when that is of this image (CLONE_AUTO: by any method), as
+ * clone_root_is() says. A kept or prepared root that is becomes the current one and nothing is
+ * copied; else one is made. The one that was current becomes the kept one, and a kept one of before
+ * goes. The container must not run. With prepare the root is only made, and it may. Whatever is
+ * asked for, a prepared root that is something else goes.
+ * CLONE_UNCHANGED when there was nothing to do, -ENOENT without clone or image, -EAGAIN when the
+ * clone was never finished, -EEXIST when it has other ids. What a failure has made is removed again,
+ * and the roots are those of before. ret_clone may be NULL.
+ */
+int clone_rebuild(const struct config *config, const struct clone_request *request, bool prepare,
+		  struct clone *ret_clone, struct ph_error *error);
+
+/*
+ * Remove all of a clone's roots but the current one; the container may run. CLONE_UNCHANGED when
+ * there were none, -ENOENT without a clone. ret_clone may be NULL.
+ */
+int clone_discard(const struct config *config, const char *name, struct clone *ret_clone,
+		  struct ph_error *error);
+
+/* Whether a root is whole, of this image and made by this method, or by any with CLONE_AUTO. */
+bool clone_root_is(const struct clone_root *root, const char *image, enum clone_method method);
+
+/*
+ * Write the path of a clone's current root filesystem, which a rebuild changes; give it to liblxc.
+ * -ENOENT when there is no clone.
+ */
+int clone_rootfs_path(const struct config *config, const char *name, char *path, size_t size,
+		      struct ph_error *error);
+
+/*
  * Mount a clone's root filesystem and data-root where they are not mounted, as after a reboot of
  * the host; call it before every start. CLONE_UNCHANGED when all was mounted.
  */
@@ -92,7 +136,7 @@ int clone_find(const struct config *config, const char *name, struct clone *ret_
 int clone_list(const struct config *config, struct clone **ret_clones, size_t *ret_count,
 	       struct ph_error *error);
 
-/* Open the root of a clone for the tree module; mount it first. The caller closes it. */
+/* Open the current root of a clone for the tree module; mount it first. The caller closes it. */
 int clone_open_rootfs(const struct config *config, const char *name, int *ret_root,
 		      struct ph_error *error);
 

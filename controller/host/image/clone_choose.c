@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/str.h"
 #include "controller/host/image/image.h"
 #include "controller/host/tree/subvolume.h"
@@ -43,7 +44,7 @@ int clone_explain(const struct config *config, enum clone_method wanted, int cod
 	return refuse(wanted, probe.reasons[wanted], error);
 }
 
-static int take_wanted(const struct config *config, enum clone_method wanted, struct clone *plan,
+static int take_wanted(const struct config *config, enum clone_method wanted, struct clone_root *plan,
 		       struct ph_error *error)
 {
 	struct clone_probe probe = { 0 };
@@ -63,7 +64,7 @@ static int take_wanted(const struct config *config, enum clone_method wanted, st
 	return result;
 }
 
-static int take_first(const struct config *config, struct clone *plan, struct ph_error *error)
+static int take_first(const struct config *config, struct clone_root *plan, struct ph_error *error)
 {
 	struct clone_probe probe;
 	int result = clone_probe_first(config, &probe, error);
@@ -84,9 +85,48 @@ static int take_first(const struct config *config, struct clone *plan, struct ph
 	return 0;
 }
 
-int clone_choose(const struct config *config, enum clone_method wanted, struct clone *plan,
-		 struct ph_error *error)
+/* What the plan says of the image as it is now. */
+static int take_image(const struct clone_request *request, const struct image *image,
+		      struct clone_root *plan, struct ph_error *error)
 {
-	return wanted == CLONE_AUTO ? take_first(config, plan, error) :
-				      take_wanted(config, wanted, plan, error);
+	if (image->highest_id >= request->id_count && image->highest_id != UINT32_MAX)
+		return error_set(error, -EOVERFLOW, request->image,
+				 "give the container a longer id range",
+				 "the image has files of id %u, the range has %u ids",
+				 image->highest_id, request->id_count);
+	text_copy(plan->image, sizeof(plan->image), request->image);
+	text_copy(plan->digest, sizeof(plan->digest), image->digest);
+	return 0;
+}
+
+int clone_choose(const struct config *config, const struct clone_request *request,
+		 struct clone_root *ret_plan, struct ph_error *error)
+{
+	struct clone_root plan = { .created_ms = clock_wall_ms() };
+	struct image image;
+	int result = image_find(config, request->image, &image, error);
+
+	if (result == 0)
+		result = take_image(request, &image, &plan, error);
+	if (result == 0)
+		result = request->method == CLONE_AUTO ?
+				 take_first(config, &plan, error) :
+				 take_wanted(config, request->method, &plan, error);
+	if (result == 0)
+		*ret_plan = plan;
+	return result;
+}
+
+int clone_choose_hold(const struct config *config, const struct clone_request *request,
+		      struct clone_root *plan, int *ret_lock, struct ph_error *error)
+{
+	PH_AUTO_CLOSE int lock = -1;
+	struct image image;
+	int result = image_hold(config, request->image, &image, &lock, error);
+
+	if (result == 0)
+		result = take_image(request, &image, plan, error);
+	if (result == 0)
+		*ret_lock = take_fd(&lock);
+	return result;
 }

@@ -1,6 +1,7 @@
 /*
- * clone.json: what a clone is made of. Written before anything else of the clone and again when it
- * is complete, so that a killed creation is recognised and an image knows its users.
+ * clone.json: what a clone is made of, and which of its roots is which. Written before anything of a
+ * root is made and again when that is complete, so that a killed creation is recognised and an image
+ * knows its users.
  */
 #pragma once
 

@@ -152,6 +152,16 @@ static int open_locked(const struct config *config, int *ret_images, struct ph_e
 
 /* ---- import --------------------------------------------------------------------------------- */
 
+/* What a clone has of an image, as text behind its name; NULL when nothing. */
+static const char *use_of(const struct clone *clone, const char *image)
+{
+	if (strcmp(clone->current.image, image) == 0)
+		return "";
+	if (strcmp(clone->kept.image, image) == 0)
+		return " (its kept root)";
+	return strcmp(clone->prepared.image, image) == 0 ? " (a prepared root)" : NULL;
+}
+
 /* -EBUSY with their names when containers are cloned from the image. */
 static int refuse_in_use(const struct config *config, const char *name, struct ph_error *error)
 {
@@ -162,12 +172,18 @@ static int refuse_in_use(const struct config *config, const char *name, struct p
 
 	if (result < 0)
 		return result;
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(clones[i].image, name) == 0)
-			str_appendf(&users, "%s%s", users.length ? ", " : "", clones[i].name);
+	for (size_t i = 0; i < count; i++) {
+		const char *use = use_of(&clones[i], name);
+
+		if (use)
+			str_appendf(&users, "%s%s%s", users.length ? ", " : "", clones[i].name,
+				    use);
+	}
 	if (!users.length)
 		return 0;
-	return error_set(error, -EBUSY, name, "remove these containers, or use another image name",
+	return error_set(error, -EBUSY, name,
+			 "remove these containers, give up what they keep (phoenixctl discard), or "
+			 "use another image name",
 			 "containers are cloned from this image: %s", str_text(&users));
 }
 
@@ -329,6 +345,19 @@ int image_find(const struct config *config, const char *name, struct image *ret_
 				 "see 'phoenixctl image list'; make it with 'phoenixctl image import' "
 				 "or 'phoenixctl image build'",
 				 "there is no such image");
+	return result;
+}
+
+int image_hold(const struct config *config, const char *name, struct image *ret_image,
+	       int *ret_lock, struct ph_error *error)
+{
+	PH_AUTO_CLOSE int images = -1;
+	int result = open_locked(config, &images, error);
+
+	if (result == 0)
+		result = image_find(config, name, ret_image, error);
+	if (result == 0)
+		*ret_lock = take_fd(&images);
 	return result;
 }
 

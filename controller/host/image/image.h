@@ -54,8 +54,15 @@ int image_list(const struct config *config, struct image **ret_images, size_t *r
 	       struct ph_error *error);
 
 /*
+ * Find an image and keep it from being removed or replaced until the descriptor is closed, which the
+ * caller does soon: nobody can remove or publish any image meanwhile.
+ */
+int image_hold(const struct config *config, const char *name, struct image *ret_image,
+	       int *ret_lock, struct ph_error *error);
+
+/*
  * Remove an image. IMAGE_UNCHANGED when there is none, -EBUSY with the containers' names while some
- * are cloned from it.
+ * have a root of it, be it one that is kept.
  */
 int image_remove(const struct config *config, const char *name, struct ph_error *error);
 

@@ -1,5 +1,5 @@
 /*
- * Small JSON records that phoenix-host keeps about what it has made: one flat object in one file,
+ * Small JSON records that phoenix-host keeps about what it has made: one object in one file,
  * root only, written durably. They are our own, yet read as data: sizes and types are checked.
  */
 #pragma once

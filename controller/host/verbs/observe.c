@@ -13,7 +13,6 @@
 #include "common/memory.h"
 #include "common/str.h"
 #include "controller/host/confine/check.h"
-#include "controller/host/image/clone.h"
 #include "controller/host/lxc/cgroups.h"
 #include "controller/host/lxc/instance.h"
 #include "controller/host/lxc/process.h"
@@ -106,7 +105,6 @@ int observe(const struct config *config, const char *name, struct profile_states
 {
 	struct profile_states own = { .config = config };
 	PH_AUTO_CLOSE int process = -1;
-	struct clone clone;
 	int code;
 
 	*ret_observation = (struct observation){ 0 };
@@ -117,12 +115,7 @@ int observe(const struct config *config, const char *name, struct profile_states
 	if (code < 0)
 		return code;
 	ret_observation->exists = true;
-	if (clone_find(config, name, &clone, NULL) >= 0) {
-		text_copy(ret_observation->clone_method, sizeof(ret_observation->clone_method),
-			  clone_method_name(clone.method));
-		text_copy(ret_observation->clone_reason, sizeof(ret_observation->clone_reason),
-			  clone.reason);
-	}
+	clone_find(config, name, &ret_observation->clone, NULL); /* an adopted one has none */
 	ret_observation->init = observe_init(config, &ret_observation->placement);
 	if (ret_observation->init && ret_observation->placement.profile[0])
 		ret_observation->currency = profile_states_get(
@@ -138,10 +131,16 @@ const char *observe_profile_state(const struct observation *observation)
 	return confine_currency_name(observation->currency);
 }
 
+const char *observe_clone_method(const struct clone_root *root)
+{
+	return root->image[0] ? clone_method_name(root->method) : "";
+}
+
 void observe_send(const struct observation *observation, bool changed,
 		  struct worker_output *output)
 {
 	const struct placement *placement = &observation->placement;
+	const struct clone *clone = &observation->clone;
 	Phoenix__ContainerObservation reply = PHOENIX__CONTAINER_OBSERVATION__INIT;
 	Phoenix__IdRange ids = PHOENIX__ID_RANGE__INIT;
 	Phoenix__Pair pairs[OBSERVE_NESTED_MAXIMUM], *nested[OBSERVE_NESTED_MAXIMUM];
@@ -169,11 +168,28 @@ void observe_send(const struct observation *observation, bool changed,
 	reply.ids = observation->exists ? &ids : NULL;
 	reply.nested = nested;
 	reply.n_nested = observation->nested_count;
-	reply.clone_method = (char *)observation->clone_method;
-	reply.clone_reason = (char *)observation->clone_reason;
+	reply.clone_method = (char *)observe_clone_method(&clone->current);
+	reply.clone_reason = (char *)clone->current.reason;
+	reply.image = (char *)clone->current.image;
+	reply.image_digest = (char *)clone->current.digest;
+	reply.kept_image = (char *)clone->kept.image;
+	reply.kept_digest = (char *)clone->kept.digest;
+	reply.kept_clone_method = (char *)observe_clone_method(&clone->kept);
+	reply.prepared_image = (char *)(clone->prepared.complete ? clone->prepared.image : "");
 	reply.address = observation->exists ? ipv4_to_text(placement->address, address) : address;
 	reply.slot = placement->slot;
 	reply.memory_bytes = observation->memory_bytes;
 	reply.profile_state = (char *)observe_profile_state(observation);
 	worker_send(output, &reply.base);
+}
+
+int observe_reply(const struct config *config, const char *name, bool changed,
+		  struct worker_output *output, struct ph_error *error)
+{
+	struct observation observation;
+	int code = observe(config, name, NULL, &observation, error);
+
+	if (code == 0)
+		observe_send(&observation, changed, output);
+	return code;
 }

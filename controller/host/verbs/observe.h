@@ -9,6 +9,7 @@
 
 #include "common/worker.h"
 #include "controller/host/confine/label.h"
+#include "controller/host/image/clone.h"
 #include "controller/host/verbs/placement.h"
 #include "controller/host/verbs/profile_state.h"
 #include "proto/host.pb-c.h"
@@ -30,8 +31,7 @@ struct observation {
 	uint32_t processes;
 	uint32_t off_label;
 	char first_offender[CONFINE_LABEL_SIZE];
-	char clone_method[16];
-	char clone_reason[128];
+	struct clone clone; /* no root has an image when there is none, or its record is damaged */
 	enum confine_currency currency; /* of the profile, when it runs under one */
 	uint64_t memory_bytes;
 	struct observe_nested nested[OBSERVE_NESTED_MAXIMUM];
@@ -49,11 +49,18 @@ int observe(const struct config *config, const char *name, struct profile_states
 /* How its profile stands, for a message; "" when it does not run under one. A constant. */
 const char *observe_profile_state(const struct observation *observation);
 
+/* The method of a root, for a message; "" when there is no such root. A constant. */
+const char *observe_clone_method(const struct clone_root *root);
+
 /*
  * Send the observation as a verb's reply. changed is passed on.
  */
 void observe_send(const struct observation *observation, bool changed,
 		  struct worker_output *output);
+
+/* Look at a container and send that as a verb's reply. */
+int observe_reply(const struct config *config, const char *name, bool changed,
+		  struct worker_output *output, struct ph_error *error);
 
 /* The init of a container that runs with its own id map; 0 when it does not. */
 pid_t observe_init(const struct config *config, const struct placement *placement);

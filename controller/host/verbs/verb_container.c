@@ -27,6 +27,7 @@
 #include "controller/host/network/network.h"
 #include "controller/host/tree/paths.h"
 #include "controller/host/tree/tree.h"
+#include "controller/host/verbs/clone_order.h"
 #include "controller/host/verbs/host_facts.h"
 #include "controller/host/verbs/lock.h"
 #include "controller/host/verbs/observe.h"
@@ -34,17 +35,6 @@
 #include "controller/host/verbs/verbs.h"
 
 #define LABEL_TIMEOUT_MS 2000
-
-static int send_observation(const struct verb_host *host, const char *name, bool changed,
-			    struct ph_error *error)
-{
-	struct observation observation;
-	int code = observe(host->config, name, NULL, &observation, error);
-
-	if (code == 0)
-		observe_send(&observation, changed, host->output);
-	return code;
-}
 
 /* Create */
 
@@ -96,16 +86,21 @@ static int check_allocation(const struct config *config,
 	return validate_allocation(request, &host, error);
 }
 
-static int check_existing(const struct placement *old, const struct placement *new,
-			  struct ph_error *error)
+/* Of what image it is, its clone says, once it has one that is whole: a rebuild changes that first. */
+static int check_existing(const struct config *config, const struct placement *old,
+			  const struct placement *new, struct ph_error *error)
 {
-	if (text_equal(old->image, new->image) && old->id_base == new->id_base &&
+	struct clone clone;
+	bool has_clone = clone_find(config, new->name, &clone, NULL) == 0 && clone.current.complete;
+	const char *image = has_clone ? clone.current.image : old->image;
+
+	if (text_equal(image, new->image) && old->id_base == new->id_base &&
 	    old->id_count == new->id_count)
 		return 0;
 	return error_set(error, -EEXIST, new->name,
-			 "remove the container first: phoenixctl remove NAME",
-			 "it exists already, from image %s with ids from %u", old->image,
-			 old->id_base);
+			 "remove the container first: phoenixctl remove NAME; another image alone "
+			 "can be had by a rollout",
+			 "it exists already, from image %s with ids from %u", image, old->id_base);
 }
 
 /* Under one lock for all containers, so that two requests cannot be given the same. */
@@ -124,40 +119,19 @@ static int reserve(const struct config *config, const Phoenix__ContainerCreateRe
 	*ret_is_new = placement_load(config, new.name, &old, NULL) < 0;
 	*ret_is_changed = *ret_is_new || !placement_equal(&old, &new);
 	if (!*ret_is_new)
-		code = check_existing(&old, &new, error);
+		code = check_existing(config, &old, &new, error);
 	if (code == 0 && *ret_is_changed)
 		code = placement_save(config, &new, error);
 	return code < 0 ? code : 0;
-}
-
-/* A validated request's. */
-static enum clone_method clone_method_of(const Phoenix__ContainerSpec *spec)
-{
-	static const enum clone_method methods[] = {
-		[PHOENIX__CLONE_METHOD__CLONE_AUTO] = CLONE_AUTO,
-		[PHOENIX__CLONE_METHOD__CLONE_OVERLAY] = CLONE_OVERLAY,
-		[PHOENIX__CLONE_METHOD__CLONE_SNAPSHOT] = CLONE_SNAPSHOT,
-		[PHOENIX__CLONE_METHOD__CLONE_REFLINK] = CLONE_REFLINK,
-		[PHOENIX__CLONE_METHOD__CLONE_COPY] = CLONE_COPY,
-	};
-
-	return methods[spec->clone];
 }
 
 static int make_clone(const struct config *config, const Phoenix__ContainerCreateRequest *request,
 		      struct ph_error *error)
 {
 	PH_AUTO_FREE char *resolv_conf = NULL;
-	const struct clone_request clone = {
-		.name = request->spec->name,
-		.image = request->spec->image,
-		.id_base = request->ids->first,
-		.id_count = request->ids->count,
-		.method = clone_method_of(request->spec),
-		.resolv_conf = network_resolv_conf(config, &resolv_conf, NULL) < 0 ? NULL
-										  : resolv_conf,
-	};
+	struct clone_request clone;
 
+	clone_order(config, request->spec, request->ids, &clone, &resolv_conf);
 	return clone_create(config, &clone, NULL, error);
 }
 
@@ -191,8 +165,8 @@ int verb_container_create(const struct verb_host *host, const ProtobufCMessage *
 			clone_destroy(config, request->spec->name, NULL);
 		return code;
 	}
-	return send_observation(host, request->spec->name, is_changed || code == CLONE_CHANGED,
-				error);
+	return observe_reply(config, request->spec->name, is_changed || code == CLONE_CHANGED,
+			     host->output, error);
 }
 
 /* Start */
@@ -236,7 +210,7 @@ struct start_paths {
 static int format_paths(const struct config *config, const char *name, struct start_paths *paths,
 			struct ph_error *error)
 {
-	int code = paths_format(config, PATHS_CONTAINERS, name, "rootfs", paths->rootfs, error);
+	int code = clone_rootfs_path(config, name, paths->rootfs, sizeof(paths->rootfs), error);
 
 	if (code == 0)
 		code = paths_format(config, PATHS_AGENTS, name, NULL, paths->agent_dir, error);
@@ -416,7 +390,7 @@ int verb_container_start(const struct verb_host *host, const ProtobufCMessage *m
 		code = start(host->config, &placement, error);
 	if (code < 0)
 		return code;
-	return send_observation(host, request->name, !is_running, error);
+	return observe_reply(host->config, request->name, !is_running, host->output, error);
 }
 
 /* Stop and destroy */
@@ -434,7 +408,8 @@ int verb_container_stop(const struct verb_host *host, const ProtobufCMessage *me
 	if (code < 0)
 		return code;
 	namespace_remove(request->name, NULL); /* what is left is removed before the next start */
-	return send_observation(host, request->name, code == INSTANCE_CHANGED, error);
+	return observe_reply(host->config, request->name, code == INSTANCE_CHANGED, host->output,
+			     error);
 }
 
 static bool agent_directory_exists(const struct config *config, const char *name)
@@ -472,5 +447,5 @@ int verb_container_destroy(const struct verb_host *host, const ProtobufCMessage 
 	if (code < 0)
 		return code;
 	instance_forget(config, request->name);
-	return send_observation(host, request->name, is_changed, error);
+	return observe_reply(config, request->name, is_changed, host->output, error);
 }

@@ -9,18 +9,27 @@
 #include "controller/host/verbs/observe.h"
 #include "controller/host/verbs/verbs.h"
 
-#define PAGE_MAXIMUM 256 /* containers; keeps the reply within one frame */
+#define PAGE_MAXIMUM 128 /* containers of some 1.8 KiB at most; keeps the reply within one frame */
 
 int verb_container_observe(const struct verb_host *host, const ProtobufCMessage *message,
 			   struct ph_error *error)
 {
 	const Phoenix__ContainerRequest *request = (const void *)message;
-	struct observation observation;
-	int code = observe(host->config, request->name, NULL, &observation, error);
 
-	if (code == 0)
-		observe_send(&observation, false, host->output);
-	return code;
+	return observe_reply(host->config, request->name, false, host->output, error);
+}
+
+static void summarise_clone(const struct clone *clone, Phoenix__ContainerObservation *summary)
+{
+	message_set_text(&summary->clone_method, observe_clone_method(&clone->current));
+	message_set_text(&summary->clone_reason, clone->current.reason);
+	message_set_text(&summary->image, clone->current.image);
+	message_set_text(&summary->image_digest, clone->current.digest);
+	message_set_text(&summary->kept_image, clone->kept.image);
+	message_set_text(&summary->kept_digest, clone->kept.digest);
+	message_set_text(&summary->kept_clone_method, observe_clone_method(&clone->kept));
+	if (clone->prepared.complete)
+		message_set_text(&summary->prepared_image, clone->prepared.image);
 }
 
 /* In a list a container that cannot be read does not hide the others. */
@@ -57,8 +66,7 @@ static Phoenix__ContainerObservation *summarise(struct profile_states *states, c
 	message_set_text(&summary->first_offender, observation.first_offender);
 	message_set_text(&summary->expected_profile, observation.placement.profile);
 	message_set_text(&summary->profile_state, observe_profile_state(&observation));
-	message_set_text(&summary->clone_method, observation.clone_method);
-	message_set_text(&summary->clone_reason, observation.clone_reason);
+	summarise_clone(&observation.clone, summary);
 	message_set_text(&summary->address, ipv4_to_text(observation.placement.address, address));
 	return summary;
 }

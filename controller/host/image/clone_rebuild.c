@@ -1,0 +1,241 @@
+/*
+ * A root more, beside those there are. The order of a rebuild: record (the new root is prepared, not
+ * complete: its image has a user), root filesystem, record (complete), mounts of the current root,
+ * record (the roots have changed places), and then what the record does not name any more. So at
+ * every moment the record's current root is whole, and its kept one is.
+ *
+ * What is whole is given up in the record before it is touched. What is not goes first: it may be
+ * what has filled the disk that the record has to be written to.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "controller/host/image/clone_build.h"
+#include "controller/host/image/clone_choose.h"
+#include "controller/host/image/clone_dir.h"
+#include "controller/host/image/clone_record.h"
+
+static const struct clone_root none;
+
+/* ---- what there is --------------------------------------------------------------------------- */
+
+static int load(const struct config *config, const char *name, struct clone *clone, int *ret_dir,
+		struct ph_error *error)
+{
+	PH_AUTO_CLOSE int dir = -1;
+	int result = clone_dir_open(config, name, &dir, error);
+
+	if (result == 0)
+		result = clone_record_load(dir, name, clone, error);
+	if (result == -ENOENT)
+		return error_set(error, result, name, "create it: phoenixctl apply",
+				 "the container has no clone");
+	if (result == 0 && !clone->current.complete)
+		result = error_set(error, -EAGAIN, name, "apply the fleet file again",
+				   "the clone was never finished");
+	if (result == 0)
+		*ret_dir = take_fd(&dir);
+	return result;
+}
+
+/* The smallest number that no root has; 0 was that of the creation. */
+static unsigned int free_number(const struct clone *clone)
+{
+	unsigned int number = 1;
+
+	while ((clone->current.number == number) ||
+	       (clone->kept.image[0] && clone->kept.number == number))
+		number++;
+	return number;
+}
+
+/* Forget the prepared root, and remove it. */
+static int drop_prepared(const struct config *config, struct clone *clone, int dir,
+			 struct ph_error *error)
+{
+	unsigned int number = clone->prepared.number;
+	bool was_complete = clone->prepared.complete;
+	int result = 0;
+
+	if (!was_complete)
+		result = clone_dir_remove_root(config, clone->name, number, dir, error);
+	if (result < 0)
+		return result;
+	clone->prepared = none;
+	result = clone_record_save(dir, clone, error);
+	if (result == 0 && was_complete)
+		clone_dir_remove_root(config, clone->name, number, dir, NULL); /* or the next call */
+	return result;
+}
+
+/* ---- rebuilding: the steps in their order ---------------------------------------------------- */
+
+static bool is_wanted(const struct clone_root *root, const struct clone_request *request)
+{
+	return clone_root_is(root, request->image, request->method);
+}
+
+/* Only what is wanted and is not there otherwise stays prepared. Positive: something has gone. */
+static int settle(const struct config *config, const struct clone_request *request,
+		  struct clone *clone, int dir, struct ph_error *error)
+{
+	int result;
+
+	if (!clone->prepared.image[0] ||
+	    (is_wanted(&clone->prepared, request) && !is_wanted(&clone->current, request) &&
+	     !is_wanted(&clone->kept, request)))
+		return 0;
+	result = drop_prepared(config, clone, dir, error);
+	return result < 0 ? result : 1;
+}
+
+/* Plan the new root, and write it down while nobody can remove its image. */
+static int register_root(const struct config *config, const struct clone_request *request,
+			 struct clone *clone, int dir, struct ph_error *error)
+{
+	PH_AUTO_CLOSE int lock = -1;
+	struct clone next = *clone;
+	int result = clone_choose(config, request, &next.prepared, error);
+
+	next.prepared.number = free_number(clone);
+	if (result == 0) /* of an interruption */
+		result = clone_dir_remove_root(config, clone->name, next.prepared.number, dir,
+					       error);
+	if (result >= 0)
+		result = clone_choose_hold(config, request, &next.prepared, &lock, error);
+	if (result == 0)
+		result = clone_record_save(dir, &next, error);
+	if (result == 0)
+		*clone = next;
+	return result;
+}
+
+/* On the disk before it is called complete: what is kept goes by that word one day. */
+static int complete_root(const struct config *config, struct clone *clone, int dir,
+			 struct ph_error *error)
+{
+	int result = clone_dir_unmount_root(config, clone->name, clone->prepared.number, error);
+
+	if (result < 0)
+		return result;
+	if (syncfs(dir) < 0)
+		return error_errno(error, -errno, clone->name, NULL, "sync the new root");
+	clone->prepared.complete = true;
+	return clone_record_save(dir, clone, error);
+}
+
+/* Make the prepared root. */
+static int build(const struct config *config, const struct clone_request *request,
+		 struct clone *clone, int dir, struct ph_error *error)
+{
+	int result = register_root(config, request, clone, dir, error);
+
+	if (result < 0)
+		return result;
+	result = clone_build(config, request, clone, &clone->prepared, dir, error);
+	if (result >= 0)
+		result = complete_root(config, clone, dir, error);
+	if (result == 0)
+		return 0;
+	clone->prepared.complete = false;
+	drop_prepared(config, clone, dir, NULL);
+	return clone_explain(config, request->method, result, error);
+}
+
+/* The wanted root becomes the current one, and that the kept one. */
+static int change_places(const struct config *config, const struct clone_request *request,
+			 struct clone *clone, int dir, struct ph_error *error)
+{
+	bool goes_back = is_wanted(&clone->kept, request);
+	struct clone next = *clone;
+	int result = clone_dir_unmount_root(config, clone->name, clone->current.number, error);
+
+	next.current = goes_back ? clone->kept : clone->prepared;
+	next.kept = clone->current;
+	next.prepared = none;
+	if (result >= 0)
+		result = clone_record_save(dir, &next, error);
+	if (result == 0)
+		*clone = next;
+	return result;
+}
+
+static int rebuild(const struct config *config, const struct clone_request *request, bool prepare,
+		   struct clone *clone, int dir, struct ph_error *error)
+{
+	bool is_there = is_wanted(&clone->current, request);
+	int settled = settle(config, request, clone, dir, error), result = 0;
+
+	if (settled < 0)
+		return settled;
+	if (is_there || (prepare && (is_wanted(&clone->kept, request) ||
+				     is_wanted(&clone->prepared, request))))
+		return settled ? CLONE_CHANGED : CLONE_UNCHANGED;
+	if (!is_wanted(&clone->kept, request) && !is_wanted(&clone->prepared, request))
+		result = build(config, request, clone, dir, error);
+	if (result == 0 && !prepare)
+		result = change_places(config, request, clone, dir, error);
+	return result < 0 ? result : CLONE_CHANGED;
+}
+
+int clone_rebuild(const struct config *config, const struct clone_request *request, bool prepare,
+		  struct clone *ret_clone, struct ph_error *error)
+{
+	struct clone clone;
+	PH_AUTO_CLOSE int dir = -1;
+	int result = load(config, request->name, &clone, &dir, error);
+
+	if (result == 0 &&
+	    (clone.id_base != request->id_base || clone.id_count != request->id_count))
+		result = error_set(error, -EEXIST, request->name, NULL,
+				   "the clone has ids %u+%u, not %u+%u", clone.id_base,
+				   clone.id_count, request->id_base, request->id_count);
+	if (result == 0)
+		result = rebuild(config, request, prepare, &clone, dir, error);
+	if (result < 0)
+		return error_prefix(error, "make a root of image %s for %s", request->image,
+				    request->name), result;
+	clone_dir_sweep(config, &clone, dir, NULL); /* what does not go is no obstacle */
+	if (ret_clone)
+		*ret_clone = clone;
+	return result;
+}
+
+/* ---- discarding ------------------------------------------------------------------------------ */
+
+static int discard(const struct config *config, struct clone *clone, int dir,
+		   struct ph_error *error)
+{
+	bool has_others = clone->kept.image[0] || clone->prepared.image[0];
+	int result = 0;
+
+	if (clone->prepared.image[0])
+		result = drop_prepared(config, clone, dir, error);
+	if (result == 0 && clone->kept.image[0]) {
+		clone->kept = none;
+		result = clone_record_save(dir, clone, error);
+	}
+	if (result == 0)
+		result = clone_dir_sweep(config, clone, dir, error);
+	if (result < 0)
+		return result;
+	return has_others || result > 0 ? CLONE_CHANGED : CLONE_UNCHANGED;
+}
+
+int clone_discard(const struct config *config, const char *name, struct clone *ret_clone,
+		  struct ph_error *error)
+{
+	struct clone clone;
+	PH_AUTO_CLOSE int dir = -1;
+	int result = load(config, name, &clone, &dir, error);
+
+	if (result == 0)
+		result = discard(config, &clone, dir, error);
+	if (result < 0)
+		return error_prefix(error, "remove the kept root of %s", name), result;
+	if (ret_clone)
+		*ret_clone = clone;
+	return result;
+}

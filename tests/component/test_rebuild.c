@@ -1,0 +1,456 @@
+/*
+ * A clone's second root by each method this host has: made, prepared, gone back to, replaced and
+ * given up; what it does to images; what is refused; and the record, which a Phoenix of before must
+ * not misread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "controller/host/image/image.h"
+#include "tests/component/rebuild_fixture.h"
+
+static void rebuild(const struct host_fixture *fixture, const char *image, enum clone_method method,
+		    bool prepare, int expected)
+{
+	const struct clone_request request = rebuild_fixture_request(image, method);
+	struct ph_error error = { 0 };
+
+	rebuild_fixture_expect(clone_rebuild(&fixture->config, &request, prepare, NULL, &error),
+			       expected, &error);
+}
+
+static void create(const struct host_fixture *fixture, enum clone_method method)
+{
+	const struct clone_request request = rebuild_fixture_request("web", method);
+	struct ph_error error = { 0 };
+
+	clone_fixture_foreign_file(fixture); /* as the verbs keep theirs there */
+	rebuild_fixture_expect(clone_create(&fixture->config, &request, NULL, &error),
+			       CLONE_CHANGED, &error);
+}
+
+static void destroy(const struct host_fixture *fixture, int mounts)
+{
+	struct ph_error error = { 0 };
+
+	rebuild_fixture_expect(clone_destroy(&fixture->config, "web1", &error), CLONE_CHANGED,
+			       &error);
+	assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
+	assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
+	assert_int_equal(clone_fixture_mounts(fixture), mounts);
+	host_fixture_assert_sentinel(fixture);
+}
+
+/* The whole of it: there, back, there again; then a third one; and nothing the second time. */
+static void run_story(struct host_fixture *fixture, enum clone_method from, enum clone_method to,
+		      int mounts)
+{
+	const struct clone_request request = rebuild_fixture_request("next", to);
+	PH_AUTO_FREE char *data = host_fixture_path(fixture, "state/data/web1/volume");
+	struct clone clone;
+
+	create(fixture, from);
+	assert_int_equal(mkdir(data, 0700), 0);
+	rebuild_fixture_mark(fixture);
+	rebuild(fixture, "next", to, false, CLONE_CHANGED);
+	rebuild(fixture, "next", to, false, CLONE_UNCHANGED);
+	clone = rebuild_fixture_find(fixture);
+	assert_string_equal(clone.current.image, "next");
+	assert_int_equal(clone.current.method, to);
+	assert_string_equal(clone.kept.image, "web");
+	assert_int_equal(clone.kept.method, from);
+	assert_false(rebuild_fixture_is_marked(fixture));
+	assert_int_equal(access(data, F_OK), 0);
+	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	assert_int_equal(clone_create(&fixture->config, &request, NULL, NULL), CLONE_UNCHANGED);
+
+	rebuild(fixture, "web", from, false, CLONE_CHANGED);
+	clone = rebuild_fixture_find(fixture);
+	assert_string_equal(clone.current.image, "web");
+	assert_string_equal(clone.kept.image, "next");
+	assert_true(rebuild_fixture_is_marked(fixture));
+	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+
+	rebuild(fixture, "next", to, false, CLONE_CHANGED);
+	rebuild_fixture_mark(fixture);
+	rebuild(fixture, "third", from, false, CLONE_CHANGED);
+	clone = rebuild_fixture_find(fixture);
+	assert_string_equal(clone.kept.image, "next");
+	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	assert_int_equal(clone_discard(&fixture->config, "web1", &clone, NULL), CLONE_CHANGED);
+	assert_int_equal(clone_discard(&fixture->config, "web1", &clone, NULL), CLONE_UNCHANGED);
+	assert_string_equal(clone.kept.image, "");
+	clone = rebuild_fixture_find(fixture);
+	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	assert_int_equal(access(data, F_OK), 0);
+	destroy(fixture, mounts);
+}
+
+/* From each method to each, on a file system that has them all, and on the one of this host. */
+static void there_and_back(void **state)
+{
+	static const char *const types[] = { NULL, "btrfs", "xfs" };
+	struct host_fixture *fixture = *state;
+
+	NEEDS_ROOT(state);
+	for (size_t i = 0; i < ARRAY_LENGTH(types); i++) {
+		bool works[CLONE_METHODS];
+
+		if (types[i] && !clone_fixture_begin_on(fixture, types[i]))
+			continue;
+		if (!types[i])
+			clone_fixture_image(fixture, "web", clone_fixture_entries);
+		rebuild_fixture_begin(fixture);
+		for (size_t j = 0; j < ARRAY_LENGTH(clone_fixture_methods); j++)
+			works[clone_fixture_methods[j]] =
+				clone_fixture_works(fixture, clone_fixture_methods[j]);
+		for (int from = CLONE_OVERLAY; from < CLONE_METHODS; from++)
+			for (int to = CLONE_OVERLAY; to < CLONE_METHODS; to++)
+				if (works[from] && works[to])
+					run_story(fixture, (enum clone_method)from,
+						  (enum clone_method)to, types[i] ? 1 : 0);
+		rebuild_fixture_end(fixture);
+		if (types[i])
+			clone_fixture_end_on(fixture);
+		else
+			assert_int_equal(image_remove(&fixture->config, "web", NULL), IMAGE_CHANGED);
+	}
+}
+
+/* Beside a root that is mounted and in use: that stays as it is, and what is not wanted any more goes. */
+static void prepares(void **state)
+{
+	struct host_fixture *fixture = *state;
+	PH_AUTO_FREE char *shell = NULL;
+	PH_AUTO_CLOSE int used = -1;
+	struct clone clone;
+
+	NEEDS_ROOT(state);
+	clone_fixture_image(fixture, "web", clone_fixture_entries);
+	rebuild_fixture_begin(fixture);
+	create(fixture, CLONE_AUTO);
+	rebuild_fixture_mark(fixture);
+	shell = clone_fixture_inside(fixture, "web1", "usr/bin/sh");
+	used = open(shell, O_RDONLY | O_CLOEXEC);
+	rebuild(fixture, "next", CLONE_AUTO, true, CLONE_CHANGED);
+	rebuild(fixture, "next", CLONE_AUTO, true, CLONE_UNCHANGED);
+	assert_int_equal(clone_mount(&fixture->config, "web1", NULL), CLONE_UNCHANGED);
+	assert_true(rebuild_fixture_is_marked(fixture));
+	clone = rebuild_fixture_find(fixture);
+	assert_string_equal(clone.prepared.image, "next");
+	assert_string_equal(clone.kept.image, "");
+	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+
+	/* Another one in its place; then the one that there is, by which that goes too. */
+	rebuild(fixture, "third", CLONE_COPY, true, CLONE_CHANGED);
+	clone = rebuild_fixture_find(fixture);
+	assert_string_equal(clone.prepared.image, "third");
+	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	rebuild(fixture, "web", CLONE_AUTO, false, CLONE_CHANGED);
+	rebuild(fixture, "web", CLONE_AUTO, true, CLONE_UNCHANGED);
+	clone = rebuild_fixture_find(fixture);
+	assert_string_equal(clone.prepared.image, "");
+	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+
+	/* A kept root stays until the prepared one is taken, and is one itself. */
+	rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
+	rebuild(fixture, "web", CLONE_AUTO, true, CLONE_UNCHANGED);
+	rebuild(fixture, "third", CLONE_AUTO, true, CLONE_CHANGED);
+	clone = rebuild_fixture_find(fixture);
+	assert_string_equal(clone.kept.image, "web");
+	rebuild(fixture, "third", CLONE_AUTO, false, CLONE_CHANGED);
+	clone = rebuild_fixture_find(fixture);
+	assert_string_equal(clone.current.image, "third");
+	assert_string_equal(clone.kept.image, "next");
+	assert_string_equal(clone.prepared.image, "");
+	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	destroy(fixture, 0);
+}
+
+/* With another method it is another root of the same image, and by any method it is the same. */
+static void another_method(void **state)
+{
+	struct host_fixture *fixture = *state;
+	struct clone clone;
+
+	NEEDS_ROOT(state);
+	clone_fixture_image(fixture, "web", clone_fixture_entries);
+	if (!clone_fixture_works(fixture, CLONE_OVERLAY))
+		skip();
+	create(fixture, CLONE_OVERLAY);
+	rebuild_fixture_mark(fixture);
+	rebuild(fixture, "web", CLONE_COPY, false, CLONE_CHANGED);
+	clone = rebuild_fixture_find(fixture);
+	assert_int_equal(clone.current.method, CLONE_COPY);
+	assert_int_equal(clone.kept.method, CLONE_OVERLAY);
+	assert_false(rebuild_fixture_is_marked(fixture));
+	rebuild(fixture, "web", CLONE_AUTO, false, CLONE_UNCHANGED);
+	rebuild(fixture, "web", CLONE_OVERLAY, false, CLONE_CHANGED);
+	assert_true(rebuild_fixture_is_marked(fixture));
+	destroy(fixture, 0);
+}
+
+/* The images of all roots are in use, and of those that went no longer. */
+static void images_of_all_roots_stay(void **state)
+{
+	struct host_fixture *fixture = *state;
+	struct ph_error error = { 0 };
+
+	NEEDS_ROOT(state);
+	clone_fixture_image(fixture, "web", clone_fixture_entries);
+	rebuild_fixture_begin(fixture);
+	create(fixture, CLONE_AUTO);
+	rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
+	rebuild(fixture, "third", CLONE_AUTO, true, CLONE_CHANGED);
+	assert_int_equal(image_remove(&fixture->config, "next", &error), -EBUSY);
+	assert_non_null(strstr(error.why, "web1"));
+	assert_int_equal(image_remove(&fixture->config, "web", &error), -EBUSY);
+	assert_non_null(strstr(error.why, "web1 (its kept root)"));
+	assert_non_null(strstr(error.remedy, "phoenixctl discard"));
+	assert_int_equal(image_remove(&fixture->config, "third", &error), -EBUSY);
+	assert_non_null(strstr(error.why, "web1 (a prepared root)"));
+	assert_int_equal(clone_discard(&fixture->config, "web1", NULL, NULL), CLONE_CHANGED);
+	assert_int_equal(image_remove(&fixture->config, "web", NULL), IMAGE_CHANGED);
+	assert_int_equal(image_remove(&fixture->config, "third", NULL), IMAGE_CHANGED);
+	assert_string_equal(rebuild_fixture_find(fixture).current.image, "next");
+	destroy(fixture, 0);
+}
+
+static void refusals(void **state)
+{
+	static const struct {
+		const char *name;
+		struct clone_request request;
+		int expected;
+	} cases[] = {
+		{ "no image", { "web1", "none", CLONE_FIXTURE_BASE, CLONE_FIXTURE_COUNT }, -ENOENT },
+		{ "image name", { "web1", "../next", CLONE_FIXTURE_BASE, CLONE_FIXTURE_COUNT }, -EINVAL },
+		{ "name", { "../web1", "next", CLONE_FIXTURE_BASE, CLONE_FIXTURE_COUNT }, -EINVAL },
+		{ "no clone", { "web2", "next", CLONE_FIXTURE_BASE, CLONE_FIXTURE_COUNT }, -ENOENT },
+		{ "other ids", { "web1", "next", CLONE_FIXTURE_BASE + 1, CLONE_FIXTURE_COUNT }, -EEXIST },
+		{ "fewer ids", { "web1", "next", CLONE_FIXTURE_BASE, CLONE_FIXTURE_COUNT - 1 }, -EEXIST },
+		{ "high ids", { "web1", "high", CLONE_FIXTURE_BASE, CLONE_FIXTURE_COUNT }, -EOVERFLOW },
+		{ "late", { "web1", "late", CLONE_FIXTURE_BASE, CLONE_FIXTURE_COUNT, CLONE_COPY }, -EEXIST },
+		{ "late overlay", { "web1", "late", CLONE_FIXTURE_BASE, CLONE_FIXTURE_COUNT }, -EEXIST },
+	};
+	static const struct tar_entry high[] = { { 'f', "x", "x", 0644, 70000, 0 }, { 0 } };
+	static const struct tar_entry late[] = { { 'd', "etc/hostname" }, { 0 } };
+	struct host_fixture *fixture = *state;
+
+	NEEDS_ROOT(state);
+	clone_fixture_image(fixture, "web", clone_fixture_entries);
+	clone_fixture_image(fixture, "high", high);
+	clone_fixture_image(fixture, "late", late);
+	rebuild_fixture_begin(fixture);
+	create(fixture, CLONE_AUTO);
+	rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
+	rebuild_fixture_mark(fixture);
+	for (size_t i = 0; i < 2 * ARRAY_LENGTH(cases); i++) {
+		int result = clone_rebuild(&fixture->config, &cases[i / 2].request, i % 2, NULL, NULL);
+		struct clone clone = rebuild_fixture_find(fixture);
+
+		if (result != cases[i / 2].expected)
+			fail_msg("%s: %d", cases[i / 2].name, result);
+		assert_string_equal(clone.current.image, "next");
+		assert_string_equal(clone.kept.image, "web"); /* a failure costs nothing */
+		assert_string_equal(clone.prepared.image, "");
+		assert_true(rebuild_fixture_is_marked(fixture));
+		rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	}
+	assert_int_equal(clone_discard(&fixture->config, "web2", NULL, NULL), -ENOENT);
+	assert_int_equal(clone_discard(&fixture->config, "..", NULL, NULL), -EINVAL);
+	destroy(fixture, 0);
+}
+
+/* No room for the new root: the old ones stay, and it can be had when there is room. */
+static void full_disk(void **state)
+{
+	static const struct tar_entry big[] = { { 'f', "big", "=8000000" }, { 0 } };
+	struct host_fixture *fixture = *state;
+	PH_AUTO_FREE char *containers = NULL;
+	struct ph_error error = { 0 };
+	struct clone_request request = rebuild_fixture_request("big", CLONE_COPY);
+	struct clone clone;
+
+	NEEDS_ROOT(state);
+	clone_fixture_image(fixture, "web", clone_fixture_entries);
+	clone_fixture_image(fixture, "big", big);
+	rebuild_fixture_begin(fixture);
+	containers = host_fixture_path(fixture, "state/containers");
+	assert_int_equal(mount("tmpfs", containers, "tmpfs", 0, "size=4m,mode=711"), 0);
+	create(fixture, CLONE_COPY);
+	rebuild(fixture, "next", CLONE_COPY, false, CLONE_CHANGED);
+	for (int prepare = 0; prepare < 2; prepare++) {
+		assert_int_equal(clone_rebuild(&fixture->config, &request, prepare, NULL, &error),
+				 -ENOSPC);
+		assert_non_null(strstr(error.remedy, "free space"));
+		clone = rebuild_fixture_find(fixture);
+		assert_string_equal(clone.current.image, "next");
+		assert_string_equal(clone.kept.image, "web");
+		assert_string_equal(clone.prepared.image, "");
+		rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	}
+	assert_int_equal(mount(NULL, containers, NULL, MS_REMOUNT, "size=32m"), 0);
+	rebuild(fixture, "big", CLONE_COPY, false, CLONE_CHANGED);
+	assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
+	assert_int_equal(umount(containers), 0);
+}
+
+/* Nobody mounts the kept root, and after a reboot of the host the current one only. */
+static void after_a_reboot(void **state)
+{
+	struct host_fixture *fixture = *state;
+	int mounts;
+
+	NEEDS_ROOT(state);
+	clone_fixture_image(fixture, "web", clone_fixture_entries);
+	rebuild_fixture_begin(fixture);
+	create(fixture, CLONE_AUTO);
+	mounts = clone_fixture_mounts(fixture);
+	rebuild_fixture_mark(fixture);
+	rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
+	assert_int_equal(clone_unmount(&fixture->config, "web1", NULL), CLONE_CHANGED);
+	assert_int_equal(clone_fixture_mounts(fixture), 0);
+	assert_int_equal(clone_mount(&fixture->config, "web1", NULL), CLONE_CHANGED);
+	assert_int_equal(clone_fixture_mounts(fixture), mounts);
+	assert_string_equal(rebuild_fixture_find(fixture).current.image, "next");
+	assert_int_equal(clone_unmount(&fixture->config, "web1", NULL), CLONE_CHANGED);
+	rebuild(fixture, "web", CLONE_AUTO, false, CLONE_CHANGED);
+	assert_true(rebuild_fixture_is_marked(fixture));
+	destroy(fixture, 0);
+}
+
+/* ---- the record ---- */
+
+static char *read_record(const struct host_fixture *fixture)
+{
+	PH_AUTO_FREE char *path = host_fixture_path(fixture, "state/containers/web1/clone.json");
+	PH_AUTO_FILE FILE *file = fopen(path, "re");
+	char *text = ph_alloc(4096);
+
+	assert_non_null(file);
+	assert_true(fread(text, 1, 4095, file) > 0);
+	return text;
+}
+
+/*
+ * What a Phoenix of before reads: "image" and "method" of the record itself, without which it does
+ * nothing. It has them as long as there is only the root that it knows of, and not otherwise.
+ */
+static void record_of_several_is_none_of_before(void **state)
+{
+	struct host_fixture *fixture = *state;
+	PH_AUTO_FREE char *one = NULL, *several = NULL, *again = NULL;
+
+	NEEDS_ROOT(state);
+	clone_fixture_image(fixture, "web", clone_fixture_entries);
+	rebuild_fixture_begin(fixture);
+	create(fixture, CLONE_AUTO);
+	one = read_record(fixture);
+	assert_non_null(strstr(one, "\n \"image\": \"web\""));
+	assert_non_null(strstr(one, "\n \"version\": 1"));
+	rebuild(fixture, "next", CLONE_AUTO, true, CLONE_CHANGED);
+	several = read_record(fixture);
+	assert_null(strstr(several, "\n \"image\""));
+	assert_null(strstr(several, "\n \"method\""));
+	assert_null(strstr(several, "\n \"complete\""));
+	assert_non_null(strstr(several, "\n \"version\": 2"));
+	assert_int_equal(clone_discard(&fixture->config, "web1", NULL, NULL), CLONE_CHANGED);
+	again = read_record(fixture);
+	assert_string_equal(one, again);
+	destroy(fixture, 0);
+}
+
+#define ROOT(number, image)                                                                        \
+	"{\"number\": " number ", \"image\": \"" image "\", \"digest\": \"0\", \"method\": \"copy\", "    \
+	"\"reason\": \"\", \"created_ms\": 1, \"complete\": true}"
+#define RECORD(version, roots)                                                                     \
+	"{\"version\": " version ", \"id_base\": 300000, \"id_count\": 65536, \"roots\": {" roots "}}"
+
+static void write_text(const char *path, const char *text)
+{
+	PH_AUTO_FILE FILE *file = fopen(path, "we");
+
+	assert_true(fputs(text, file) >= 0);
+}
+
+static void damaged_records(void **state)
+{
+	static const struct {
+		const char *name, *text;
+		const char *why; /* NULL: it is good */
+	} cases[] = {
+		{ "good", RECORD("2", "\"current\": " ROOT("1", "web") ", \"kept\": " ROOT("0", "web")),
+		  NULL },
+		{ "later", RECORD("3", "\"current\": " ROOT("1", "web")), "newer Phoenix" },
+		{ "no current", RECORD("2", "\"kept\": " ROOT("1", "web")), "damaged" },
+		{ "no image", RECORD("2", "\"current\": " ROOT("1", "")), "damaged" },
+		{ "number", RECORD("2", "\"current\": " ROOT("4", "web")), "damaged" },
+		{ "negative", RECORD("2", "\"current\": " ROOT("-1", "web")), "damaged" },
+		{ "text", RECORD("2", "\"current\": " ROOT("\"../..\"", "web")), "damaged" },
+		{ "one root twice",
+		  RECORD("2", "\"current\": " ROOT("1", "web") ", \"kept\": " ROOT("1", "web")), "damaged" },
+		{ "two to come", RECORD("2", "\"current\": " ROOT("1", "web") ", \"kept\": " ROOT("0", "web")
+					", \"prepared\": " ROOT("0", "web")), "damaged" },
+		{ "no root", RECORD("2", "\"current\": 7"), "damaged" },
+		{ "no roots", "{\"version\": 2, \"id_base\": 300000, \"id_count\": 65536}", "damaged" },
+		{ "a list", "{\"version\": 2, \"id_base\": 300000, \"id_count\": 65536, \"roots\": []}",
+		  "damaged" },
+	};
+	struct host_fixture *fixture = *state;
+	PH_AUTO_FREE char *path = NULL;
+
+	NEEDS_ROOT(state);
+	path = host_fixture_path(fixture, "state/containers/web1/clone.json");
+	clone_fixture_foreign_file(fixture);
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		struct ph_error error = { 0 };
+		struct clone clone;
+		int result;
+
+		write_text(path, cases[i].text);
+		result = clone_find(&fixture->config, "web1", &clone, &error);
+		if (result != (cases[i].why ? -EBADMSG : 0) ||
+		    (cases[i].why && !strstr(error.why, cases[i].why)))
+			fail_msg("%s: %d, %s", cases[i].name, result, error.why);
+		if (cases[i].why)
+			assert_int_equal(clone_discard(&fixture->config, "web1", NULL, NULL),
+					 -EBADMSG);
+	}
+	assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
+}
+
+#define TEST(function)                                                                             \
+	cmocka_unit_test_setup_teardown(function, host_fixture_setup, host_fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(there_and_back),
+		TEST(prepares),
+		TEST(another_method),
+		TEST(images_of_all_roots_stay),
+		TEST(refusals),
+		TEST(full_disk),
+		TEST(after_a_reboot),
+		TEST(record_of_several_is_none_of_before),
+		TEST(damaged_records),
+	};
+
+	if (!host_fixture_enter())
+		print_message("# SKIP: clones need root\n");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
