@@ -106,6 +106,8 @@ static void make_images(const struct host *host)
 			       "echo 'PRETTY_NAME=\"Test GNU/Linux\"' >root/etc/os-release;"
 			       "touch root/var/lib/dpkg/status; cp %s/tests/inmate root/sbin/init;"
 			       "cp root/sbin/init root/bin/sh; tar -C root -cf plain.tar .;"
+			       "echo 'PRETTY_NAME=\"Other GNU/Linux\"' >root/etc/os-release;"
+			       "tar -C root -cf other.tar .;"
 			       "mkdir -p outside root/var/lib; ln -s %s/outside root/var/lib/docker;"
 			       "tar -C root -cf hostile.tar .; rm -r root",
 			       host->base, PH_BINARY_DIR, host->base),
@@ -737,6 +739,154 @@ static void test_taken(void **state)
 	assert_nothing_left(host);
 }
 
+/* ---- another root ---- */
+
+struct rebuild {
+	struct order order;
+	Phoenix__ContainerRebuildRequest request;
+};
+
+static void rebuild_init(struct rebuild *rebuild, const char *image, bool prepare)
+{
+	order_init(&rebuild->order, NAME, 0);
+	phoenix__container_rebuild_request__init(&rebuild->request);
+	rebuild->order.spec.image = (char *)image;
+	rebuild->request.spec = &rebuild->order.spec;
+	rebuild->request.ids = &rebuild->order.ids;
+	rebuild->request.address = rebuild->order.request.address;
+	rebuild->request.prepare = prepare;
+}
+
+/* Ask for a rebuild that has to work; what is found then are these images. */
+static bool rebuild(const struct host *host, const char *image, bool prepare, const char *found)
+{
+	Phoenix__ContainerObservation *seen;
+	struct rebuild rebuild;
+	char images[256];
+	bool changed;
+
+	rebuild_init(&rebuild, image, prepare);
+	seen = ask(host, "ContainerRebuild", &rebuild.request);
+	snprintf(images, sizeof(images), "%s %s %s", seen->image, seen->kept_image,
+		 seen->prepared_image);
+	assert_string_equal(images, found);
+	assert_int_equal(strlen(seen->image_digest), 64);
+	assert_int_equal(strlen(seen->kept_digest), seen->kept_image[0] ? 64 : 0);
+	assert_int_equal(text_empty(seen->kept_clone_method), text_empty(seen->kept_image));
+	changed = seen->changed;
+	message_free(seen);
+	return changed;
+}
+
+/* Start it; what it runs on is a system of this name. */
+static void start_and_expect(const struct host *host, const char *system)
+{
+	Phoenix__ContainerObservation *seen = ask_container(host, "ContainerStart", NAME);
+
+	assert_true(seen->running);
+	assert_int_equal(shell("grep -q '\"%s GNU/Linux\"' /proc/%u/root/etc/os-release", system,
+			       seen->init_pid),
+			 0);
+	message_free(seen);
+}
+
+static void assert_rebuild_refused(const struct host *host, const struct rebuild *rebuild,
+				   int expected)
+{
+	struct ph_error error;
+	int code = refused(host, "ContainerRebuild", &rebuild->request, &error);
+
+	if (code != expected)
+		fail_msg("%d instead of %d: %s", code, expected, error.why);
+}
+
+/* There, back, and the end of the other root; what runs is touched by none of it. */
+static void test_rebuild(void **state)
+{
+	struct host *host = *state;
+	Phoenix__ImageNameRequest plain = PHOENIX__IMAGE_NAME_REQUEST__INIT;
+	Phoenix__ContainerObservation *seen;
+	struct rebuild other;
+	struct order order;
+	struct ph_error error;
+	uint32_t init;
+
+	NEEDS_HOST(state);
+	ensure_image(host, "other");
+	plain.name = TEXT("plain");
+	order_init(&order, NAME, 0);
+	create(host, &order);
+	start_and_expect(host, "Test");
+	rebuild_init(&other, "other", false);
+	assert_rebuild_refused(host, &other, -EBUSY);
+	assert_false(rebuild(host, "plain", false, "plain  "));
+	assert_true(rebuild(host, "other", true, "plain  other"));
+	assert_false(rebuild(host, "other", true, "plain  other"));
+	assert_false(changes(host, "ContainerStart", NAME));
+	assert_true(changes(host, "ContainerStop", NAME));
+	assert_true(rebuild(host, "other", false, "other plain "));
+	assert_false(rebuild(host, "other", false, "other plain "));
+	start_and_expect(host, "Other");
+	assert_int_equal(refused(host, "ImageRemove", &plain, &error), -EBUSY);
+	assert_non_null(strstr(error.why, NAME));
+
+	/* Applying goes on with what it is now. */
+	assert_int_equal(refused(host, "ContainerCreate", &order.request, NULL), -EEXIST);
+	order.spec.image = TEXT("other");
+	message_free(ask(host, "ContainerCreate", &order.request));
+	assert_true(changes(host, "ContainerStop", NAME));
+	assert_true(rebuild(host, "plain", false, "plain other "));
+	start_and_expect(host, "Test");
+	changes(host, "ContainerStop", NAME);
+	rebuild(host, "other", false, "other plain ");
+	start_and_expect(host, "Other");
+
+	seen = ask_container(host, "ContainerDiscard", NAME);
+	init = seen->init_pid;
+	assert_true(seen->changed && seen->running && init > 0);
+	assert_string_equal(seen->kept_image, "");
+	message_free(seen);
+	assert_false(changes(host, "ContainerDiscard", NAME));
+	assert_int_equal(kill((pid_t)init, 0), 0);
+	message_free(ask(host, "ImageRemove", &plain));
+	ensure_image(host, "plain");
+	assert_true(changes(host, "ContainerDestroy", NAME));
+	assert_nothing_left(host);
+}
+
+/* A request that is about another container than the one of this name, or about none. */
+static void test_rebuild_refused(void **state)
+{
+	struct host *host = *state;
+	Phoenix__ContainerRequest container = PHOENIX__CONTAINER_REQUEST__INIT;
+	struct rebuild other;
+	struct order order;
+
+	NEEDS_HOST(state);
+	ensure_image(host, "other");
+	container.name = TEXT(NAME);
+	rebuild_init(&other, "other", false);
+	assert_rebuild_refused(host, &other, -ENOENT);
+	assert_int_equal(refused(host, "ContainerDiscard", &container, NULL), -ENOENT);
+	order_init(&order, NAME, 0);
+	create(host, &order);
+	other.order.ids.first += IDS;
+	assert_rebuild_refused(host, &other, -EEXIST);
+	rebuild_init(&other, "other", false);
+	other.order.ids.count *= 2;
+	assert_rebuild_refused(host, &other, -EEXIST);
+	rebuild_init(&other, "other", false);
+	other.request.address = TEXT("10.214.0.21");
+	assert_rebuild_refused(host, &other, -EEXIST);
+	rebuild_init(&other, "absent", false);
+	assert_rebuild_refused(host, &other, -ENOENT);
+	rebuild_init(&other, "absent", true);
+	assert_rebuild_refused(host, &other, -ENOENT);
+	assert_false(rebuild(host, "plain", false, "plain  "));
+	changes(host, "ContainerDestroy", NAME);
+	assert_nothing_left(host);
+}
+
 static void test_forged(void **state)
 {
 	struct host *host = *state;
@@ -984,7 +1134,8 @@ int main(void)
 		cmocka_unit_test(test_peers),         cmocka_unit_test(test_probe),
 		cmocka_unit_test(test_forged),        cmocka_unit_test(test_life),
 		cmocka_unit_test(test_limits),        cmocka_unit_test(test_push),
-		cmocka_unit_test(test_push_spares),
+		cmocka_unit_test(test_push_spares),  cmocka_unit_test(test_rebuild),
+		cmocka_unit_test(test_rebuild_refused),
 		cmocka_unit_test(test_push_refused),  cmocka_unit_test(test_confined),
 		cmocka_unit_test(test_list),          cmocka_unit_test(test_taken),
 		cmocka_unit_test(test_survival),      cmocka_unit_test(test_killed_monitor),

@@ -67,7 +67,7 @@ static void add_container(struct forged_list *list, const char *verb, const char
 static void add_names(struct forged_list *list)
 {
 	static const char *const verbs[] = { "ContainerStart", "ContainerDestroy",
-					     "ContainerObserve" };
+					     "ContainerObserve", "ContainerDiscard" };
 	Phoenix__ContainerStopRequest stop = PHOENIX__CONTAINER_STOP_REQUEST__INIT;
 	Phoenix__ImageNameRequest image = PHOENIX__IMAGE_NAME_REQUEST__INIT;
 	Phoenix__AgentPushRequest push = PHOENIX__AGENT_PUSH_REQUEST__INIT;
@@ -96,6 +96,8 @@ static void add_foreign(struct forged_list *list, const struct forged_place *pla
 	add_container(list, "ContainerDestroy", place->foreign, FORGED_UNCHANGED,
 		      "a foreign container");
 	add_container(list, "ContainerObserve", place->foreign, FORGED_UNCHANGED,
+		      "a foreign container");
+	add_container(list, "ContainerDiscard", place->foreign, FORGED_REFUSED,
 		      "a foreign container");
 	add(list, "ContainerStop", &stop, FORGED_UNCHANGED, "a foreign container");
 	add(list, "AgentPush", &push, FORGED_REFUSED, "a foreign container");
@@ -195,6 +197,45 @@ static void add_orders_of_texts(struct forged_list *list, const struct forged_pl
 	CREATE("all processors", order.resources.cpu_percent = UINT32_MAX);
 	CREATE("one process", order.resources.pids = 1);
 	CREATE("all processes", order.resources.pids = UINT32_MAX);
+}
+
+/* ---- rebuild: another container's root, or one that is not the container's ---- */
+
+#define REBUILD(what, change)                                                                      \
+	do {                                                                                       \
+		Phoenix__ContainerRebuildRequest request =                                         \
+			PHOENIX__CONTAINER_REBUILD_REQUEST__INIT;                                  \
+		struct order order;                                                                \
+		order_init(&order, place);                                                         \
+		order.spec.name = (char *)place->container;                                        \
+		order.ids.first = place->ids_first;                                                \
+		request.spec = &order.spec;                                                        \
+		request.ids = &order.ids;                                                          \
+		request.address = (char *)place->address;                                          \
+		request.prepare = true;                                                            \
+		change;                                                                            \
+		add(list, "ContainerRebuild", &request, FORGED_REFUSED, "%s", what);               \
+	} while (0)
+
+static void add_rebuilds(struct forged_list *list, const struct forged_place *place)
+{
+	REBUILD("no specification", request.spec = NULL);
+	REBUILD("a name upwards", order.spec.name = (char *)"../web1");
+	REBUILD("a foreign container", order.spec.name = (char *)place->foreign);
+	REBUILD("a container that is not there", order.spec.name = (char *)"forged");
+	REBUILD("an image upwards", order.spec.image = (char *)"../../root");
+	REBUILD("an image that is not there", order.spec.image = (char *)"nothing");
+	REBUILD("a method of its own", order.spec.clone = (Phoenix__CloneMethod)77);
+	REBUILD("ids of root", order.ids.first = 0);
+	REBUILD("other ids than it has", order.ids.first = place->free_ids);
+	REBUILD("more ids than it has", order.ids.count = 2 * 65536);
+	REBUILD("no range at all", request.ids = NULL);
+	REBUILD("another address than it has", request.address = (char *)place->free_address);
+	REBUILD("an address and a line of configuration",
+		request.address = (char *)"10.0.0.9\nlxc.net.0.link = eth0");
+	REBUILD("no address", request.address = (char *)"");
+	REBUILD("a running container's root",
+		(order.spec.clone = PHOENIX__CLONE_METHOD__CLONE_COPY, request.prepare = false));
 }
 
 /* ---- the spool, which phoenixd fills ---- */
@@ -300,6 +341,8 @@ static void add_malformed(struct forged_list *list)
 	add_bytes(list, "ContainerDestroy", BYTES("\x0a\x05web1"), "half a name");
 	add_bytes(list, "ContainerCreate", BYTES("\x0a\x00\x12\x00\x0a\x00"), "two specifications");
 	add_bytes(list, "ContainerCreate", BYTES("\x0b\x0c"), "a group");
+	add_bytes(list, "ContainerRebuild", BYTES("\x0a\x00\x12\x00\x0a\x00"), "two specifications");
+	add_bytes(list, "ContainerRebuild", large, 200 * 1024, "more than a request may have");
 	add_bytes(list, "Exec", BYTES("\x0a\x02id"), "a verb that does not exist");
 	add_bytes(list, "", BYTES(""), "no verb");
 	add_bytes(list, "FileWrite\nProbe", BYTES(""), "a verb of two lines");
@@ -323,6 +366,7 @@ void forged_list_init(struct forged_list *list, const struct forged_place *place
 	add_foreign(list, place);
 	add_orders_of_ids(list, place);
 	add_orders_of_texts(list, place);
+	add_rebuilds(list, place);
 	add_imports(list);
 	add_push(list, place);
 	add_confine(list);

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A phoenixd that has been taken over: some 170 forged requests to a real phoenix-host, sent with phoenixd's own
+# A phoenixd that has been taken over: some 200 forged requests to a real phoenix-host, sent with phoenixd's own
 # credentials. None is obeyed, and nothing on the machine is another than before: files, mounts, profiles, nftables,
 # ports, control groups, containers, ours and others'.
 # beds: native uml
