@@ -7,28 +7,28 @@
 #include "tests/component/clone_fixture.h"
 
 /* Import "next" and "third" beside the image "web". */
-void rebuild_fixture_begin(const struct host_fixture *fixture);
+void roots_fixture_begin(const struct host_fixture *fixture);
 
 /* Remove them. */
-void rebuild_fixture_end(const struct host_fixture *fixture);
+void roots_fixture_end(const struct host_fixture *fixture);
 
 /* A request for "web1" to be of an image. */
-struct clone_request rebuild_fixture_request(const char *image, enum clone_method method);
+struct clone_request roots_fixture_request(const char *image, enum clone_method method);
 
 /* Call and expect an outcome. */
-void rebuild_fixture_expect(int result, int expected, const struct ph_error *error);
+void roots_fixture_expect(int result, int expected, const struct ph_error *error);
 
 /* As the container's root: leave a mark in the current root, which is mounted for that. */
-void rebuild_fixture_mark(const struct host_fixture *fixture);
+void roots_fixture_mark(const struct host_fixture *fixture);
 
 /* Whether the current root, which is mounted for that, has the mark. */
-bool rebuild_fixture_is_marked(const struct host_fixture *fixture);
+bool roots_fixture_is_marked(const struct host_fixture *fixture);
 
 /*
  * Find "web1" and look whether its current root is mounted and is of the image that it says, with
  * this clone's hostname.
  */
-struct clone rebuild_fixture_find(const struct host_fixture *fixture);
+struct clone roots_fixture_find(const struct host_fixture *fixture);
 
 /* Nothing lies in the directory of "web1" but what its record names and the files of others. */
-void rebuild_fixture_assert_no_rubbish(const struct host_fixture *fixture, const struct clone *clone);
+void roots_fixture_assert_no_rubbish(const struct host_fixture *fixture, const struct clone *clone);

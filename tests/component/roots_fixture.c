@@ -1,4 +1,4 @@
-#include "tests/component/rebuild_fixture.h"
+#include "tests/component/roots_fixture.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -23,19 +23,19 @@ static const struct tar_entry next_entries[] = {
 };
 static const struct tar_entry third_entries[] = { { 'f', "usr/third", "third" }, { 0 } };
 
-void rebuild_fixture_begin(const struct host_fixture *fixture)
+void roots_fixture_begin(const struct host_fixture *fixture)
 {
 	clone_fixture_image(fixture, "next", next_entries);
 	clone_fixture_image(fixture, "third", third_entries);
 }
 
-void rebuild_fixture_end(const struct host_fixture *fixture)
+void roots_fixture_end(const struct host_fixture *fixture)
 {
 	assert_int_equal(image_remove(&fixture->config, "next", NULL), IMAGE_CHANGED);
 	assert_int_equal(image_remove(&fixture->config, "third", NULL), IMAGE_CHANGED);
 }
 
-struct clone_request rebuild_fixture_request(const char *image, enum clone_method method)
+struct clone_request roots_fixture_request(const char *image, enum clone_method method)
 {
 	struct clone_request request = clone_fixture_request("web1", method);
 
@@ -43,7 +43,7 @@ struct clone_request rebuild_fixture_request(const char *image, enum clone_metho
 	return request;
 }
 
-void rebuild_fixture_expect(int result, int expected, const struct ph_error *error)
+void roots_fixture_expect(int result, int expected, const struct ph_error *error)
 {
 	if (result != expected)
 		fail_msg("%d instead of %d: %s: %s: %s", result, expected, error->what,
@@ -58,7 +58,7 @@ static int make_mark(const char *rootfs)
 	return open(path, O_WRONLY | O_CREAT, 0644) < 0;
 }
 
-void rebuild_fixture_mark(const struct host_fixture *fixture)
+void roots_fixture_mark(const struct host_fixture *fixture)
 {
 	PH_AUTO_FREE char *root = clone_fixture_inside(fixture, "web1", "");
 
@@ -73,20 +73,20 @@ static bool has(const struct host_fixture *fixture, const char *path)
 	return access(full, F_OK) == 0;
 }
 
-bool rebuild_fixture_is_marked(const struct host_fixture *fixture)
+bool roots_fixture_is_marked(const struct host_fixture *fixture)
 {
 	assert_true(clone_mount(&fixture->config, "web1", NULL) >= 0);
 	return has(fixture, MARK);
 }
 
-struct clone rebuild_fixture_find(const struct host_fixture *fixture)
+struct clone roots_fixture_find(const struct host_fixture *fixture)
 {
 	PH_AUTO_CLOSE int root = -1;
 	PH_AUTO_FREE char *hostname = NULL;
 	struct ph_error error = { 0 };
 	struct clone clone;
 
-	rebuild_fixture_expect(clone_find(&fixture->config, "web1", &clone, &error), 0, &error);
+	roots_fixture_expect(clone_find(&fixture->config, "web1", &clone, &error), 0, &error);
 	assert_true(clone.current.complete);
 	if (clone_mount(&fixture->config, "web1", &error) < 0)
 		fail_msg("%s: %s", error.where, error.why);
@@ -126,7 +126,7 @@ static void assert_parts(const struct host_fixture *fixture, const char *base,
 	}
 }
 
-void rebuild_fixture_assert_no_rubbish(const struct host_fixture *fixture, const struct clone *clone)
+void roots_fixture_assert_no_rubbish(const struct host_fixture *fixture, const struct clone *clone)
 {
 	const struct clone_root *const roots[] = { &clone->current, &clone->kept,
 						   &clone->prepared };

@@ -20,25 +20,25 @@
 
 #include "common/cleanup.h"
 #include "controller/host/image/image.h"
-#include "tests/component/rebuild_fixture.h"
+#include "tests/component/roots_fixture.h"
 
 static void rebuild(const struct host_fixture *fixture, const char *image, enum clone_method method,
 		    bool prepare, int expected)
 {
-	const struct clone_request request = rebuild_fixture_request(image, method);
+	const struct clone_request request = roots_fixture_request(image, method);
 	struct ph_error error = { 0 };
 
-	rebuild_fixture_expect(clone_rebuild(&fixture->config, &request, prepare, NULL, &error),
+	roots_fixture_expect(clone_rebuild(&fixture->config, &request, prepare, NULL, &error),
 			       expected, &error);
 }
 
 static void create(const struct host_fixture *fixture, enum clone_method method)
 {
-	const struct clone_request request = rebuild_fixture_request("web", method);
+	const struct clone_request request = roots_fixture_request("web", method);
 	struct ph_error error = { 0 };
 
 	clone_fixture_foreign_file(fixture); /* as the verbs keep theirs there */
-	rebuild_fixture_expect(clone_create(&fixture->config, &request, NULL, &error),
+	roots_fixture_expect(clone_create(&fixture->config, &request, NULL, &error),
 			       CLONE_CHANGED, &error);
 }
 
@@ -46,7 +46,7 @@ static void destroy(const struct host_fixture *fixture, int mounts)
 {
 	struct ph_error error = { 0 };
 
-	rebuild_fixture_expect(clone_destroy(&fixture->config, "web1", &error), CLONE_CHANGED,
+	roots_fixture_expect(clone_destroy(&fixture->config, "web1", &error), CLONE_CHANGED,
 			       &error);
 	assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
 	assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
@@ -58,43 +58,43 @@ static void destroy(const struct host_fixture *fixture, int mounts)
 static void run_story(struct host_fixture *fixture, enum clone_method from, enum clone_method to,
 		      int mounts)
 {
-	const struct clone_request request = rebuild_fixture_request("next", to);
+	const struct clone_request request = roots_fixture_request("next", to);
 	PH_AUTO_FREE char *data = host_fixture_path(fixture, "state/data/web1/volume");
 	struct clone clone;
 
 	create(fixture, from);
 	assert_int_equal(mkdir(data, 0700), 0);
-	rebuild_fixture_mark(fixture);
+	roots_fixture_mark(fixture);
 	rebuild(fixture, "next", to, false, CLONE_CHANGED);
 	rebuild(fixture, "next", to, false, CLONE_UNCHANGED);
-	clone = rebuild_fixture_find(fixture);
+	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.current.image, "next");
 	assert_int_equal(clone.current.method, to);
 	assert_string_equal(clone.kept.image, "web");
 	assert_int_equal(clone.kept.method, from);
-	assert_false(rebuild_fixture_is_marked(fixture));
+	assert_false(roots_fixture_is_marked(fixture));
 	assert_int_equal(access(data, F_OK), 0);
-	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	roots_fixture_assert_no_rubbish(fixture, &clone);
 	assert_int_equal(clone_create(&fixture->config, &request, NULL, NULL), CLONE_UNCHANGED);
 
 	rebuild(fixture, "web", from, false, CLONE_CHANGED);
-	clone = rebuild_fixture_find(fixture);
+	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.current.image, "web");
 	assert_string_equal(clone.kept.image, "next");
-	assert_true(rebuild_fixture_is_marked(fixture));
-	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	assert_true(roots_fixture_is_marked(fixture));
+	roots_fixture_assert_no_rubbish(fixture, &clone);
 
 	rebuild(fixture, "next", to, false, CLONE_CHANGED);
-	rebuild_fixture_mark(fixture);
+	roots_fixture_mark(fixture);
 	rebuild(fixture, "third", from, false, CLONE_CHANGED);
-	clone = rebuild_fixture_find(fixture);
+	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.kept.image, "next");
-	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	roots_fixture_assert_no_rubbish(fixture, &clone);
 	assert_int_equal(clone_discard(&fixture->config, "web1", &clone, NULL), CLONE_CHANGED);
 	assert_int_equal(clone_discard(&fixture->config, "web1", &clone, NULL), CLONE_UNCHANGED);
 	assert_string_equal(clone.kept.image, "");
-	clone = rebuild_fixture_find(fixture);
-	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	clone = roots_fixture_find(fixture);
+	roots_fixture_assert_no_rubbish(fixture, &clone);
 	assert_int_equal(access(data, F_OK), 0);
 	destroy(fixture, mounts);
 }
@@ -113,7 +113,7 @@ static void there_and_back(void **state)
 			continue;
 		if (!types[i])
 			clone_fixture_image(fixture, "web", clone_fixture_entries);
-		rebuild_fixture_begin(fixture);
+		roots_fixture_begin(fixture);
 		for (size_t j = 0; j < ARRAY_LENGTH(clone_fixture_methods); j++)
 			works[clone_fixture_methods[j]] =
 				clone_fixture_works(fixture, clone_fixture_methods[j]);
@@ -122,7 +122,7 @@ static void there_and_back(void **state)
 				if (works[from] && works[to])
 					run_story(fixture, (enum clone_method)from,
 						  (enum clone_method)to, types[i] ? 1 : 0);
-		rebuild_fixture_end(fixture);
+		roots_fixture_end(fixture);
 		if (types[i])
 			clone_fixture_end_on(fixture);
 		else
@@ -140,43 +140,43 @@ static void prepares(void **state)
 
 	NEEDS_ROOT(state);
 	clone_fixture_image(fixture, "web", clone_fixture_entries);
-	rebuild_fixture_begin(fixture);
+	roots_fixture_begin(fixture);
 	create(fixture, CLONE_AUTO);
-	rebuild_fixture_mark(fixture);
+	roots_fixture_mark(fixture);
 	shell = clone_fixture_inside(fixture, "web1", "usr/bin/sh");
 	used = open(shell, O_RDONLY | O_CLOEXEC);
 	rebuild(fixture, "next", CLONE_AUTO, true, CLONE_CHANGED);
 	rebuild(fixture, "next", CLONE_AUTO, true, CLONE_UNCHANGED);
 	assert_int_equal(clone_mount(&fixture->config, "web1", NULL), CLONE_UNCHANGED);
-	assert_true(rebuild_fixture_is_marked(fixture));
-	clone = rebuild_fixture_find(fixture);
+	assert_true(roots_fixture_is_marked(fixture));
+	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.prepared.image, "next");
 	assert_string_equal(clone.kept.image, "");
-	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	roots_fixture_assert_no_rubbish(fixture, &clone);
 
 	/* Another one in its place; then the one that there is, by which that goes too. */
 	rebuild(fixture, "third", CLONE_COPY, true, CLONE_CHANGED);
-	clone = rebuild_fixture_find(fixture);
+	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.prepared.image, "third");
-	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	roots_fixture_assert_no_rubbish(fixture, &clone);
 	rebuild(fixture, "web", CLONE_AUTO, false, CLONE_CHANGED);
 	rebuild(fixture, "web", CLONE_AUTO, true, CLONE_UNCHANGED);
-	clone = rebuild_fixture_find(fixture);
+	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.prepared.image, "");
-	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	roots_fixture_assert_no_rubbish(fixture, &clone);
 
 	/* A kept root stays until the prepared one is taken, and is one itself. */
 	rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
 	rebuild(fixture, "web", CLONE_AUTO, true, CLONE_UNCHANGED);
 	rebuild(fixture, "third", CLONE_AUTO, true, CLONE_CHANGED);
-	clone = rebuild_fixture_find(fixture);
+	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.kept.image, "web");
 	rebuild(fixture, "third", CLONE_AUTO, false, CLONE_CHANGED);
-	clone = rebuild_fixture_find(fixture);
+	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.current.image, "third");
 	assert_string_equal(clone.kept.image, "next");
 	assert_string_equal(clone.prepared.image, "");
-	rebuild_fixture_assert_no_rubbish(fixture, &clone);
+	roots_fixture_assert_no_rubbish(fixture, &clone);
 	destroy(fixture, 0);
 }
 
@@ -191,15 +191,15 @@ static void another_method(void **state)
 	if (!clone_fixture_works(fixture, CLONE_OVERLAY))
 		skip();
 	create(fixture, CLONE_OVERLAY);
-	rebuild_fixture_mark(fixture);
+	roots_fixture_mark(fixture);
 	rebuild(fixture, "web", CLONE_COPY, false, CLONE_CHANGED);
-	clone = rebuild_fixture_find(fixture);
+	clone = roots_fixture_find(fixture);
 	assert_int_equal(clone.current.method, CLONE_COPY);
 	assert_int_equal(clone.kept.method, CLONE_OVERLAY);
-	assert_false(rebuild_fixture_is_marked(fixture));
+	assert_false(roots_fixture_is_marked(fixture));
 	rebuild(fixture, "web", CLONE_AUTO, false, CLONE_UNCHANGED);
 	rebuild(fixture, "web", CLONE_OVERLAY, false, CLONE_CHANGED);
-	assert_true(rebuild_fixture_is_marked(fixture));
+	assert_true(roots_fixture_is_marked(fixture));
 	destroy(fixture, 0);
 }
 
@@ -211,7 +211,7 @@ static void images_of_all_roots_stay(void **state)
 
 	NEEDS_ROOT(state);
 	clone_fixture_image(fixture, "web", clone_fixture_entries);
-	rebuild_fixture_begin(fixture);
+	roots_fixture_begin(fixture);
 	create(fixture, CLONE_AUTO);
 	rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
 	rebuild(fixture, "third", CLONE_AUTO, true, CLONE_CHANGED);
@@ -225,7 +225,7 @@ static void images_of_all_roots_stay(void **state)
 	assert_int_equal(clone_discard(&fixture->config, "web1", NULL, NULL), CLONE_CHANGED);
 	assert_int_equal(image_remove(&fixture->config, "web", NULL), IMAGE_CHANGED);
 	assert_int_equal(image_remove(&fixture->config, "third", NULL), IMAGE_CHANGED);
-	assert_string_equal(rebuild_fixture_find(fixture).current.image, "next");
+	assert_string_equal(roots_fixture_find(fixture).current.image, "next");
 	destroy(fixture, 0);
 }
 
@@ -254,21 +254,21 @@ static void refusals(void **state)
 	clone_fixture_image(fixture, "web", clone_fixture_entries);
 	clone_fixture_image(fixture, "high", high);
 	clone_fixture_image(fixture, "late", late);
-	rebuild_fixture_begin(fixture);
+	roots_fixture_begin(fixture);
 	create(fixture, CLONE_AUTO);
 	rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
-	rebuild_fixture_mark(fixture);
+	roots_fixture_mark(fixture);
 	for (size_t i = 0; i < 2 * ARRAY_LENGTH(cases); i++) {
 		int result = clone_rebuild(&fixture->config, &cases[i / 2].request, i % 2, NULL, NULL);
-		struct clone clone = rebuild_fixture_find(fixture);
+		struct clone clone = roots_fixture_find(fixture);
 
 		if (result != cases[i / 2].expected)
 			fail_msg("%s: %d", cases[i / 2].name, result);
 		assert_string_equal(clone.current.image, "next");
 		assert_string_equal(clone.kept.image, "web"); /* a failure costs nothing */
 		assert_string_equal(clone.prepared.image, "");
-		assert_true(rebuild_fixture_is_marked(fixture));
-		rebuild_fixture_assert_no_rubbish(fixture, &clone);
+		assert_true(roots_fixture_is_marked(fixture));
+		roots_fixture_assert_no_rubbish(fixture, &clone);
 	}
 	assert_int_equal(clone_discard(&fixture->config, "web2", NULL, NULL), -ENOENT);
 	assert_int_equal(clone_discard(&fixture->config, "..", NULL, NULL), -EINVAL);
@@ -282,13 +282,13 @@ static void full_disk(void **state)
 	struct host_fixture *fixture = *state;
 	PH_AUTO_FREE char *containers = NULL;
 	struct ph_error error = { 0 };
-	struct clone_request request = rebuild_fixture_request("big", CLONE_COPY);
+	struct clone_request request = roots_fixture_request("big", CLONE_COPY);
 	struct clone clone;
 
 	NEEDS_ROOT(state);
 	clone_fixture_image(fixture, "web", clone_fixture_entries);
 	clone_fixture_image(fixture, "big", big);
-	rebuild_fixture_begin(fixture);
+	roots_fixture_begin(fixture);
 	containers = host_fixture_path(fixture, "state/containers");
 	assert_int_equal(mount("tmpfs", containers, "tmpfs", 0, "size=4m,mode=711"), 0);
 	create(fixture, CLONE_COPY);
@@ -297,11 +297,11 @@ static void full_disk(void **state)
 		assert_int_equal(clone_rebuild(&fixture->config, &request, prepare, NULL, &error),
 				 -ENOSPC);
 		assert_non_null(strstr(error.remedy, "free space"));
-		clone = rebuild_fixture_find(fixture);
+		clone = roots_fixture_find(fixture);
 		assert_string_equal(clone.current.image, "next");
 		assert_string_equal(clone.kept.image, "web");
 		assert_string_equal(clone.prepared.image, "");
-		rebuild_fixture_assert_no_rubbish(fixture, &clone);
+		roots_fixture_assert_no_rubbish(fixture, &clone);
 	}
 	assert_int_equal(mount(NULL, containers, NULL, MS_REMOUNT, "size=32m"), 0);
 	rebuild(fixture, "big", CLONE_COPY, false, CLONE_CHANGED);
@@ -317,19 +317,19 @@ static void after_a_reboot(void **state)
 
 	NEEDS_ROOT(state);
 	clone_fixture_image(fixture, "web", clone_fixture_entries);
-	rebuild_fixture_begin(fixture);
+	roots_fixture_begin(fixture);
 	create(fixture, CLONE_AUTO);
 	mounts = clone_fixture_mounts(fixture);
-	rebuild_fixture_mark(fixture);
+	roots_fixture_mark(fixture);
 	rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
 	assert_int_equal(clone_unmount(&fixture->config, "web1", NULL), CLONE_CHANGED);
 	assert_int_equal(clone_fixture_mounts(fixture), 0);
 	assert_int_equal(clone_mount(&fixture->config, "web1", NULL), CLONE_CHANGED);
 	assert_int_equal(clone_fixture_mounts(fixture), mounts);
-	assert_string_equal(rebuild_fixture_find(fixture).current.image, "next");
+	assert_string_equal(roots_fixture_find(fixture).current.image, "next");
 	assert_int_equal(clone_unmount(&fixture->config, "web1", NULL), CLONE_CHANGED);
 	rebuild(fixture, "web", CLONE_AUTO, false, CLONE_CHANGED);
-	assert_true(rebuild_fixture_is_marked(fixture));
+	assert_true(roots_fixture_is_marked(fixture));
 	destroy(fixture, 0);
 }
 
@@ -357,7 +357,7 @@ static void record_of_several_is_none_of_before(void **state)
 
 	NEEDS_ROOT(state);
 	clone_fixture_image(fixture, "web", clone_fixture_entries);
-	rebuild_fixture_begin(fixture);
+	roots_fixture_begin(fixture);
 	create(fixture, CLONE_AUTO);
 	one = read_record(fixture);
 	assert_non_null(strstr(one, "\n \"image\": \"web\""));

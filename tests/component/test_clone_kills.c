@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "tests/component/rebuild_fixture.h"
+#include "tests/component/roots_fixture.h"
 
 static int act_rebuild(const struct host_fixture *fixture, const struct clone_request *request)
 {
@@ -53,27 +53,27 @@ static const struct walk walks[] = {
 static void make(const struct host_fixture *fixture, const struct walk *walk,
 		 enum clone_method method)
 {
-	struct clone_request request = rebuild_fixture_request(walk->before[0], method);
+	struct clone_request request = roots_fixture_request(walk->before[0], method);
 	struct ph_error error = { 0 };
 
 	clone_fixture_foreign_file(fixture);
-	rebuild_fixture_expect(clone_create(&fixture->config, &request, NULL, &error),
+	roots_fixture_expect(clone_create(&fixture->config, &request, NULL, &error),
 			       CLONE_CHANGED, &error);
-	rebuild_fixture_mark(fixture);
+	roots_fixture_mark(fixture);
 	if (!walk->before[1])
 		return;
 	request.image = walk->before[1];
-	rebuild_fixture_expect(clone_rebuild(&fixture->config, &request, false, NULL, &error),
+	roots_fixture_expect(clone_rebuild(&fixture->config, &request, false, NULL, &error),
 			       CLONE_CHANGED, &error);
-	rebuild_fixture_find(fixture); /* mounts it, as a start does */
+	roots_fixture_find(fixture); /* mounts it, as a start does */
 }
 
 /* The first root has its mark wherever it is; no other one has. */
 static void assert_whole(const struct host_fixture *fixture, const struct walk *walk)
 {
-	const struct clone clone = rebuild_fixture_find(fixture);
+	const struct clone clone = roots_fixture_find(fixture);
 
-	assert_int_equal(rebuild_fixture_is_marked(fixture),
+	assert_int_equal(roots_fixture_is_marked(fixture),
 			 strcmp(clone.current.image, walk->before[0]) == 0);
 	assert_true(!clone.kept.image[0] || clone.kept.complete);
 }
@@ -82,7 +82,7 @@ static void assert_whole(const struct host_fixture *fixture, const struct walk *
 static void recover(const struct host_fixture *fixture, const struct walk *walk,
 		    const struct clone_request *request, bool again)
 {
-	struct clone clone = rebuild_fixture_find(fixture);
+	struct clone clone = roots_fixture_find(fixture);
 	struct clone_request back = *request;
 	struct clone_probe probe;
 	struct ph_error error = { 0 };
@@ -90,20 +90,20 @@ static void recover(const struct host_fixture *fixture, const struct walk *walk,
 	assert_whole(fixture, walk);
 	if (!again && clone.kept.image[0]) {
 		back.image = clone.kept.image;
-		rebuild_fixture_expect(clone_rebuild(&fixture->config, &back, false, NULL, &error),
+		roots_fixture_expect(clone_rebuild(&fixture->config, &back, false, NULL, &error),
 				       CLONE_CHANGED, &error);
 		assert_whole(fixture, walk);
 	}
 	if (again) {
 		assert_true(walk->act(fixture, request) >= 0);
-		clone = rebuild_fixture_find(fixture);
+		clone = roots_fixture_find(fixture);
 		assert_string_equal(clone.current.image, walk->current);
 		assert_string_equal(clone.kept.image, walk->kept);
 		assert_string_equal(clone.prepared.image, walk->prepared);
 		assert_whole(fixture, walk);
-		rebuild_fixture_assert_no_rubbish(fixture, &clone);
+		roots_fixture_assert_no_rubbish(fixture, &clone);
 	}
-	rebuild_fixture_expect(clone_destroy(&fixture->config, "web1", &error), CLONE_CHANGED,
+	roots_fixture_expect(clone_destroy(&fixture->config, "web1", &error), CLONE_CHANGED,
 			       &error);
 	assert_int_equal(clone_probe(&fixture->config, &probe, NULL), 0); /* clears a killed one */
 	assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
@@ -138,7 +138,7 @@ static unsigned int stride_of(const struct walk *walk)
 static void run_walk(const struct host_fixture *fixture, const struct walk *walk,
 		     enum clone_method method)
 {
-	const struct clone_request request = rebuild_fixture_request(walk->image, method);
+	const struct clone_request request = roots_fixture_request(walk->image, method);
 	unsigned int stop = 0, kills = 0, between = 0;
 
 	make(fixture, walk, method);
@@ -161,12 +161,12 @@ static void killed_step_by_step(void **state)
 	NEEDS_ROOT(state);
 	if (!clone_fixture_begin_on(fixture, "btrfs"))
 		skip();
-	rebuild_fixture_begin(fixture);
+	roots_fixture_begin(fixture);
 	for (size_t i = 0; i < ARRAY_LENGTH(walks); i++)
 		for (size_t j = 0; j < ARRAY_LENGTH(clone_fixture_methods); j++)
 			if (clone_fixture_works(fixture, clone_fixture_methods[j]))
 				run_walk(fixture, &walks[i], clone_fixture_methods[j]);
-	rebuild_fixture_end(fixture);
+	roots_fixture_end(fixture);
 	clone_fixture_end_on(fixture);
 }
 
