@@ -242,11 +242,14 @@ static int read_memory(int hierarchy, void *user)
 
 uint64_t cgroups_memory(const char *name)
 {
+	/* Where it is on a host with cgroup v1; any other is found by looking everywhere. */
+	PH_AUTO_CLOSE int hierarchy = open(ROOT "/memory", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char group[96];
 	struct memory memory = { group, 0 };
 
 	snprintf(group, sizeof(group), "phoenix.payload.%s", name);
-	each_hierarchy(read_memory, &memory);
+	if (hierarchy < 0 || !read_memory(hierarchy, &memory))
+		each_hierarchy(read_memory, &memory);
 	return memory.bytes;
 }
 

@@ -66,16 +66,16 @@ static const char *find_field(const char *status, const char *key)
 	return found ? found + strlen(needle) : NULL;
 }
 
-static unsigned int count_words(const char *text)
+/* The pids in all namespaces, the outermost first. */
+static void read_levels(const char *text, struct process_status *ret_status)
 {
-	unsigned int count = 0;
-
+	ret_status->levels = 0;
 	while (*text && *text != '\n') {
-		count++;
+		ret_status->levels++;
+		ret_status->inner = (pid_t)strtol(text, NULL, 10);
 		text += strcspn(text, "\t\n");
 		text += *text == '\t';
 	}
-	return count;
 }
 
 static void copy_name(const char *status, struct process_status *ret_status)
@@ -107,7 +107,7 @@ int process_read_status(int process, struct process_status *ret_status)
 		return -EIO;
 	copy_name(text, ret_status);
 	ret_status->parent = (pid_t)strtol(parent, NULL, 10);
-	ret_status->levels = count_words(levels);
+	read_levels(levels, ret_status);
 	uid += strcspn(uid, "\t\n"); /* real, then effective */
 	ret_status->uid = (uid_t)strtoul(uid, NULL, 10);
 	return 0;

@@ -20,6 +20,7 @@ struct process_status {
 	char name[32];       /* what it calls itself, control bytes replaced */
 	pid_t parent;        /* host pid */
 	unsigned int levels; /* pid namespaces it is visible in, the host's included */
+	pid_t inner;         /* its pid in the innermost of them */
 	uid_t uid;           /* effective, host id */
 };
 

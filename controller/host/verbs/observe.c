@@ -90,9 +90,47 @@ static int look_at_init(struct observation *observation, int init, struct ph_err
 	return look_at_processes(observation, status.levels, error);
 }
 
+struct search {
+	unsigned int levels; /* of a container's pid namespace */
+	pid_t init;
+};
+
+static int look_for_init(void *user, pid_t pid)
+{
+	struct search *search = user;
+	PH_AUTO_CLOSE int process = process_open(pid);
+	struct process_status status;
+
+	if (process < 0 || process_read_status(process, &status) < 0 ||
+	    status.levels != search->levels || status.inner != 1)
+		return 0;
+	search->init = pid;
+	return 1;
+}
+
+/*
+ * The first process of the pid namespace right below ours, among those in the container's groups: a nested
+ * container's is one namespace deeper. Where its monitor has gone nothing can be asked of liblxc any more, and it counts
+ * as stopped, as it does there. liblxc knows both as well, but reads the container's whole configuration first, which
+ * takes longer than all else that is looked at in a container.
+ */
+static pid_t find_init(const struct config *config, const char *name)
+{
+	PH_AUTO_CLOSE int self = process_open(getpid());
+	struct process_status status;
+	struct search search = { 0 };
+
+	if (self < 0 || process_read_status(self, &status) < 0)
+		return instance_init(config, name);
+	search.levels = status.levels + 1;
+	if (cgroups_visit(name, look_for_init, &search) == -ENOENT)
+		return instance_init(config, name);
+	return search.init && cgroups_monitor(name) ? search.init : 0;
+}
+
 pid_t observe_init(const struct config *config, const struct placement *placement)
 {
-	pid_t init = instance_init(config, placement->name);
+	pid_t init = find_init(config, placement->name);
 	PH_AUTO_CLOSE int process = init > 0 ? process_open(init) : -ESRCH;
 
 	if (process < 0 || !process_has_map(process, placement->id_base, placement->id_count))
