@@ -26,6 +26,11 @@ static int act_prepare(const struct host_fixture *fixture, const struct clone_re
 	return clone_rebuild(&fixture->config, request, true, NULL, NULL);
 }
 
+static int act_destroy(const struct host_fixture *fixture, const struct clone_request *request)
+{
+	return clone_destroy(&fixture->config, request->name, NULL);
+}
+
 static int act_discard(const struct host_fixture *fixture, const struct clone_request *request)
 {
 	return clone_discard(&fixture->config, request->name, NULL, NULL);
@@ -42,12 +47,12 @@ struct walk {
 };
 
 static const struct walk walks[] = {
-	{ "a rebuild", { "web" }, act_rebuild, "next", "next", "web", "", 51 },
+	{ "a rebuild", { "web" }, act_rebuild, "next", "next", "web", "", 75 },
 	{ "a rebuild to a third image", { "web", "next" }, act_rebuild, "third", "third", "next", "",
-	  85 },
-	{ "a preparation", { "web" }, act_prepare, "next", "web", "", "next", 75 },
-	{ "going back", { "web", "next" }, act_rebuild, "web", "web", "next", "", 15 },
-	{ "giving up", { "web", "next" }, act_discard, "next", "next", "", "", 35 },
+	  151 },
+	{ "a preparation", { "web" }, act_prepare, "next", "web", "", "next", 95 },
+	{ "going back", { "web", "next" }, act_rebuild, "web", "web", "next", "", 21 },
+	{ "giving up", { "web", "next" }, act_discard, "next", "next", "", "", 45 },
 };
 
 static void make(const struct host_fixture *fixture, const struct walk *walk,
@@ -84,7 +89,6 @@ static void recover(const struct host_fixture *fixture, const struct walk *walk,
 {
 	struct clone clone = roots_fixture_find(fixture);
 	struct clone_request back = *request;
-	struct clone_probe probe;
 	struct ph_error error = { 0 };
 
 	assert_whole(fixture, walk);
@@ -105,8 +109,7 @@ static void recover(const struct host_fixture *fixture, const struct walk *walk,
 	}
 	roots_fixture_expect(clone_destroy(&fixture->config, "web1", &error), CLONE_CHANGED,
 			       &error);
-	assert_int_equal(clone_probe(&fixture->config, &probe, NULL), 0); /* clears a killed one */
-	assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
+	assert_int_equal(host_fixture_entries(fixture, "state/containers/web1"), -1);
 	assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
 	assert_int_equal(clone_fixture_mounts(fixture), 1);
 }
@@ -154,9 +157,65 @@ static void run_walk(const struct host_fixture *fixture, const struct walk *walk
 	recover(fixture, walk, &request, true);
 }
 
+/* What is left of a removal is the clone that it was, with nothing lost, or a new one. */
+static void finish_removal(const struct host_fixture *fixture, const struct clone_request *request,
+			   bool again)
+{
+	struct ph_error error = { 0 };
+	struct clone clone;
+	int result;
+
+	if (again) {
+		result = clone_create(&fixture->config, request, NULL, &error);
+		if (result < 0)
+			fail_msg("%s: %s: %s", error.what, error.where, error.why);
+		clone = roots_fixture_find(fixture);
+		assert_string_equal(clone.kept.image, result == CLONE_UNCHANGED ? "web" : "");
+		roots_fixture_assert_no_rubbish(fixture, &clone);
+	}
+	if (clone_destroy(&fixture->config, "web1", &error) < 0)
+		fail_msg("%s: %s: %s", error.what, error.where, error.why);
+	assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
+	assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
+	assert_int_equal(clone_fixture_mounts(fixture), 1);
+}
+
+static void removals_killed_step_by_step(void **state)
+{
+	static const struct walk walk = { .before = { "web", "next" }, .stride = 95 };
+	struct host_fixture *fixture = *state;
+	struct clone_probe probe;
+
+	NEEDS_ROOT(state);
+	if (!clone_fixture_begin_on(fixture, "btrfs"))
+		skip();
+	roots_fixture_begin(fixture);
+	for (size_t i = 0; i < ARRAY_LENGTH(clone_fixture_methods); i++) {
+		const struct clone_request request =
+			roots_fixture_request("next", clone_fixture_methods[i]);
+		unsigned int stop = 0, kills = 0, incomplete = 0;
+
+		make(fixture, &walk, request.method);
+		while (clone_fixture_kill_at(fixture, &request, act_destroy, stop)) {
+			incomplete += clone_fixture_is_incomplete(fixture);
+			finish_removal(fixture, &request, kills++ % 2 != 0);
+			make(fixture, &walk, request.method);
+			stop += stride_of(&walk);
+		}
+		print_message("# %s, a removal: %u kills, %u in the middle of it\n",
+			      clone_method_name(request.method), kills, incomplete);
+		assert_true(incomplete > 1);
+		finish_removal(fixture, &request, false);
+	}
+	assert_int_equal(clone_probe(&fixture->config, &probe, NULL), 0); /* clears a killed one */
+	roots_fixture_end(fixture);
+	clone_fixture_end_on(fixture);
+}
+
 static void killed_step_by_step(void **state)
 {
 	struct host_fixture *fixture = *state;
+	struct clone_probe probe;
 
 	NEEDS_ROOT(state);
 	if (!clone_fixture_begin_on(fixture, "btrfs"))
@@ -166,6 +225,7 @@ static void killed_step_by_step(void **state)
 		for (size_t j = 0; j < ARRAY_LENGTH(clone_fixture_methods); j++)
 			if (clone_fixture_works(fixture, clone_fixture_methods[j]))
 				run_walk(fixture, &walks[i], clone_fixture_methods[j]);
+	assert_int_equal(clone_probe(&fixture->config, &probe, NULL), 0); /* clears a killed one */
 	roots_fixture_end(fixture);
 	clone_fixture_end_on(fixture);
 }
@@ -177,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(killed_step_by_step),
+		TEST(removals_killed_step_by_step),
 	};
 
 	if (!host_fixture_enter())

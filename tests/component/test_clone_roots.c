@@ -309,6 +309,125 @@ static void full_disk(void **state)
 	assert_int_equal(umount(containers), 0);
 }
 
+/* Write up to so many bytes, or as many as there is room for, to the last one. */
+static void fill(const char *path, size_t length)
+{
+	static char block[65536];
+	PH_AUTO_CLOSE int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(file >= 0);
+	for (size_t size = sizeof(block); size; size /= 16)
+		while (length >= size && write(file, block, size) == (ssize_t)size &&
+		       (size == sizeof(block) || fsync(file) == 0))
+			length -= size;
+}
+
+/* When the disk is full, what can be given up can be. */
+static void full_disks_are_freed(void **state)
+{
+	static const char *const types[] = { "ext4", "xfs", "btrfs" };
+	struct host_fixture *fixture = *state;
+
+	NEEDS_ROOT(state);
+	for (size_t i = 0; i < ARRAY_LENGTH(types); i++) {
+		PH_AUTO_FREE char *filled = host_fixture_path(fixture, "state/filled");
+		PH_AUTO_FREE char *large = NULL;
+		struct ph_error error = { 0 };
+		struct clone clone;
+
+		if (!clone_fixture_begin_on(fixture, types[i]))
+			continue;
+		roots_fixture_begin(fixture);
+		create(fixture, CLONE_COPY);
+		large = clone_fixture_inside(fixture, "web1", "var/large");
+		fill(large, 4 << 20);
+		rebuild(fixture, "next", CLONE_COPY, false, CLONE_CHANGED);
+		fill(filled, SIZE_MAX);
+		print_message("# a full %s\n", types[i]);
+		roots_fixture_expect(clone_discard(&fixture->config, "web1", NULL, &error),
+				     CLONE_CHANGED, &error);
+		clone = roots_fixture_find(fixture);
+		assert_string_equal(clone.kept.image, "");
+		roots_fixture_assert_no_rubbish(fixture, &clone);
+		assert_int_equal(unlink(filled), 0);
+		destroy(fixture, 1);
+		roots_fixture_end(fixture);
+		clone_fixture_end_on(fixture);
+	}
+}
+
+/* What a removal on a full disk leaves when it is interrupted, or whoever removes a root by hand. */
+static void broken_roots_are_given_up(void **state)
+{
+	struct host_fixture *fixture = *state;
+	struct clone clone;
+
+	NEEDS_ROOT(state);
+	clone_fixture_image(fixture, "web", clone_fixture_entries);
+	roots_fixture_begin(fixture);
+	for (size_t i = 0; i < 2 * ARRAY_LENGTH(clone_fixture_methods); i++) {
+		enum clone_method method = clone_fixture_methods[i / 2];
+		PH_AUTO_FREE char *command = ph_format(
+			"cd %s/state/containers/web1 && mv %s rootfs.partial", fixture->base,
+			method == CLONE_OVERLAY ? "upper" : "rootfs");
+
+		if (!clone_fixture_works(fixture, method))
+			continue;
+		create(fixture, method);
+		roots_fixture_mark(fixture);
+		rebuild(fixture, "next", method, false, CLONE_CHANGED);
+		assert_int_equal(system(command), 0);
+		if (i % 2) {
+			assert_int_equal(clone_discard(&fixture->config, "web1", NULL, NULL),
+					 CLONE_CHANGED);
+		} else {
+			rebuild(fixture, "web", method, false, CLONE_CHANGED);
+			assert_false(roots_fixture_is_marked(fixture));
+		}
+		clone = roots_fixture_find(fixture);
+		assert_string_equal(clone.current.image, i % 2 ? "next" : "web");
+		assert_string_equal(clone.kept.image, i % 2 ? "" : "next");
+		roots_fixture_assert_no_rubbish(fixture, &clone);
+		destroy(fixture, 0);
+	}
+}
+
+/* Nobody but root and the container's own gets into a root; nobody else to a snapshot's own ids. */
+static int enter(const char *path)
+{
+	return chdir(path) == 0 ? 0 : 1;
+}
+
+static void roots_have_walls(void **state)
+{
+	struct host_fixture *fixture = *state;
+
+	NEEDS_ROOT(state);
+	if (!clone_fixture_begin_on(fixture, "btrfs"))
+		skip();
+	roots_fixture_begin(fixture);
+	for (size_t i = 0; i < ARRAY_LENGTH(clone_fixture_methods); i++) {
+		PH_AUTO_FREE char *base = host_fixture_path(fixture, "state/containers/web1/root-1");
+		PH_AUTO_FREE char *snapshot = ph_format("%s/snapshot", base);
+		PH_AUTO_FREE char *root = NULL;
+		struct stat status;
+
+		create(fixture, clone_fixture_methods[i]);
+		rebuild(fixture, "next", clone_fixture_methods[i], false, CLONE_CHANGED);
+		roots_fixture_find(fixture);
+		root = clone_fixture_inside(fixture, "web1", "");
+		assert_int_equal(clone_fixture_as_container(enter, root), 0);
+		assert_int_equal(clone_fixture_as_container(enter, snapshot), 1);
+		assert_int_equal(lstat(base, &status), 0);
+		assert_int_equal(status.st_mode & 07777, 0710);
+		assert_int_equal(status.st_uid, 0);
+		assert_int_equal(status.st_gid, CLONE_FIXTURE_BASE);
+		destroy(fixture, 1);
+	}
+	roots_fixture_end(fixture);
+	clone_fixture_end_on(fixture);
+}
+
 /* Nobody mounts the kept root, and after a reboot of the host the current one only. */
 static void after_a_reboot(void **state)
 {
@@ -445,6 +564,9 @@ int main(void)
 		TEST(images_of_all_roots_stay),
 		TEST(refusals),
 		TEST(full_disk),
+		TEST(full_disks_are_freed),
+		TEST(broken_roots_are_given_up),
+		TEST(roots_have_walls),
 		TEST(after_a_reboot),
 		TEST(record_of_several_is_none_of_before),
 		TEST(damaged_records),

@@ -84,11 +84,11 @@ int clone_create(const struct config *config, const struct clone_request *reques
 		 struct clone *ret_clone, struct ph_error *error);
 
 /*
- * Give a clone another root: the next one when that is of this image (CLONE_AUTO: by any method), as
- * clone_root_is() says. A kept or prepared root that is becomes the current one and nothing is
- * copied; else one is made. The one that was current becomes the kept one, and a kept one of before
- * goes. The container must not run. With prepare the root is only made, and it may. Whatever is
- * asked for, a prepared root that is something else goes.
+ * Let a clone's current root be what is asked for, in the sense of clone_root_is(). A kept or
+ * prepared root that is that changes places with the current one, and nothing is copied; else one is
+ * made. The current one of before is kept, and the kept one of before goes, if it is a third. The
+ * container must not run. With prepare the root is only made where there is none, and it may run.
+ * Whatever is asked for, a prepared root that is something else goes.
  * CLONE_UNCHANGED when there was nothing to do, -ENOENT without clone or image, -EAGAIN when the
  * clone was never finished, -EEXIST when it has other ids. What a failure has made is removed again,
  * and the roots are those of before. ret_clone may be NULL.

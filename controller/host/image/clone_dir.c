@@ -17,6 +17,7 @@
 #include "controller/host/image/clone_build.h"
 #include "controller/host/image/image.h"
 #include "controller/host/image/mounts.h"
+#include "controller/host/tree/rename.h"
 #include "controller/host/tree/tree.h"
 
 #define BELOW_SIZE 64
@@ -77,6 +78,14 @@ static void data_path(const struct config *config, const char *name, char path[P
 		path[0] = '\0';
 }
 
+static int open_base(unsigned int number, int dir, int *ret_base, struct ph_error *error)
+{
+	char name[BELOW_SIZE];
+
+	base_name(number, name);
+	return tree_open_dir(dir, name, ret_base, error);
+}
+
 int clone_dir_make_base(const struct clone *clone, unsigned int number, int dir, int *ret_base,
 			struct ph_error *error)
 {
@@ -87,7 +96,7 @@ int clone_dir_make_base(const struct clone *clone, unsigned int number, int dir,
 	base_name(number, name);
 	if (number)
 		result = tree_make_dirs(dir, name, &owner, error);
-	return result < 0 ? result : tree_open_dir(dir, name, ret_base, error);
+	return result < 0 ? result : open_base(number, dir, ret_base, error);
 }
 
 /* ---- mounts --------------------------------------------------------------------------------- */
@@ -177,6 +186,41 @@ int clone_dir_unmount_all(const struct config *config, const char *name, struct 
 	data_path(config, name, path);
 	result = mounts_unmount_wall(path, error);
 	return result < 0 ? result : count + result;
+}
+
+/* ---- whether it is there ---------------------------------------------------------------------- */
+
+/* What holds the files of a root, by its method. */
+static const char *main_part(const struct clone_root *root)
+{
+	static const char *const parts[CLONE_METHODS] = {
+		[CLONE_OVERLAY] = "upper",
+		[CLONE_SNAPSHOT] = CLONE_PART_SNAPSHOT,
+		[CLONE_REFLINK] = "rootfs",
+		[CLONE_COPY] = "rootfs",
+	};
+
+	return parts[root->method];
+}
+
+bool clone_dir_has_root(const struct clone_root *root, int dir)
+{
+	PH_AUTO_CLOSE int base = -1;
+	struct stat status;
+
+	return root->image[0] && open_base(root->number, dir, &base, NULL) == 0 &&
+	       tree_stat(base, main_part(root), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+int clone_dir_break_root(const struct clone_root *root, int dir, struct ph_error *error)
+{
+	PH_AUTO_CLOSE int base = -1;
+	int result = open_base(root->number, dir, &base, error);
+
+	if (result < 0)
+		return result;
+	result = rename_new(base, main_part(root), base, CLONE_PART_PARTIAL);
+	return result < 0 ? error_errno(error, result, main_part(root), NULL, "rename") : 0;
 }
 
 /* ---- removal -------------------------------------------------------------------------------- */

@@ -42,6 +42,12 @@ int clone_dir_unmount_root(const struct config *config, const char *name, unsign
 /* Unmount all roots and the data-root; positive when something was mounted. */
 int clone_dir_unmount_all(const struct config *config, const char *name, struct ph_error *error);
 
+/* Whether the part that holds a root's files is there. */
+bool clone_dir_has_root(const struct clone_root *root, int dir);
+
+/* Give that part another name, so that the root is not there any more. Needs no space on the disk. */
+int clone_dir_break_root(const struct clone_root *root, int dir, struct ph_error *error);
+
 /* Unmount a root and remove its parts; 1 when there were any, else 0. */
 int clone_dir_remove_root(const struct config *config, const char *name, unsigned int number,
 			  int dir, struct ph_error *error);

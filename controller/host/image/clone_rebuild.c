@@ -5,7 +5,8 @@
  * every moment the record's current root is whole, and its kept one is.
  *
  * What is whole is given up in the record before it is touched. What is not goes first: it may be
- * what has filled the disk that the record has to be written to.
+ * what has filled the disk that the record has to be written to. Where there is no room for that
+ * record, a rename, which needs none, makes of the whole what is not.
  */
 #include <errno.h>
 #include <string.h>
@@ -35,9 +36,12 @@ static int load(const struct config *config, const char *name, struct clone *clo
 	if (result == 0 && !clone->current.complete)
 		result = error_set(error, -EAGAIN, name, "apply the fleet file again",
 				   "the clone was never finished");
-	if (result == 0)
-		*ret_dir = take_fd(&dir);
-	return result;
+	if (result < 0)
+		return result;
+	clone->kept.complete &= clone_dir_has_root(&clone->kept, dir);
+	clone->prepared.complete &= clone_dir_has_root(&clone->prepared, dir);
+	*ret_dir = take_fd(&dir);
+	return 0;
 }
 
 /* The smallest number that no root has; 0 was that of the creation. */
@@ -51,22 +55,40 @@ static unsigned int free_number(const struct clone *clone)
 	return number;
 }
 
-/* Forget the prepared root, and remove it. */
-static int drop_prepared(const struct config *config, struct clone *clone, int dir,
-			 struct ph_error *error)
+/*
+ * Without room for a record: what is taken for whole no longer is removed, which makes some. On btrfs
+ * that is there only when the removal is on the disk.
+ */
+static int give_up_on_full_disk(const struct config *config, const struct clone *clone,
+				const struct clone_root *gone, int dir, struct ph_error *error)
 {
-	unsigned int number = clone->prepared.number;
-	bool was_complete = clone->prepared.complete;
-	int result = 0;
+	int result = clone_dir_break_root(gone, dir, error);
 
-	if (!was_complete)
-		result = clone_dir_remove_root(config, clone->name, number, dir, error);
+	if (result == 0)
+		result = clone_dir_remove_root(config, clone->name, gone->number, dir, error);
 	if (result < 0)
 		return result;
-	clone->prepared = none;
+	syncfs(dir);
+	return clone_record_save(dir, clone, error);
+}
+
+/* Forget one of clone's own roots, and remove it. */
+static int give_up(const struct config *config, struct clone *clone, struct clone_root *root,
+		   int dir, struct ph_error *error)
+{
+	const struct clone_root gone = *root;
+	int result = 0;
+
+	if (!gone.complete)
+		result = clone_dir_remove_root(config, clone->name, gone.number, dir, error);
+	if (result < 0)
+		return result;
+	*root = none;
 	result = clone_record_save(dir, clone, error);
-	if (result == 0 && was_complete)
-		clone_dir_remove_root(config, clone->name, number, dir, NULL); /* or the next call */
+	if (gone.complete && (result == -ENOSPC || result == -EDQUOT))
+		result = give_up_on_full_disk(config, clone, &gone, dir, error);
+	else if (gone.complete && result == 0)
+		clone_dir_remove_root(config, clone->name, gone.number, dir, NULL); /* or later */
 	return result;
 }
 
@@ -77,18 +99,26 @@ static bool is_wanted(const struct clone_root *root, const struct clone_request 
 	return clone_root_is(root, request->image, request->method);
 }
 
-/* Only what is wanted and is not there otherwise stays prepared. Positive: something has gone. */
+/* Whether a rebuild has a use for the prepared root: it is wanted, and there is no other such one. */
+static bool is_prepared(const struct clone *clone, const struct clone_request *request)
+{
+	return is_wanted(&clone->prepared, request) && !is_wanted(&clone->current, request) &&
+	       !is_wanted(&clone->kept, request);
+}
+
+/* Only what is whole stays, and prepared only what is wanted. Positive: something has gone. */
 static int settle(const struct config *config, const struct clone_request *request,
 		  struct clone *clone, int dir, struct ph_error *error)
 {
-	int result;
+	bool gives_up_kept = clone->kept.image[0] && !clone->kept.complete;
+	bool gives_up_prepared = clone->prepared.image[0] && !is_prepared(clone, request);
+	int result = 0;
 
-	if (!clone->prepared.image[0] ||
-	    (is_wanted(&clone->prepared, request) && !is_wanted(&clone->current, request) &&
-	     !is_wanted(&clone->kept, request)))
-		return 0;
-	result = drop_prepared(config, clone, dir, error);
-	return result < 0 ? result : 1;
+	if (gives_up_kept)
+		result = give_up(config, clone, &clone->kept, dir, error);
+	if (result == 0 && gives_up_prepared)
+		result = give_up(config, clone, &clone->prepared, dir, error);
+	return result < 0 ? result : gives_up_kept || gives_up_prepared;
 }
 
 /* Plan the new root, and write it down while nobody can remove its image. */
@@ -140,7 +170,7 @@ static int build(const struct config *config, const struct clone_request *reques
 	if (result == 0)
 		return 0;
 	clone->prepared.complete = false;
-	drop_prepared(config, clone, dir, NULL);
+	give_up(config, clone, &clone->prepared, dir, NULL);
 	return clone_explain(config, request->method, result, error);
 }
 
@@ -212,11 +242,9 @@ static int discard(const struct config *config, struct clone *clone, int dir,
 	int result = 0;
 
 	if (clone->prepared.image[0])
-		result = drop_prepared(config, clone, dir, error);
-	if (result == 0 && clone->kept.image[0]) {
-		clone->kept = none;
-		result = clone_record_save(dir, clone, error);
-	}
+		result = give_up(config, clone, &clone->prepared, dir, error);
+	if (result == 0 && clone->kept.image[0])
+		result = give_up(config, clone, &clone->kept, dir, error);
 	if (result == 0)
 		result = clone_dir_sweep(config, clone, dir, error);
 	if (result < 0)
