@@ -344,6 +344,7 @@ static void full_disks_are_freed(void **state)
 		rebuild(fixture, "next", CLONE_COPY, false, CLONE_CHANGED);
 		fill(filled, SIZE_MAX);
 		print_message("# a full %s\n", types[i]);
+		rebuild(fixture, "third", i ? CLONE_REFLINK : CLONE_COPY, true, -ENOSPC);
 		roots_fixture_expect(clone_discard(&fixture->config, "web1", NULL, &error),
 				     CLONE_CHANGED, &error);
 		clone = roots_fixture_find(fixture);

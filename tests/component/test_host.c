@@ -887,6 +887,25 @@ static void test_rebuild_refused(void **state)
 	assert_nothing_left(host);
 }
 
+/* What an adopted container runs on is none of ours to change. */
+static void test_rebuild_adopted(void **state)
+{
+	struct host *host = *state;
+	Phoenix__ContainerRequest container = PHOENIX__CONTAINER_REQUEST__INIT;
+	struct rebuild other;
+
+	NEEDS_HOST(state);
+	assert_int_equal(shell("mkdir %1$s/state/containers/" NAME " && echo '{\"lxc_path\": \"/var/lib/lxc\", "
+			       "\"written\": \"\"}' >%1$s/state/containers/" NAME "/adopted.json", host->base),
+			 0);
+	container.name = TEXT(NAME);
+	rebuild_init(&other, "plain", true);
+	assert_rebuild_refused(host, &other, -EPERM);
+	assert_int_equal(refused(host, "ContainerDiscard", &container, NULL), -EPERM);
+	assert_int_equal(shell("rm -r %s/state/containers/" NAME, host->base), 0);
+	assert_nothing_left(host);
+}
+
 static void test_forged(void **state)
 {
 	struct host *host = *state;
@@ -1135,7 +1154,7 @@ int main(void)
 		cmocka_unit_test(test_forged),        cmocka_unit_test(test_life),
 		cmocka_unit_test(test_limits),        cmocka_unit_test(test_push),
 		cmocka_unit_test(test_push_spares),  cmocka_unit_test(test_rebuild),
-		cmocka_unit_test(test_rebuild_refused),
+		cmocka_unit_test(test_rebuild_refused), cmocka_unit_test(test_rebuild_adopted),
 		cmocka_unit_test(test_push_refused),  cmocka_unit_test(test_confined),
 		cmocka_unit_test(test_list),          cmocka_unit_test(test_taken),
 		cmocka_unit_test(test_survival),      cmocka_unit_test(test_killed_monitor),

@@ -207,9 +207,11 @@ bool clone_dir_has_root(const struct clone_root *root, int dir)
 {
 	PH_AUTO_CLOSE int base = -1;
 	struct stat status;
+	int result = root->image[0] ? open_base(root->number, dir, &base, NULL) : -ENOENT;
 
-	return root->image[0] && open_base(root->number, dir, &base, NULL) == 0 &&
-	       tree_stat(base, main_part(root), &status) == 0 && S_ISDIR(status.st_mode);
+	if (result == 0)
+		result = tree_stat(base, main_part(root), &status);
+	return result != -ENOENT; /* what cannot be looked at is not gone */
 }
 
 int clone_dir_break_root(const struct clone_root *root, int dir, struct ph_error *error)
