@@ -2,8 +2,10 @@
  * The sweep: every scene with every kind of call, each of its calls failing once in turn, and every second, third and
  * seventh of them failing again and again.
  *
- * usage: faults-sweep [--points N] [--jobs N] [--scene NAME] [--call KIND] [--at N [--every N]]
+ * usage: faults-sweep [--points N] [--from N] [--jobs N] [--scene NAME] [--call KIND] [--at N [--every N]]
  *   --points N  of each scene and kind only so many of the calls, chosen by the seed (PH_FAULTS_SEED); 0: all
+ *   --from N    only calls from that one on: "apply again" begins as "apply" does, and a story without memory ends
+ *               where it fails, so that its first mallocs are those of "apply"
  *   --jobs N    points that run at a time
  *   --at N      one point
  */
@@ -26,7 +28,7 @@ static const struct scene_type *const scenes[] = {
 };
 
 struct sweep {
-	unsigned long points, jobs, at, every;
+	unsigned long points, from, jobs, at, every;
 	const char *scene, *call;
 	unsigned int seed;
 	unsigned int cases, failed_cases;
@@ -96,12 +98,13 @@ static void sweep_kind(struct sweep *sweep, const struct scene_type *scene, enum
 		       unsigned long calls)
 {
 	static const unsigned long patterns[PATTERNS] = { 2, 3, 7 };
-	unsigned long points = sweep->points && sweep->points < calls ? sweep->points : calls;
+	unsigned long skipped = sweep->from && sweep->from <= calls ? sweep->from - 1 : 0, left = calls - skipped;
+	unsigned long points = sweep->points && sweep->points < left ? sweep->points : left;
 	struct flight flight = { 0 };
 	struct point point = { .scene = scene, .kind = kind };
 
 	for (unsigned long i = 0; i < points; i++) {
-		unsigned long first = 1 + i * calls / points, last = (i + 1) * calls / points;
+		unsigned long first = skipped + 1 + i * left / points, last = skipped + (i + 1) * left / points;
 
 		point.at = first + (unsigned long)rand_r(&sweep->seed) % (last - first + 1);
 		point.every = 0;
@@ -153,6 +156,7 @@ static bool read_options(int argc, char **argv, struct sweep *sweep)
 		{ "points", required_argument, NULL, 'p' }, { "jobs", required_argument, NULL, 'j' },
 		{ "scene", required_argument, NULL, 's' },  { "call", required_argument, NULL, 'c' },
 		{ "at", required_argument, NULL, 'a' },	    { "every", required_argument, NULL, 'e' },
+		{ "from", required_argument, NULL, 'f' },
 		{ 0 },
 	};
 	int option;
@@ -160,6 +164,7 @@ static bool read_options(int argc, char **argv, struct sweep *sweep)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		switch (option) {
 		case 'p': sweep->points = strtoul(optarg, NULL, 10); break;
+		case 'f': sweep->from = strtoul(optarg, NULL, 10); break;
 		case 'j': sweep->jobs = strtoul(optarg, NULL, 10); break;
 		case 's': sweep->scene = optarg; break;
 		case 'c': sweep->call = optarg; break;
@@ -173,7 +178,7 @@ static bool read_options(int argc, char **argv, struct sweep *sweep)
 
 static int refuse_options(void)
 {
-	fprintf(stderr, "usage: faults-sweep [--points N] [--jobs N] [--scene NAME] [--call KIND] [--at N [--every N]]\nscenes:");
+	fprintf(stderr, "usage: faults-sweep [--points N] [--from N] [--jobs N] [--scene NAME] [--call KIND] [--at N [--every N]]\nscenes:");
 	for (size_t i = 0; i < ARRAY_LENGTH(scenes); i++)
 		fprintf(stderr, " '%s'", scenes[i]->name);
 	fprintf(stderr, "\ncalls:");
