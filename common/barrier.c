@@ -23,20 +23,32 @@
 #define STACK_SIZE (256 * 1024)
 
 struct barrier_file {
-	int fd;        /* owned */
-	char *path;    /* owned; for the error */
+	int fd;         /* owned */
+	char *path;     /* owned; for the error */
 	bool is_marked; /* since the last sync began */
+};
+
+/* A file that is synced once. */
+struct barrier_once {
+	int fd;     /* owned */
+	char *path; /* owned; for the error */
+};
+
+/* What one sync is about; the thread reads it, the loop makes and frees it. */
+struct batch {
+	int fds[BARRIER_FILES]; /* -1: not this one */
+	struct barrier_once *once; /* owned; NULL: none */
+	size_t once_count;
 };
 
 /* What thread and loop hand to each other. */
 struct handover {
 	uv_mutex_t mutex;
 	uv_cond_t asked;
-	int fds[BARRIER_FILES]; /* to sync; -1: not this one */
-	bool is_asked;
+	const struct batch *batch; /* to sync; NULL: nothing is asked for */
 	bool is_done;
 	bool is_over;
-	unsigned int failed; /* which one, when result < 0 */
+	size_t failed; /* which one, the files first, when result < 0 */
 	int result;
 };
 
@@ -50,6 +62,9 @@ struct barrier {
 	struct handover handover;
 	struct barrier_file files[BARRIER_FILES];
 	unsigned int file_count;
+	struct barrier_once *once; /* owned; for the next sync */
+	size_t once_count;
+	struct batch batch; /* of the sync in hand */
 	uint64_t marked;  /* the newest mark */
 	uint64_t syncing; /* the newest mark that the sync in hand covers; 0: none is in hand */
 	uint64_t passed;  /* marks that are on the disk */
@@ -61,34 +76,42 @@ struct barrier {
 
 /* ---- the thread ---- */
 
-static int sync_files(const int fds[BARRIER_FILES], unsigned int *ret_failed)
+static int sync_batch(const struct batch *batch, size_t *ret_failed)
 {
-	for (unsigned int i = 0; i < BARRIER_FILES; i++) {
-		if (fds[i] < 0 || fdatasync(fds[i]) == 0)
-			continue;
-		*ret_failed = i;
-		return -errno;
-	}
+	size_t i;
+
+	for (i = 0; i < BARRIER_FILES; i++)
+		if (batch->fds[i] >= 0 && fdatasync(batch->fds[i]) < 0)
+			goto failed;
+	/* New names in a directory are no data of it: all of it is synced. */
+	for (; i < BARRIER_FILES + batch->once_count; i++)
+		if (fsync(batch->once[i - BARRIER_FILES].fd) < 0)
+			goto failed;
 	return 0;
+
+failed:
+	*ret_failed = i;
+	return -errno;
 }
 
 static void sync_thread(void *argument)
 {
 	struct barrier *barrier = argument;
 	struct handover *handover = &barrier->handover;
-	int fds[BARRIER_FILES], result;
-	unsigned int failed = 0;
+	const struct batch *batch;
+	size_t failed = 0;
+	int result;
 
 	uv_mutex_lock(&handover->mutex);
 	for (;;) {
-		while (!handover->is_asked && !handover->is_over)
+		while (!handover->batch && !handover->is_over)
 			uv_cond_wait(&handover->asked, &handover->mutex);
-		if (!handover->is_asked)
+		if (!handover->batch)
 			break;
-		memcpy(fds, handover->fds, sizeof(fds));
-		handover->is_asked = false;
+		batch = handover->batch;
+		handover->batch = NULL;
 		uv_mutex_unlock(&handover->mutex);
-		result = sync_files(fds, &failed);
+		result = sync_batch(batch, &failed);
 		uv_mutex_lock(&handover->mutex);
 		handover->result = result;
 		handover->failed = failed;
@@ -100,11 +123,13 @@ static void sync_thread(void *argument)
 
 /* ---- the loop's side ---- */
 
-static void say_failed(struct barrier *barrier, unsigned int file, int result)
+static void say_failed(struct barrier *barrier, size_t failed, int result)
 {
+	const char *path = failed < BARRIER_FILES ? barrier->files[failed].path :
+						    barrier->batch.once[failed - BARRIER_FILES].path;
 	struct ph_error error;
 
-	error_errno(&error, result, barrier->files[file].path,
+	error_errno(&error, result, path,
 		    "check the disk and the file system (dmesg), then start it again", "sync");
 	barrier->failed(barrier->user, &error);
 }
@@ -120,12 +145,27 @@ static void let_through(struct barrier *barrier)
 	}
 }
 
-static void take_marked(struct barrier *barrier, int fds[BARRIER_FILES])
+static void make_batch(struct barrier *barrier)
 {
+	struct batch *batch = &barrier->batch;
+
 	for (unsigned int i = 0; i < BARRIER_FILES; i++) {
-		fds[i] = barrier->files[i].is_marked ? barrier->files[i].fd : -1;
+		batch->fds[i] = barrier->files[i].is_marked ? barrier->files[i].fd : -1;
 		barrier->files[i].is_marked = false;
 	}
+	batch->once = take_pointer(barrier->once);
+	batch->once_count = barrier->once_count;
+	barrier->once_count = 0;
+}
+
+static void end_batch(struct batch *batch)
+{
+	for (size_t i = 0; i < batch->once_count; i++) {
+		close(batch->once[i].fd);
+		free(batch->once[i].path);
+	}
+	free(take_pointer(batch->once));
+	batch->once_count = 0;
 }
 
 static void begin_sync(struct barrier *barrier)
@@ -136,9 +176,9 @@ static void begin_sync(struct barrier *barrier)
 		return;
 	barrier->syncing = barrier->marked;
 	uv_ref((uv_handle_t *)&barrier->synced);
+	make_batch(barrier);
 	uv_mutex_lock(&handover->mutex);
-	take_marked(barrier, handover->fds);
-	handover->is_asked = true;
+	handover->batch = &barrier->batch;
 	uv_cond_signal(&handover->asked);
 	uv_mutex_unlock(&handover->mutex);
 }
@@ -154,7 +194,7 @@ static void turn_ends(uv_prepare_t *turn)
 }
 
 /* Whether the sync in hand has ended; what came of it. */
-static bool take_result(struct barrier *barrier, unsigned int *ret_file, int *ret_result)
+static bool take_result(struct barrier *barrier, size_t *ret_failed, int *ret_result)
 {
 	struct handover *handover = &barrier->handover;
 	bool is_done;
@@ -162,7 +202,7 @@ static bool take_result(struct barrier *barrier, unsigned int *ret_file, int *re
 	uv_mutex_lock(&handover->mutex);
 	is_done = handover->is_done;
 	handover->is_done = false;
-	*ret_file = handover->failed;
+	*ret_failed = handover->failed;
 	*ret_result = handover->result;
 	uv_mutex_unlock(&handover->mutex);
 	return is_done;
@@ -170,15 +210,16 @@ static bool take_result(struct barrier *barrier, unsigned int *ret_file, int *re
 
 static void end_sync(struct barrier *barrier)
 {
-	unsigned int file;
+	size_t failed;
 	int result;
 
-	if (!take_result(barrier, &file, &result))
+	if (!take_result(barrier, &failed, &result))
 		return;
 	if (result < 0) {
-		say_failed(barrier, file, result);
+		say_failed(barrier, failed, result);
 		return; /* the sync stays in hand for ever: nothing passes */
 	}
+	end_batch(&barrier->batch);
 	barrier->passed = barrier->syncing;
 	barrier->syncing = 0;
 	uv_unref((uv_handle_t *)&barrier->synced);
@@ -286,41 +327,48 @@ static void end_thread(struct barrier *barrier)
 	uv_thread_join(&barrier->thread);
 }
 
-/* What was marked last, here and now. */
-static int sync_rest(struct barrier *barrier, unsigned int *ret_file)
+/* The result of the sync in hand, and then what was marked since, here and now. */
+static int sync_rest(struct barrier *barrier, size_t *ret_failed)
 {
-	int fds[BARRIER_FILES];
-
-	take_marked(barrier, fds);
-	return sync_files(fds, ret_file);
+	if (barrier->syncing && barrier->handover.result < 0) {
+		*ret_failed = barrier->handover.failed;
+		return barrier->handover.result;
+	}
+	end_batch(&barrier->batch);
+	make_batch(barrier);
+	return sync_batch(&barrier->batch, ret_failed);
 }
 
-void barrier_close(struct barrier *barrier)
+static void close_files(struct barrier *barrier)
 {
-	unsigned int file = 0;
-	int result = 0;
-
-	if (!barrier)
-		return;
-	end_thread(barrier);
-	close_handles(barrier);
-	if (barrier->syncing)
-		result = barrier->handover.result;
-	file = barrier->handover.failed;
-	end_handover(barrier);
-	if (result == 0)
-		result = sync_rest(barrier, &file);
-	if (result < 0) {
-		say_failed(barrier, file, result);
-	} else {
-		barrier->passed = barrier->marked;
-		let_through(barrier);
-	}
+	end_batch(&barrier->batch);
+	make_batch(barrier); /* after a failure: what nobody syncs any more */
+	end_batch(&barrier->batch);
 	for (unsigned int i = 0; i < barrier->file_count; i++) {
 		close(barrier->files[i].fd);
 		free(barrier->files[i].path);
 	}
 	barrier->file_count = 0;
+}
+
+void barrier_close(struct barrier *barrier)
+{
+	size_t failed = 0;
+	int result;
+
+	if (!barrier)
+		return;
+	end_thread(barrier);
+	close_handles(barrier);
+	result = sync_rest(barrier, &failed);
+	end_handover(barrier);
+	if (result < 0) {
+		say_failed(barrier, failed, result);
+	} else {
+		barrier->passed = barrier->marked;
+		let_through(barrier);
+	}
+	close_files(barrier);
 	barrier_unref(barrier);
 }
 
@@ -357,13 +405,29 @@ int barrier_add_file(struct barrier *barrier, const char *path, unsigned int *re
 	return 0;
 }
 
+static void note_mark(struct barrier *barrier)
+{
+	barrier->marked++;
+	uv_idle_start(&barrier->awake, came_round);
+}
+
 void barrier_mark(struct barrier *barrier, unsigned int file)
 {
 	if (barrier->is_closed)
 		return;
 	barrier->files[file].is_marked = true;
-	barrier->marked++;
-	uv_idle_start(&barrier->awake, came_round);
+	note_mark(barrier);
+}
+
+void barrier_sync_once(struct barrier *barrier, int fd, const char *path)
+{
+	if (barrier->is_closed) {
+		close(fd);
+		return;
+	}
+	barrier->once = ph_realloc(barrier->once, (barrier->once_count + 1) * sizeof(*barrier->once));
+	barrier->once[barrier->once_count++] = (struct barrier_once){ fd, ph_strdup(path) };
+	note_mark(barrier);
 }
 
 bool barrier_wait(struct barrier *barrier, struct barrier_wait *wait)

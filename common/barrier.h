@@ -62,6 +62,12 @@ int barrier_add_file(struct barrier *barrier, const char *path, unsigned int *re
 void barrier_mark(struct barrier *barrier, unsigned int file);
 
 /*
+ * Have a file or a directory synced once that has just been written, as barrier_mark() does with a file that is
+ * written again and again. The descriptor is the barrier's from here on, path is for the error.
+ */
+void barrier_sync_once(struct barrier *barrier, int fd, const char *path);
+
+/*
  * Wait until everything that is marked now is on the disk: passed() is called then, once, from the
  * loop. False when there is nothing to wait for: passed() is not called. Who waits already does not
  * wait a second time.

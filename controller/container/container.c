@@ -141,7 +141,7 @@ int container_rotate_key(struct container *container, struct ph_error *error)
 {
 	uint8_t key[HANDSHAKE_KEY_SIZE];
 	int r = agent_key_make(container->registry->config->state_dir, container_name(container),
-			       key, error);
+			       container->registry->barrier, key, error);
 
 	explicit_bzero(key, sizeof(key));
 	if (r < 0)

@@ -148,8 +148,8 @@ static void push_now(struct container *container)
 	uint8_t key[HANDSHAKE_KEY_SIZE];
 	struct ph_error error;
 
-	if (agent_key_ensure(container->registry->config->state_dir, container_name(container), key,
-			     &error) < 0) {
+	if (agent_key_ensure(container->registry->config->state_dir, container_name(container),
+			     container->registry->barrier, key, &error) < 0) {
 		journal_error(container->registry->journal, container_name(container), NULL,
 			      "agent.push", "NoKey", &error);
 		back_off(container, &error);

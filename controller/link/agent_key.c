@@ -48,8 +48,23 @@ int agent_key_read(const char *state_dir, const char *name, uint8_t ret_key[HAND
 	return fd < 0 ? -errno : secret_read(fd, ret_key, HANDSHAKE_KEY_SIZE);
 }
 
-/* Write a file that did not exist, to the disk. */
-static int write_new(int keys, const char *file, const uint8_t key[HANDSHAKE_KEY_SIZE])
+/* Have it on the disk: now, or by the barrier, with a descriptor of its own. */
+static int sync_file(int fd, const char *name, struct barrier *barrier)
+{
+	int own;
+
+	if (!barrier)
+		return fsync(fd) < 0 ? -errno : 0;
+	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (own < 0)
+		return -errno;
+	barrier_sync_once(barrier, own, name);
+	return 0;
+}
+
+/* Write a file that did not exist. */
+static int write_new(int keys, const char *file, const uint8_t key[HANDSHAKE_KEY_SIZE],
+		     struct barrier *barrier)
 {
 	PH_AUTO_CLOSE int fd = -1;
 	ssize_t written;
@@ -62,27 +77,28 @@ static int write_new(int keys, const char *file, const uint8_t key[HANDSHAKE_KEY
 	written = write(fd, key, HANDSHAKE_KEY_SIZE);
 	if (written != HANDSHAKE_KEY_SIZE)
 		return written < 0 ? -errno : -ENOSPC;
-	return fsync(fd) < 0 ? -errno : 0;
+	return sync_file(fd, file, barrier);
 }
 
-static int replace_key(int keys, const char *name, const uint8_t key[HANDSHAKE_KEY_SIZE])
+static int replace_key(int keys, const char *name, const uint8_t key[HANDSHAKE_KEY_SIZE],
+		       struct barrier *barrier)
 {
 	char file[HANDSHAKE_NAME_SIZE + sizeof(NEW_SUFFIX)];
 	int r;
 
 	snprintf(file, sizeof(file), "%s" NEW_SUFFIX, name);
-	r = write_new(keys, file, key);
+	r = write_new(keys, file, key, barrier);
 	if (r == 0 && renameat(keys, file, keys, name) < 0)
 		r = -errno;
-	if (r == 0 && fsync(keys) < 0)
-		r = -errno;
+	if (r == 0)
+		r = sync_file(keys, KEYS, barrier);
 	if (r < 0)
 		unlinkat(keys, file, 0);
 	return r;
 }
 
-int agent_key_make(const char *state_dir, const char *name, uint8_t ret_key[HANDSHAKE_KEY_SIZE],
-		   struct ph_error *error)
+int agent_key_make(const char *state_dir, const char *name, struct barrier *barrier,
+		   uint8_t ret_key[HANDSHAKE_KEY_SIZE], struct ph_error *error)
 {
 	PH_AUTO_CLOSE int keys = make_keys(state_dir);
 	uint8_t key[HANDSHAKE_KEY_SIZE];
@@ -90,7 +106,7 @@ int agent_key_make(const char *state_dir, const char *name, uint8_t ret_key[HAND
 
 	handshake_random(key, sizeof(key));
 	if (r == 0)
-		r = replace_key(keys, name, key);
+		r = replace_key(keys, name, key, barrier);
 	if (r == 0)
 		memcpy(ret_key, key, sizeof(key));
 	sodium_memzero(key, sizeof(key));
@@ -99,12 +115,12 @@ int agent_key_make(const char *state_dir, const char *name, uint8_t ret_key[HAND
 		       0;
 }
 
-int agent_key_ensure(const char *state_dir, const char *name, uint8_t ret_key[HANDSHAKE_KEY_SIZE],
-		     struct ph_error *error)
+int agent_key_ensure(const char *state_dir, const char *name, struct barrier *barrier,
+		     uint8_t ret_key[HANDSHAKE_KEY_SIZE], struct ph_error *error)
 {
 	if (agent_key_read(state_dir, name, ret_key) == 0)
 		return 0;
-	return agent_key_make(state_dir, name, ret_key, error);
+	return agent_key_make(state_dir, name, barrier, ret_key, error);
 }
 
 int agent_key_remove(const char *state_dir, const char *name, struct ph_error *error)

@@ -538,8 +538,8 @@ static void test_keys(void **state)
 	mkdir(path, 0700);
 	assert_int_equal(agent_key_read(scratch.path, NAME, read_back), -ENOENT);
 	assert_int_equal(agent_key_remove(scratch.path, NAME, &error), 0);
-	assert_int_equal(agent_key_ensure(scratch.path, NAME, first, &error), 0);
-	assert_int_equal(agent_key_ensure(scratch.path, NAME, read_back, &error), 0);
+	assert_int_equal(agent_key_ensure(scratch.path, NAME, NULL, first, &error), 0);
+	assert_int_equal(agent_key_ensure(scratch.path, NAME, NULL, read_back, &error), 0);
 	assert_memory_equal(first, read_back, sizeof(first));
 	snprintf(path, sizeof(path), "%s/db/keys", scratch.path);
 	assert_int_equal(stat(path, &status), 0);
@@ -548,18 +548,18 @@ static void test_keys(void **state)
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_mode & 07777, 0600);
 
-	assert_int_equal(agent_key_make(scratch.path, NAME, second, &error), 0);
+	assert_int_equal(agent_key_make(scratch.path, NAME, NULL, second, &error), 0);
 	assert_memory_not_equal(first, second, sizeof(first));
 	assert_int_equal(agent_key_read(scratch.path, NAME, read_back), 0);
 	assert_memory_equal(second, read_back, sizeof(second));
-	assert_int_equal(agent_key_make(scratch.path, "../" NAME, second, &error), -EINVAL);
+	assert_int_equal(agent_key_make(scratch.path, "../" NAME, NULL, second, &error), -EINVAL);
 
 	/* What a damaged disk may leave is no key, and is replaced. */
 	fd = open(path, O_WRONLY | O_TRUNC);
 	assert_int_equal(write(fd, "short", 5), 5);
 	close(fd);
 	assert_int_equal(agent_key_read(scratch.path, NAME, read_back), -EBADMSG);
-	assert_int_equal(agent_key_ensure(scratch.path, NAME, first, &error), 0);
+	assert_int_equal(agent_key_ensure(scratch.path, NAME, NULL, first, &error), 0);
 	assert_int_equal(agent_key_read(scratch.path, NAME, read_back), 0);
 	assert_int_equal(agent_key_remove(scratch.path, NAME, &error), 0);
 	assert_int_equal(agent_key_read(scratch.path, NAME, read_back), -ENOENT);

@@ -8,11 +8,13 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "common/channel.h"
 #include "common/cleanup.h"
 #include "common/frame.h"
 #include "controller/container/journal.h"
+#include "controller/link/agent_key.h"
 #include "controller/store/store.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/loop.h"
@@ -462,6 +464,53 @@ static void test_what_was_there_is_synced_first(void **state)
 	scene_fini(&scene);
 }
 
+/* A key is written by a rename: neither the file nor its name is synced in the loop, and both are before anybody is told. */
+static void test_a_key_is_synced_first(void **state)
+{
+	uint8_t key[HANDSHAKE_KEY_SIZE];
+	struct ph_error error;
+	struct scene scene;
+	char bytes[4096];
+
+	scene_init(&scene, true);
+	scene_connect(&scene);
+	assert_int_equal(mkdir(scratch_file(&scene.scratch, "db"), 0700), 0);
+	assert_int_equal(agent_key_make(scene.scratch.path, "web1", scene.barrier, key, &error), 0);
+	say(&scene, 'a');
+	turn(&scene, 1);
+	disk_await(1);
+	assert_int_equal(disk.in_loop, 0);
+	turn(&scene, TURNS);
+	assert_true(has_nothing(&scene));
+	disk_let_go(1);
+	disk_await(2);
+	turn(&scene, TURNS);
+	assert_true(has_nothing(&scene));
+	disk_let_go(1);
+	await_bytes(&scene, bytes, FRAME_BYTES);
+	scene_fini(&scene);
+}
+
+/* Nobody syncs it any more, and nothing leaks. */
+static void test_a_failed_sync_of_a_key(void **state)
+{
+	uint8_t key[HANDSHAKE_KEY_SIZE];
+	struct ph_error error;
+	struct scene scene;
+
+	scene_init(&scene, false);
+	disk.error = ENOSPC;
+	assert_int_equal(mkdir(scratch_file(&scene.scratch, "db"), 0700), 0);
+	assert_int_equal(agent_key_make(scene.scratch.path, "web1", scene.barrier, key, &error), 0);
+	while (!scene.failed)
+		uv_run(&scene.test.loop, UV_RUN_ONCE);
+	assert_int_equal(scene.error.code, -ENOSPC);
+	assert_string_equal(scene.error.where, "web1+");
+	assert_int_equal(agent_key_make(scene.scratch.path, "web2", scene.barrier, key, &error), 0);
+	turn(&scene, 2);
+	scene_fini(&scene);
+}
+
 static void written(void *user)
 {
 	((struct scene *)user)->written++;
@@ -516,6 +565,8 @@ int main(void)
 		cmocka_unit_test(test_commits_sync_without_a_barrier),
 		cmocka_unit_test(test_commits_behind_a_barrier_do_not),
 		cmocka_unit_test(test_what_was_there_is_synced_first),
+		cmocka_unit_test(test_a_key_is_synced_first),
+		cmocka_unit_test(test_a_failed_sync_of_a_key),
 		cmocka_unit_test(test_written_means_on_the_disk),
 	};
 

@@ -50,7 +50,7 @@ static void add_container(struct world *world, bool with_agent)
 	agent_link_expect(container->link, BOOT_ID);
 	if (agent_link_listen(container->link, &error) < 0)
 		fail_msg("%s: %s", error.where, error.why);
-	if (agent_key_make(world->config.state_dir, "web1", key, &error) < 0)
+	if (agent_key_make(world->config.state_dir, "web1", NULL, key, &error) < 0)
 		fail_msg("%s: %s", error.where, error.why);
 	fake_agent_start(&world->agent, &world->loop, world->scratch.path, "web1", BOOT_ID, key,
 			 geteuid());

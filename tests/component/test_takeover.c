@@ -72,7 +72,7 @@ static void leave_behind(struct world *world, char path[320])
 	snprintf(path, 320, "%s/db/state.db", world->scratch.path);
 	assert_int_equal(remove(path), 0);
 	run_sql(path, schema_1);
-	assert_int_equal(agent_key_make(world->config.state_dir, "web1", key, &error), 0);
+	assert_int_equal(agent_key_make(world->config.state_dir, "web1", NULL, key, &error), 0);
 	explicit_bzero(key, sizeof(key));
 }
 

@@ -287,13 +287,22 @@ int open(const char *path, int flags, ...)
 struct sqlite3;
 int sqlite3_exec(struct sqlite3 *database, const char *sql, int (*row)(void *, int, char **, char **),
 		 void *user, char **ret_message);
+__attribute__((weak)) const char *sqlite3_db_filename(struct sqlite3 *database, const char *schema);
+
+static bool is_store(struct sqlite3 *database)
+{
+	const char *path = sqlite3_db_filename ? sqlite3_db_filename(database, "main") : NULL;
+	const char *name = path ? strrchr(path, '/') : NULL;
+
+	return name && strcmp(name, "/state.db") == 0;
+}
 
 int sqlite3_exec(struct sqlite3 *database, const char *sql, int (*row)(void *, int, char **, char **),
 		 void *user, char **ret_message)
 {
 	int result = NEXT(sqlite3_exec)(database, sql, row, user, ret_message);
 
-	if (last_commit && result == 0 && strcmp(sql, "COMMIT") == 0 && ++commits == last_commit)
+	if (last_commit && result == 0 && strcmp(sql, "COMMIT") == 0 && is_store(database) && ++commits == last_commit)
 		_exit(ENDED);
 	return result;
 }
