@@ -9,30 +9,30 @@
 #include "common/cleanup.h"
 #include "common/str.h"
 #include "tests/support/fake_agent.h"
+#include "tests/support/fake_host_private.h"
 
-#define PROFILE "lxc-phoenix-v2"
+#define PROFILE FAKE_PROFILE
 
-static struct fake_host *host_of(Phoenix__Host_Service *service)
-{
-	return (struct fake_host *)service;
-}
-
-/* Whether this verb is to fail now; the request is then finished. */
-static bool fails(struct fake_host *host, const char *verb, void *request)
+bool fake_host_fails(struct fake_host *host, const char *verb, void *request)
 {
 	struct ph_error error;
 
-	if (!host->fail_verb || !host->fail_count || strcmp(host->fail_verb, verb) != 0)
-		return false;
-	host->fail_count--;
+	if (host->fail_call && host->fail_call == host->calls) {
+		host->fail_call = 0;
+	} else {
+		if (!host->fail_count || !text_equal(host->fail_verb, verb))
+			return false;
+		host->fail_count--;
+	}
+	if (host->hold_when_failed)
+		host->hold_verb = host->hold_when_failed;
 	error_set(&error, -EIO, "/fake", "look at the fake", "told to fail");
 	error_prefix(&error, "%s", verb);
 	rpc_fail(request, &error);
 	return true;
 }
 
-/* Whether this verb is to wait; the request is then kept. */
-static bool holds(struct fake_host *host, const char *verb, void *request)
+bool fake_host_holds(struct fake_host *host, const char *verb, void *request)
 {
 	if (!text_equal(host->hold_verb, verb) || host->held_count == FAKE_HELD_MAXIMUM)
 		return false;
@@ -51,26 +51,6 @@ void fake_host_let_go(struct fake_host *host)
 	rpc_fail(request, &error);
 }
 
-#define FAIL_BEFORE(verb)                                                                          \
-	do {                                                                                       \
-		host->calls++;                                                                     \
-		if (holds(host, verb, request))                                                    \
-			return;                                                                    \
-		if (!host->fail_after && fails(host, verb, request))                               \
-			return;                                                                    \
-	} while (0)
-
-#define FAIL_AFTER(verb)                                                                           \
-	do {                                                                                       \
-		if (host->fail_after && fails(host, verb, request))                                \
-			return;                                                                    \
-	} while (0)
-
-#define VERB(name, request_type, reply_type)                                                       \
-	static void host__##name(Phoenix__Host_Service *service,                                   \
-				 const Phoenix__##request_type *input,                             \
-				 Phoenix__##reply_type##_Closure reply, void *request)
-
 struct fake_container *fake_host_find(struct fake_host *host, const char *name)
 {
 	for (size_t i = 0; i < FAKE_CONTAINERS; i++)
@@ -87,19 +67,20 @@ bool fake_host_is_empty(const struct fake_host *host)
 	return !host->network && !host->profile;
 }
 
-static void set(struct fake_host *host, bool *thing, bool value, int *ret_changed)
+void fake_host_set(struct fake_host *host, bool *thing, bool value, int *ret_changed)
 {
 	*ret_changed = *thing != value;
 	host->writes += *thing != value;
 	*thing = value;
 }
 
-VERB(probe, ProbeRequest, ProbeReply)
+static VERB(probe, ProbeRequest, ProbeReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ProbeReply answer = PHOENIX__PROBE_REPLY__INIT;
 	Phoenix__IdRange range = PHOENIX__ID_RANGE__INIT;
 	Phoenix__IdRange *ranges[] = { &range };
+	Phoenix__Pair copy = PHOENIX__PAIR__INIT, *facts[] = { &copy };
 
 	FAIL_BEFORE("Probe");
 	range.first = 0; /* the fake agents are processes of the test's own user */
@@ -109,10 +90,15 @@ VERB(probe, ProbeRequest, ProbeReply)
 	answer.apparmor_remedy = (char *)"write confinement: best-effort";
 	answer.n_id_ranges = 1;
 	answer.id_ranges = ranges;
+	answer.clone_method = (char *)fake_host_method(host, PHOENIX__CLONE_METHOD__CLONE_AUTO);
+	copy.key = (char *)"copy";
+	copy.value = (char *)(host->no_copy ? host->no_copy : "works");
+	answer.n_facts = 1;
+	answer.facts = facts;
 	reply(&answer, request);
 }
 
-VERB(image_import, ImageImportRequest, ImageReply)
+static VERB(image_import, ImageImportRequest, ImageReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ImageReply answer = PHOENIX__IMAGE_REPLY__INIT;
@@ -126,7 +112,7 @@ VERB(image_import, ImageImportRequest, ImageReply)
 	reply(&answer, request);
 }
 
-VERB(image_remove, ImageNameRequest, ImageReply)
+static VERB(image_remove, ImageNameRequest, ImageReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ImageReply answer = PHOENIX__IMAGE_REPLY__INIT;
@@ -136,21 +122,23 @@ VERB(image_remove, ImageNameRequest, ImageReply)
 	reply(&answer, request);
 }
 
-VERB(image_list, ImageListRequest, ImageListReply)
+static VERB(image_list, ImageListRequest, ImageListReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ImageListReply answer = PHOENIX__IMAGE_LIST_REPLY__INIT;
-	Phoenix__Image image = PHOENIX__IMAGE__INIT;
-	Phoenix__Image *images[] = { &image };
+	Phoenix__Image image = PHOENIX__IMAGE__INIT, other = image;
+	Phoenix__Image *images[] = { &image, &other };
 
 	FAIL_BEFORE("ImageList");
 	image.name = (char *)host->image;
-	answer.n_images = host->image ? 1 : 0;
+	other.name = (char *)host->other_image;
+	image.size_bytes = other.size_bytes = host->image_bytes;
+	answer.n_images = !host->image ? 0 : host->other_image ? 2 : 1;
 	answer.images = images;
 	reply(&answer, request);
 }
 
-VERB(network_ensure, NetworkEnsureRequest, NetworkReply)
+static VERB(network_ensure, NetworkEnsureRequest, NetworkReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__NetworkReply answer = PHOENIX__NETWORK_REPLY__INIT;
@@ -158,7 +146,7 @@ VERB(network_ensure, NetworkEnsureRequest, NetworkReply)
 	Phoenix__Pair *findings[] = { &finding };
 
 	FAIL_BEFORE("NetworkEnsure");
-	set(host, &host->network, true, &answer.changed);
+	fake_host_set(host, &host->network, true, &answer.changed);
 	FAIL_AFTER("NetworkEnsure");
 	finding.key = (char *)"no NAT on this fake";
 	finding.value = (char *)"use a real one";
@@ -183,7 +171,7 @@ static bool refuse_ports(struct fake_host *host, void *request)
 	return false;
 }
 
-VERB(network_remove, NetworkRemoveRequest, NetworkReply)
+static VERB(network_remove, NetworkRemoveRequest, NetworkReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__NetworkReply answer = PHOENIX__NETWORK_REPLY__INIT;
@@ -191,11 +179,11 @@ VERB(network_remove, NetworkRemoveRequest, NetworkReply)
 	FAIL_BEFORE("NetworkRemove");
 	if (refuse_ports(host, request))
 		return;
-	set(host, &host->network, false, &answer.changed);
+	fake_host_set(host, &host->network, false, &answer.changed);
 	reply(&answer, request);
 }
 
-VERB(confine_ensure, ConfineEnsureRequest, ConfineReply)
+static VERB(confine_ensure, ConfineEnsureRequest, ConfineReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ConfineReply answer = PHOENIX__CONFINE_REPLY__INIT;
@@ -214,7 +202,7 @@ VERB(confine_ensure, ConfineEnsureRequest, ConfineReply)
 	if (host->new_text)
 		answer.processes = 3;
 	if (host->apparmor) {
-		set(host, &host->profile, true, &answer.changed);
+		fake_host_set(host, &host->profile, true, &answer.changed);
 		answer.profile = (char *)PROFILE;
 		answer.changed |= host->new_text;
 		host->new_text = false;
@@ -224,17 +212,17 @@ VERB(confine_ensure, ConfineEnsureRequest, ConfineReply)
 	reply(&answer, request);
 }
 
-VERB(confine_remove, ConfineRemoveRequest, ConfineReply)
+static VERB(confine_remove, ConfineRemoveRequest, ConfineReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ConfineReply answer = PHOENIX__CONFINE_REPLY__INIT;
 
 	FAIL_BEFORE("ConfineRemove");
-	set(host, &host->profile, false, &answer.changed);
+	fake_host_set(host, &host->profile, false, &answer.changed);
 	reply(&answer, request);
 }
 
-VERB(confine_status, ConfineStatusRequest, ConfineStatusReply)
+static VERB(confine_status, ConfineStatusRequest, ConfineStatusReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ConfineStatusReply answer = PHOENIX__CONFINE_STATUS_REPLY__INIT;
@@ -245,7 +233,7 @@ VERB(confine_status, ConfineStatusRequest, ConfineStatusReply)
 	reply(&answer, request);
 }
 
-VERB(preflight, HostPreflightRequest, HostPreflightReply)
+static VERB(preflight, HostPreflightRequest, HostPreflightReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__HostPreflightReply answer = PHOENIX__HOST_PREFLIGHT_REPLY__INIT;
@@ -271,17 +259,19 @@ VERB(preflight, HostPreflightRequest, HostPreflightReply)
 	reply(&answer, request);
 }
 
-static void observe(struct fake_host *host, const char *name,
+void fake_host_observe(struct fake_host *host, const char *name,
 		    Phoenix__ContainerObservation *ret_observed)
 {
 	const struct fake_container *container = fake_host_find(host, name);
 
 	ret_observed->name = (char *)name;
 	ret_observed->exists = container != NULL;
-	if (container) {
-		ret_observed->image = (char *)container->image;
-		ret_observed->kept_image = (char *)container->kept;
-		ret_observed->prepared_image = (char *)container->prepared;
+	if (container && !host->knows_no_roots) {
+		ret_observed->image = (char *)container->root.image;
+		ret_observed->clone_method = (char *)container->root.method;
+		ret_observed->kept_image = (char *)container->kept.image;
+		ret_observed->kept_clone_method = (char *)container->kept.method;
+		ret_observed->prepared_image = (char *)container->prepared.image;
 	}
 	ret_observed->running = container && container->running;
 	if (!ret_observed->running)
@@ -301,7 +291,7 @@ static void observe(struct fake_host *host, const char *name,
 								     "current");
 }
 
-static struct fake_container *free_place(struct fake_host *host)
+struct fake_container *fake_host_free_place(struct fake_host *host)
 {
 	for (size_t i = 0; i < FAKE_CONTAINERS; i++)
 		if (!host->containers[i].exists)
@@ -309,7 +299,7 @@ static struct fake_container *free_place(struct fake_host *host)
 	abort();
 }
 
-static void make_agent_dir(const struct fake_host *host, const char *name)
+void fake_host_make_agent_dir(const struct fake_host *host, const char *name)
 {
 	char path[256];
 
@@ -319,30 +309,47 @@ static void make_agent_dir(const struct fake_host *host, const char *name)
 	mkdir(path, 0755);
 }
 
-VERB(container_create, ContainerCreateRequest, ContainerObservation)
+static VERB(container_create, ContainerCreateRequest, ContainerObservation)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
 	struct fake_container *container = fake_host_find(host, input->spec->name);
+	struct ph_error error;
 
 	FAIL_BEFORE("ContainerCreate");
+	if (container && !text_equal(container->root.image, input->spec->image)) {
+		error_set(&error, -EEXIST, input->spec->name, "remove the container first",
+			  "it exists already, from image %s", container->root.image);
+		rpc_fail(request, &error);
+		return;
+	}
 	answer.changed = !container;
 	if (!container) {
-		container = free_place(host);
+		container = fake_host_free_place(host);
 		text_copy(container->name, sizeof(container->name), input->spec->name);
 		text_copy(container->address, sizeof(container->address), input->address);
-		text_copy(container->image, sizeof(container->image), input->spec->image);
+		fake_host_make_root(host, input->spec, &container->root);
 		container->first_id = input->ids->first;
 		container->exists = true;
 		host->writes++;
-		make_agent_dir(host, input->spec->name);
+		fake_host_make_agent_dir(host, input->spec->name);
 	}
+	container->pids = input->spec->resources ? input->spec->resources->pids : 0;
 	FAIL_AFTER("ContainerCreate");
-	observe(host, input->spec->name, &answer);
+	fake_host_observe(host, input->spec->name, &answer);
 	reply(&answer, request);
 }
 
-VERB(container_start, ContainerRequest, ContainerObservation)
+static bool does_not_start(const struct fake_host *host, const struct fake_container *container)
+{
+	const char *image = container->root.image;
+
+	return (container->is_delicate && container->has_our_config) ||
+	       (host->bad_image && text_equal(image, host->bad_image)) ||
+	       (container->fails_on_image && text_equal(image, container->fails_on_image));
+}
+
+static VERB(container_start, ContainerRequest, ContainerObservation)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
@@ -350,7 +357,7 @@ VERB(container_start, ContainerRequest, ContainerObservation)
 	int changed = 0;
 
 	FAIL_BEFORE("ContainerStart");
-	if (container && container->is_delicate && container->has_our_config) {
+	if (container && does_not_start(host, container)) {
 		struct ph_error error;
 
 		error_set(&error, -EIO, input->name, "look into its log", "its init has ended");
@@ -363,14 +370,14 @@ VERB(container_start, ContainerRequest, ContainerObservation)
 		host->off_label = host->starts_off_label;
 	}
 	if (container)
-		set(host, &container->running, true, &changed);
+		fake_host_set(host, &container->running, true, &changed);
 	FAIL_AFTER("ContainerStart");
-	observe(host, input->name, &answer);
+	fake_host_observe(host, input->name, &answer);
 	answer.changed = changed;
 	reply(&answer, request);
 }
 
-VERB(container_stop, ContainerStopRequest, ContainerObservation)
+static VERB(container_stop, ContainerStopRequest, ContainerObservation)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
@@ -379,14 +386,14 @@ VERB(container_stop, ContainerStopRequest, ContainerObservation)
 
 	FAIL_BEFORE("ContainerStop");
 	if (container)
-		set(host, &container->running, false, &changed);
+		fake_host_set(host, &container->running, false, &changed);
 	fake_agent_kill(host->agent, input->name);
-	observe(host, input->name, &answer);
+	fake_host_observe(host, input->name, &answer);
 	answer.changed = changed;
 	reply(&answer, request);
 }
 
-VERB(container_destroy, ContainerRequest, ContainerObservation)
+static VERB(container_destroy, ContainerRequest, ContainerObservation)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
@@ -402,65 +409,7 @@ VERB(container_destroy, ContainerRequest, ContainerObservation)
 	reply(&answer, request);
 }
 
-static int refuse_rebuild(const struct fake_container *container, bool is_switch,
-			  struct ph_error *error)
-{
-	if (!container)
-		return error_set(error, -ENOENT, "/fake", "apply", "there is no such container");
-	return is_switch && container->running ?
-		       error_set(error, -EBUSY, container->name, "stop it", "it runs") : 0;
-}
-
-static void rebuild(struct fake_container *container, const char *image)
-{
-	text_copy(container->kept, sizeof(container->kept), container->image);
-	text_copy(container->image, sizeof(container->image), image);
-	container->prepared[0] = '\0';
-}
-
-VERB(container_rebuild, ContainerRebuildRequest, ContainerObservation)
-{
-	struct fake_host *host = host_of(service);
-	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
-	struct fake_container *container = fake_host_find(host, input->spec->name);
-	const char *image = input->spec->image;
-	bool is_there = container && text_equal(container->image, image);
-	struct ph_error error;
-
-	FAIL_BEFORE("ContainerRebuild");
-	if (refuse_rebuild(container, !input->prepare && !is_there, &error) < 0) {
-		rpc_fail(request, &error);
-		return;
-	}
-	answer.changed = !is_there && (!input->prepare || (!text_equal(container->kept, image) &&
-							   !text_equal(container->prepared, image)));
-	host->writes += answer.changed;
-	if (answer.changed && input->prepare)
-		text_copy(container->prepared, sizeof(container->prepared), image);
-	else if (answer.changed)
-		rebuild(container, image);
-	FAIL_AFTER("ContainerRebuild");
-	observe(host, input->spec->name, &answer);
-	reply(&answer, request);
-}
-
-VERB(container_discard, ContainerRequest, ContainerObservation)
-{
-	struct fake_host *host = host_of(service);
-	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
-	struct fake_container *container = fake_host_find(host, input->name);
-
-	FAIL_BEFORE("ContainerDiscard");
-	answer.changed = container && (container->kept[0] || container->prepared[0]);
-	host->writes += answer.changed;
-	if (container)
-		container->kept[0] = container->prepared[0] = '\0';
-	FAIL_AFTER("ContainerDiscard");
-	observe(host, input->name, &answer);
-	reply(&answer, request);
-}
-
-VERB(container_observe, ContainerRequest, ContainerObservation)
+static VERB(container_observe, ContainerRequest, ContainerObservation)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ContainerObservation answer = PHOENIX__CONTAINER_OBSERVATION__INIT;
@@ -468,7 +417,7 @@ VERB(container_observe, ContainerRequest, ContainerObservation)
 	Phoenix__Pair *list[] = { &nested };
 
 	FAIL_BEFORE("ContainerObserve");
-	observe(host, input->name, &answer);
+	fake_host_observe(host, input->name, &answer);
 	nested.key = (char *)"77 phoenix-agent";
 	nested.value = (char *)(host->off_label ? "unconfined" : PROFILE " (enforce)");
 	answer.n_nested = 1;
@@ -492,7 +441,7 @@ static const struct fake_container *next_by_name(const struct fake_host *host, c
 }
 
 /* In pages that are small, so that there are several. */
-VERB(container_list, ContainerListRequest, ContainerListReply)
+static VERB(container_list, ContainerListRequest, ContainerListReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ContainerListReply answer = PHOENIX__CONTAINER_LIST_REPLY__INIT;
@@ -503,7 +452,7 @@ VERB(container_list, ContainerListRequest, ContainerListReply)
 	FAIL_BEFORE("ContainerList");
 	for (; next && answer.n_containers < FAKE_PAGE; next = next_by_name(host, next->name)) {
 		phoenix__container_observation__init(&items[answer.n_containers]);
-		observe(host, next->name, &items[answer.n_containers]);
+		fake_host_observe(host, next->name, &items[answer.n_containers]);
 		list[answer.n_containers] = &items[answer.n_containers];
 		answer.n_containers++;
 	}
@@ -512,7 +461,7 @@ VERB(container_list, ContainerListRequest, ContainerListReply)
 	reply(&answer, request);
 }
 
-VERB(agent_push, AgentPushRequest, AgentPushReply)
+static VERB(agent_push, AgentPushRequest, AgentPushReply)
 {
 	struct fake_host *host = host_of(service);
 	const struct fake_container *container = fake_host_find(host, input->name);
@@ -532,139 +481,6 @@ VERB(agent_push, AgentPushRequest, AgentPushReply)
 	reply(&answer, request);
 }
 
-/* ---- containers of others ---- */
-
-struct fake_container *fake_host_add_foreign(struct fake_host *host, const char *name,
-					     unsigned int images)
-{
-	struct fake_container *container = free_place(host);
-
-	*container = (struct fake_container){
-		.exists = true, .running = true, .is_foreign = true, .images = images
-	};
-	text_copy(container->name, sizeof(container->name), name);
-	make_agent_dir(host, name);
-	return container;
-}
-
-struct fake_found {
-	Phoenix__ForeignContainer message;
-	Phoenix__IdRange ids;
-	char texts[8][13];
-	char *images[8], *drivers[1];
-};
-
-static void fill_found(const struct fake_container *container, struct fake_found *found)
-{
-	phoenix__foreign_container__init(&found->message);
-	phoenix__id_range__init(&found->ids);
-	found->ids.first = container->first_id;
-	found->ids.count = 65536;
-	found->message.name = (char *)container->name;
-	found->message.lxc_path = (char *)"/var/lib/lxc";
-	found->message.profile = (char *)(container->has_our_config ? PROFILE : "unconfined");
-	found->message.docker = (char *)"docker.io 1";
-	found->message.ids = &found->ids;
-	found->message.running = container->running;
-	found->message.adopted = container->is_adopted;
-	found->drivers[0] = (char *)"fuse-overlayfs";
-	found->message.storage_drivers = found->drivers;
-	found->message.n_storage_drivers = 1;
-	found->message.images = found->images;
-	for (unsigned int i = 0; i < container->images && i < 8; i++) {
-		snprintf(found->texts[i], sizeof(found->texts[i]), "%012u", i);
-		found->images[found->message.n_images++] = found->texts[i];
-	}
-}
-
-VERB(foreign_list, ForeignListRequest, ForeignListReply)
-{
-	struct fake_host *host = host_of(service);
-	Phoenix__ForeignListReply answer = PHOENIX__FOREIGN_LIST_REPLY__INIT;
-	struct fake_container *container = fake_host_find(host, input->name);
-	Phoenix__ForeignContainer *list[1];
-	struct fake_found found;
-
-	FAIL_BEFORE("ForeignList");
-	if (container && container->is_foreign) {
-		fill_found(container, &found);
-		list[answer.n_containers++] = &found.message;
-		answer.containers = list;
-	}
-	reply(&answer, request);
-}
-
-/* Shared by those that change one: the reply, with what is found now. */
-static void answer_adopt(const struct fake_container *container, int changed,
-			 Phoenix__AdoptReply_Closure reply, void *request)
-{
-	Phoenix__AdoptReply answer = PHOENIX__ADOPT_REPLY__INIT;
-	struct fake_found found;
-
-	if (container) {
-		fill_found(container, &found);
-		answer.container = &found.message;
-	}
-	answer.changed = changed;
-	reply(&answer, request);
-}
-
-VERB(adopt, AdoptRequest, AdoptReply)
-{
-	struct fake_host *host = host_of(service);
-	struct fake_container *container = fake_host_find(host, input->name);
-	struct ph_error error;
-	int changed = 0;
-
-	FAIL_BEFORE("Adopt");
-	if (!container || !container->is_foreign) {
-		error_set(&error, -ENOENT, input->name, NULL, "there is no such container");
-		rpc_fail(request, &error);
-		return;
-	}
-	set(host, &container->is_adopted, true, &changed);
-	answer_adopt(container, changed, reply, request);
-}
-
-VERB(adopt_confine, AdoptConfineRequest, AdoptReply)
-{
-	struct fake_host *host = host_of(service);
-	struct fake_container *container = fake_host_find(host, input->name);
-	int changed = 0;
-
-	FAIL_BEFORE("AdoptConfine");
-	if (container)
-		set(host, &container->has_our_config, true, &changed);
-	if (container && container->loses_images)
-		container->images--;
-	FAIL_AFTER("AdoptConfine");
-	answer_adopt(container, changed, reply, request);
-}
-
-VERB(adopt_revert, ContainerRequest, AdoptReply)
-{
-	struct fake_host *host = host_of(service);
-	struct fake_container *container = fake_host_find(host, input->name);
-	int changed = 0;
-
-	FAIL_BEFORE("AdoptRevert");
-	if (container)
-		set(host, &container->has_our_config, false, &changed);
-	answer_adopt(container, changed, reply, request);
-}
-
-VERB(adopt_forget, ContainerRequest, AdoptReply)
-{
-	struct fake_host *host = host_of(service);
-	struct fake_container *container = fake_host_find(host, input->name);
-	int changed = 0;
-
-	FAIL_BEFORE("AdoptForget");
-	if (container)
-		set(host, &container->is_adopted, false, &changed);
-	answer_adopt(NULL, changed, reply, request);
-}
-
 static void watcher_left(void *user)
 {
 	struct fake_host *host = user;
@@ -674,7 +490,7 @@ static void watcher_left(void *user)
 	rpc_end(request);
 }
 
-VERB(denials_watch, DenialsWatchRequest, DenialsItem)
+static VERB(denials_watch, DenialsWatchRequest, DenialsItem)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__DenialsItem item = PHOENIX__DENIALS_ITEM__INIT;

@@ -15,6 +15,13 @@
 #define FAKE_PAGE 2 /* of the list of containers */
 #define FAKE_HELD_MAXIMUM 64
 
+/* One root file system; whoever has the same serial number is on the same one. */
+struct fake_root {
+	char image[64];   /* "" for none */
+	char method[16];
+	unsigned int serial;
+};
+
 struct fake_container {
 	char name[64];
 	bool exists, running;
@@ -26,7 +33,9 @@ struct fake_container {
 	unsigned int images;         /* of its Docker */
 	uint32_t first_id;
 	char address[16];
-	char image[64], kept[64], prepared[64]; /* of its roots; "" for none */
+	unsigned int pids;           /* its limit */
+	const char *fails_on_image;  /* it does not start on a root of that; NULL: on all */
+	struct fake_root root, kept, prepared;
 };
 
 struct fake_agent;
@@ -40,12 +49,22 @@ struct fake_host {
 	bool network, profile;
 	bool apparmor;               /* whether this host can enforce */
 	bool no_namespaces;          /* user namespaces are switched off */
-	const char *image;           /* the one image there is */
+	const char *image;           /* the one image there is ... */
+	const char *other_image;     /* ... or one of two; NULL */
+	uint64_t image_bytes;        /* of each */
+	const char *method;          /* that clones are made by; NULL: overlay */
+	const char *no_copy;         /* why clones cannot be made by copying; NULL: they can */
+	const char *bad_image;       /* containers do not start on it; NULL: on all */
+	bool knows_no_roots;         /* as a phoenix-host from before there were several */
+	unsigned int roots;          /* that were ever made */
+	unsigned int prepared_running; /* made beside the one that a running container has */
 	char run_dir[128];
 	const char *fail_verb;       /* this verb fails ... */
 	unsigned int fail_count;     /* ... so many more times */
+	unsigned int fail_call;      /* the call that makes calls this fails, whatever its verb; 0: none */
 	bool fail_after;             /* after having done its work, not before */
 	const char *hold_verb;       /* requests of this verb wait for fake_host_let_go() */
+	const char *hold_when_failed; /* the next hold_verb, once a verb was told to fail; NULL: none */
 	void *held[FAKE_HELD_MAXIMUM];
 	size_t held_count;
 	bool off_label;              /* containers run outside their profile */

@@ -173,11 +173,10 @@ static struct container *find_or_make(struct world *world, const char *name,
 	return container;
 }
 
-void world_begin(struct world *world, const struct operation_type *type, const char *name,
-		 const Phoenix__ContainerSpec *spec)
+void world_begin_order(struct world *world, const char *name, const struct operation_order *wanted)
 {
-	bool is_new;
-	struct container *container = find_or_make(world, name, spec, &is_new);
+	struct operation_order order = *wanted;
+	struct container *container = find_or_make(world, name, order.spec, &order.is_new);
 	struct ph_error error;
 
 	world->watcher = (struct operation_watcher){ .progress = progress, .ended = ended,
@@ -186,8 +185,16 @@ void world_begin(struct world *world, const struct operation_type *type, const c
 	world->error = (struct ph_error){ 0 };
 	world->steps_changed = 0;
 	world->last_step[0] = '\0';
-	if (operation_start(container, type, spec, is_new, &world->watcher, &error) < 0)
+	if (operation_start_order(container, &order, &world->watcher, &error) < 0)
 		fail_msg("start: %s", error.why);
+}
+
+void world_begin(struct world *world, const struct operation_type *type, const char *name,
+		 const Phoenix__ContainerSpec *spec)
+{
+	const struct operation_order order = { .type = type, .spec = spec };
+
+	world_begin_order(world, name, &order);
 }
 
 void world_run(struct world *world, const struct operation_type *type, const char *name,

@@ -68,6 +68,9 @@ bool world_is_idle(struct world *world);
 void world_begin(struct world *world, const struct operation_type *type, const char *name,
 		 const Phoenix__ContainerSpec *spec);
 
+/* Start one with all that an order may say; is_new is found out. */
+void world_begin_order(struct world *world, const char *name, const struct operation_order *wanted);
+
 /* Start one and wait until it has ended or is_killed is set. */
 void world_run(struct world *world, const struct operation_type *type, const char *name,
 	       const Phoenix__ContainerSpec *spec);
