@@ -321,6 +321,12 @@ static Phoenix__OperationRecord *record_new(const struct container *container,
 	record.created = order->is_new;
 	record.keeps = order->keeps;
 	record.push_agent = order->push_agent;
+	record.clone = order->clone;
+	record.only_back = order->only_back;
+	if (order->type == &operation_rebuild) {
+		record.former = now->spec;
+		record.former_profile = now->profile;
+	}
 	if (order->spec && !order->is_new && needs_start(now->spec, order->spec))
 		record.replaces = now->incarnation;
 	return MESSAGE_COPY(&record);
@@ -395,7 +401,8 @@ void operation_resume(struct container *container, Phoenix__OperationRecord *rec
 {
 	static const struct operation_type *const types[] = { &operation_apply, &operation_remove,
 							      &operation_verify, &operation_confine,
-							      &operation_unconfine, &operation_unadopt };
+							      &operation_unconfine, &operation_unadopt,
+							      &operation_rebuild, &operation_discard };
 	struct registry *registry = container->registry;
 	const struct operation_type *type = NULL;
 	struct operation *operation;

@@ -29,6 +29,8 @@ extern const struct operation_type operation_verify;
 extern const struct operation_type operation_confine;
 extern const struct operation_type operation_unconfine;
 extern const struct operation_type operation_unadopt;
+extern const struct operation_type operation_rebuild;
+extern const struct operation_type operation_discard;
 
 /* A client that follows an operation. Owned by the client, which unwatches before it goes. */
 struct operation_watcher {
@@ -77,11 +79,14 @@ struct operation {
 /* An operation that is asked for, with all that it may be told. */
 struct operation_order {
 	const struct operation_type *type;
-	const Phoenix__ContainerSpec *spec; /* desired, for apply; else NULL */
+	const Phoenix__ContainerSpec *spec; /* desired, for apply and rebuild; else NULL */
 	const char *id;  /* its name in the store; NULL: a random one */
 	bool is_new;     /* the container is made by it */
 	bool keeps;      /* a failure undoes nothing */
 	bool push_agent; /* push the agent again, also where one is connected */
+	/* Of a rebuild: how the root file system is to be made, or was; CLONE_AUTO: as spec says. */
+	Phoenix__CloneMethod clone;
+	bool only_back; /* of a rebuild: to a root file system that is there, no other is made */
 };
 
 /*

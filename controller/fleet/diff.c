@@ -188,17 +188,25 @@ static char *write_transport(const Phoenix__ContainerSpec *spec)
 	return ph_strdup(vsock ? "vsock" : "unix");
 }
 
+static const char *const clone_names[] = {
+	[PHOENIX__CLONE_METHOD__CLONE_AUTO] = "auto",
+	[PHOENIX__CLONE_METHOD__CLONE_OVERLAY] = "overlay",
+	[PHOENIX__CLONE_METHOD__CLONE_SNAPSHOT] = "snapshot",
+	[PHOENIX__CLONE_METHOD__CLONE_REFLINK] = "reflink",
+	[PHOENIX__CLONE_METHOD__CLONE_COPY] = "copy",
+};
+
 const char *fleet_clone_name(Phoenix__CloneMethod method)
 {
-	static const char *const names[] = {
-		[PHOENIX__CLONE_METHOD__CLONE_AUTO] = "auto",
-		[PHOENIX__CLONE_METHOD__CLONE_OVERLAY] = "overlay",
-		[PHOENIX__CLONE_METHOD__CLONE_SNAPSHOT] = "snapshot",
-		[PHOENIX__CLONE_METHOD__CLONE_REFLINK] = "reflink",
-		[PHOENIX__CLONE_METHOD__CLONE_COPY] = "copy",
-	};
+	return (size_t)method < ARRAY_LENGTH(clone_names) ? clone_names[method] : NULL;
+}
 
-	return (size_t)method < ARRAY_LENGTH(names) ? names[method] : NULL;
+Phoenix__CloneMethod fleet_clone_method(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(clone_names); i++)
+		if (text_equal(name, clone_names[i]))
+			return (Phoenix__CloneMethod)i;
+	return PHOENIX__CLONE_METHOD__CLONE_AUTO;
 }
 
 static char *write_clone(const Phoenix__ContainerSpec *spec)

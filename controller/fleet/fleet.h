@@ -65,6 +65,9 @@ bool fleet_spec_equal(const Phoenix__ContainerSpec *left, const Phoenix__Contain
 /* The word for a clone method; NULL when there is no such method. A constant. */
 const char *fleet_clone_name(Phoenix__CloneMethod method);
 
+/* The clone method of a name; CLONE_AUTO when it is none's. */
+Phoenix__CloneMethod fleet_clone_method(const char *name);
+
 /* Copy a spec deeply; free it with phoenix__container_spec__free_unpacked(copy, NULL). */
 Phoenix__ContainerSpec *fleet_spec_copy(const Phoenix__ContainerSpec *spec);
 
