@@ -75,6 +75,7 @@ static const struct limits_method methods[] = {
 	{ "phoenix.Control", "Adopt", 8 * KIB, 64 * KIB, 1, 0 },
 	{ "phoenix.Control", "Confine", 4 * KIB, FRAME_LIMIT, 1, 0 },
 	{ "phoenix.Control", "Unadopt", 1 * KIB, 128 * KIB, 0, 0 },
+	{ "phoenix.Control", "Discard", 1 * KIB, 128 * KIB, 0, 0 },
 	{ "phoenix.Control", "RolloutStart", FRAME_LIMIT, FRAME_LIMIT, 1, 0 },
 	{ "phoenix.Control", "RolloutShow", 1 * KIB, FRAME_LIMIT, 0, 0 },
 	{ "phoenix.Control", "RolloutCommand", 1 * KIB, FRAME_LIMIT, 1, 0 },

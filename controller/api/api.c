@@ -37,7 +37,7 @@ struct api {
 static const Phoenix__Control_Service control_service = PHOENIX__CONTROL__INIT(control__);
 static const char *const streaming[] = { "Apply",       "Verify",      "Remove", "Events",
 					 "ImageImport", "ImageRemove", "Denials", "RolloutShow",
-					 "Unadopt",     "List",        "Health", NULL };
+					 "Unadopt",     "Discard",     "List",   "Health", NULL };
 
 void api_fail_not_found(struct rpc_request *request, const char *name)
 {

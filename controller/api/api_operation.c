@@ -1,5 +1,5 @@
 /*
- * apply, verify, remove: orders for many containers at once. An order watches one operation per
+ * apply, verify, remove, unadopt, discard: orders for many containers at once. An order watches one operation per
  * container and streams what they tell; when all have ended it sends its summary. A client that
  * leaves takes its watchers along; the operations go on.
  */
@@ -27,6 +27,7 @@ enum order_kind {
 	ORDER_VERIFY,
 	ORDER_REMOVE,
 	ORDER_UNADOPT,
+	ORDER_DISCARD,
 };
 
 struct order;
@@ -172,6 +173,8 @@ static const struct operation_type *type_of(const struct order *order)
 		return &operation_verify;
 	case ORDER_UNADOPT:
 		return &operation_unadopt;
+	case ORDER_DISCARD:
+		return &operation_discard;
 	default:
 		return &operation_remove;
 	}
@@ -303,7 +306,7 @@ static int check_unheld_or_same(const struct registry *registry, const struct co
 		       check_not_held(registry, spec->name, error);
 }
 
-/* ---- verify, remove ---- */
+/* ---- verify, unadopt, discard, remove ---- */
 
 static void start_selected(Phoenix__Control_Service *service, enum order_kind kind,
 			   const char *text, ProtobufCClosure reply, void *request)
@@ -344,30 +347,57 @@ static int check_adopted(const struct registry *registry, const struct container
 			 "Phoenix has made this container: it was not adopted");
 }
 
-/* Whether all that is selected was adopted and is nobody's now; else the request is failed. */
-static bool are_adopted(const struct registry *registry, const char *text, void *request)
+static int check_discard(const struct registry *registry, const struct container *container,
+			 struct ph_error *error)
 {
+	if (!adopt_is(container))
+		return check_not_held(registry, container_name(container), error);
+	return error_set(error, -EINVAL, container_name(container), "leave it out",
+			 "it was adopted: it has its owner's root file system and no other");
+}
+
+typedef int (*check_fn)(const struct registry *registry, const struct container *container,
+			struct ph_error *error);
+
+/* Start what all that is selected may be asked for; else nothing, and the request is failed. */
+static void start_checked(Phoenix__Control_Service *service, enum order_kind kind, check_fn check,
+			  const char *text, ProtobufCClosure reply, void *request)
+{
+	const struct registry *registry = api_registry(service);
 	struct selector selector;
 	struct ph_error error;
 
 	if (!api_select(registry, text, &selector, request))
-		return false;
+		return;
 	for (const struct container *container = registry->containers; container;
 	     container = container->next) {
 		if (!api_is_selected(&selector, container) ||
-		    check_adopted(registry, container, &error) == 0)
+		    check(registry, container, &error) == 0)
 			continue;
 		rpc_fail(request, &error);
-		return false;
+		return;
 	}
-	return true;
+	start_selected(service, kind, text, reply, request);
 }
 
 API_HANDLER(unadopt, NameRequest, OperationItem)
 {
-	if (are_adopted(api_registry(service), input->name, request))
-		start_selected(service, ORDER_UNADOPT, input->name, (ProtobufCClosure)reply,
-			       request);
+	start_checked(service, ORDER_UNADOPT, check_adopted, input->name, (ProtobufCClosure)reply,
+		      request);
+}
+
+API_HANDLER(discard, NameRequest, OperationItem)
+{
+	struct ph_error error;
+
+	if (!text_empty(input->name)) {
+		start_checked(service, ORDER_DISCARD, check_discard, input->name,
+			      (ProtobufCClosure)reply, request);
+		return;
+	}
+	error_set(&error, -EINVAL, "name", "name them, or a selector such as 'role=web'",
+		  "no container was named");
+	rpc_fail(request, &error);
 }
 
 API_HANDLER(remove, NameRequest, OperationItem)

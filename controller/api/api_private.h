@@ -49,6 +49,7 @@ API_HANDLER(foreign, ForeignListRequest, ForeignListReply);
 API_HANDLER(adopt, AdoptOrder, AdoptItem);
 API_HANDLER(confine, ConfineRequest, RolloutStatus);
 API_HANDLER(unadopt, NameRequest, OperationItem);
+API_HANDLER(discard, NameRequest, OperationItem);
 
 /*
  * Parse a selector and see that it selects something. Else the request is failed, which uses it up,

@@ -419,6 +419,22 @@ const struct command commands[] = {
 		.run = command_remove,
 	},
 	{
+		.name = "discard",
+		.arguments = "NAME... | --selector SELECTOR",
+		.summary = "remove the root file systems that are kept for going back",
+		.description =
+			"A rollout that gives a container another image keeps the root file system that it\n"
+			"had; this frees its room, and takes the way back with it. What the container runs\n"
+			"on, and its Docker data, stay. Asks before it does so. Refused while a rollout\n"
+			"has its hands on one of them. Each name is tried, also when one before it failed.",
+		.example = "phoenixctl discard web1 web2",
+		.arguments_maximum = ARGUMENTS_ANY,
+		.completes = { WORDS_CONTAINERS, WORDS_CONTAINERS },
+		.options = { { "selector", 'l', "SELECTOR", "these: names, globs, labels" },
+			     { "yes", 'y', NULL, "do not ask" } },
+		.run = command_discard,
+	},
+	{
 		.name = "image import",
 		.arguments = "NAME TAR|DIR",
 		.summary = "import a root file system as an image",
@@ -463,7 +479,8 @@ const struct command commands[] = {
 		.name = "image remove",
 		.arguments = "NAME",
 		.summary = "remove an image that no container uses",
-		.description = "Refused while containers are clones of it, or keep a root of it for going back.",
+		.description = "Refused while containers are clones of it, or keep a root file system of it\n"
+			"for going back (discard).",
 		.example = "phoenixctl image remove bookworm",
 		.arguments_minimum = 1,
 		.arguments_maximum = 1,

@@ -117,6 +117,7 @@ int command_plan(struct invocation *invocation, struct ph_error *error);
 int command_adopt(struct invocation *invocation, struct ph_error *error);
 int command_confine(struct invocation *invocation, struct ph_error *error);
 int command_unadopt(struct invocation *invocation, struct ph_error *error);
+int command_discard(struct invocation *invocation, struct ph_error *error);
 int command_drift(struct invocation *invocation, struct ph_error *error);
 int command_schema(struct invocation *invocation, struct ph_error *error);
 int command_list(struct invocation *invocation, struct ph_error *error);

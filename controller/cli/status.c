@@ -223,6 +223,24 @@ static void print_spec(const Phoenix__ContainerSpec *spec, const char *chosen)
 		print_field(spec->labels[i]->key, spec->labels[i]->value);
 }
 
+/* What it can go back to, and what takes room. */
+static void print_other_roots(const Phoenix__ContainerObservation *observed)
+{
+	char text[200];
+
+	if (!text_empty(observed->kept_image)) {
+		snprintf(text, sizeof(text), "a root file system of image %.64s (%.16s, %.12s), for "
+			 "going back", observed->kept_image, observed->kept_clone_method,
+			 text_empty(observed->kept_digest) ? "no digest" : observed->kept_digest);
+		print_field("kept", text);
+	}
+	if (!text_empty(observed->prepared_image)) {
+		snprintf(text, sizeof(text), "a root file system of image %.64s, not used yet",
+			 observed->prepared_image);
+		print_field("prepared", text);
+	}
+}
+
 static void print_observed(const Phoenix__ContainerObservation *observed)
 {
 	bool is_reasoned = !text_empty(observed->clone_reason);
@@ -232,6 +250,7 @@ static void print_observed(const Phoenix__ContainerObservation *observed)
 	snprintf(text, sizeof(text), "%s%s%s%s", observed->clone_method, is_reasoned ? " (" : "",
 		 observed->clone_reason, is_reasoned ? ")" : "");
 	print_field("cloned by", text);
+	print_other_roots(observed);
 	print_field("running", observed->running ? "yes" : "no");
 	if (!observed->running)
 		return;

@@ -174,6 +174,10 @@ static void make_status(const struct server *server, const char *name,
 	answer->observed.first_offender = text_of(server, "");
 	answer->observed.clone_method = text_of(server, "snapshot");
 	answer->observed.clone_reason = text_of(server, "asked for");
+	answer->observed.kept_image = text_of(server, is_well ? "bullseye" : "");
+	answer->observed.kept_clone_method = text_of(server, "copy");
+	answer->observed.kept_digest = text_of(server, "0123456789abcdef");
+	answer->observed.prepared_image = text_of(server, is_well ? "" : "trixie");
 	answer->nested.key = text_of(server, "77 phoenix-agent");
 	answer->nested.value = text_of(server, "lxc-phoenix-v2 (enforce)");
 	answer->nested_list[0] = &answer->nested;
@@ -601,6 +605,20 @@ METHOD(unadopt, NameRequest, OperationItem)
 	}
 }
 
+METHOD(discard, NameRequest, OperationItem)
+{
+	struct server *server = server_of(service);
+
+	if (is_dealt_with(server, request))
+		return;
+	if (text_equal(input->name, "role=web") || is_known(input->name)) {
+		send_progress(server, "web1", "discard", 3, NULL, reply, NULL, request);
+		end_stream(server, request);
+	} else {
+		fail_request(request, -ENOENT, NULL, input->name);
+	}
+}
+
 METHOD(drift, DriftRequest, DriftReply)
 {
 	Phoenix__DriftReply answer = PHOENIX__DRIFT_REPLY__INIT;
@@ -1008,7 +1026,7 @@ static void accepted(void *user, int fd, const struct ucred *peer)
 {
 	static const char *const streaming[] = { "Apply",       "Verify",      "Remove", "Events",
 						 "ImageImport", "ImageRemove", "Denials", "RolloutShow",
-						 "Unadopt", "List", "Health", NULL };
+						 "Unadopt", "Discard", "List", "Health", NULL };
 	struct server *server = user;
 	struct channel_config config = { .service = &server->service.base,
 					 .streaming = streaming,
