@@ -18,20 +18,20 @@
 
 #define ACTION(name) PHOENIX__PLAN_ITEM__ACTION__##name
 #define FIXED_REMEDY                                                                               \
-	"phoenixctl rollout start -f FILE carries limits and confinement over; for the rest remove "   \
-	"the container and apply again: its Docker data goes with it"
+	"phoenixctl rollout start -f FILE carries image, clone method, limits and confinement over; "  \
+	"for the rest remove the container and apply again: its Docker data goes with it"
 #define VERIFIES "dockerd is restarted when something it reads has changed, and verified"
 
 static const struct plan_effect effects[] = {
 	{ "labels", "taken over; nothing inside is touched", false },
-	{ "image", "a container is a clone of its image: it would have to be made anew", true },
+	{ "image", "another root file system has to be made: a rollout does that", true },
 	{ "confinement", "a label comes with the start, from what the container was made with", true },
 	{ "resources.memory", "limits are given when the container is made", true },
 	{ "resources.cpus", "limits are given when the container is made", true },
 	{ "resources.pids", "limits are given when the container is made", true },
 	{ "network.address", "the address is given when the container is made", true },
 	{ "transport", "the profile that allows it comes with the container", true },
-	{ "clone", "the root file system was made when the container was made", true },
+	{ "clone", "another root file system has to be made: a rollout does that", true },
 	{ "storage.driver", "Docker moves to it where no image is lost; verified", false },
 	{ "storage.allow_vfs", "a consent; nothing changes by itself", false },
 	{ "storage.allow_image_loss", "a consent; nothing changes by itself", false },

@@ -11,6 +11,7 @@
 #include "common/str.h"
 #include "controller/container/adopt.h"
 #include "controller/rollout/confining.h"
+#include "controller/rollout/rebuilding.h"
 #include "controller/rollout/rollouts_private.h"
 
 static const Phoenix__RolloutItem *item_of(const struct hand *hand)
@@ -107,6 +108,8 @@ static struct operation_order order_of(const struct hand *hand, const char *id)
 	}
 	if (order.type == &operation_apply)
 		order.spec = is_back ? item->old : item->new_;
+	if (order.type == &operation_apply && item->rebuild)
+		rebuilding_order(hand, &order);
 	order.push_agent = item->push_agent && hand->action.kind == ROLLOUT_CONVERT;
 	return order;
 }

@@ -7,16 +7,16 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/str.h"
+#include "controller/container/rebuild.h"
 #include "controller/fleet/fleet.h"
 #include "controller/fleet/rollout_keys.h"
+
+#define ROOT_CHANGES_MAXIMUM 2 /* lines about root file systems */
 
 /* Fields that a container keeps for life, and why. */
 static const struct {
 	const char *field, *why;
 } fixed[] = {
-	{ "image", "its root file system holds what was installed since: another image is another "
-		   "container" },
-	{ "clone", "its root file system holds what was installed since" },
 	{ "transport", "the profile that allows it comes with the container" },
 	{ "network.address", "nested containers and others' configuration hold on to it" },
 };
@@ -36,10 +36,35 @@ static int check_fixed(const char *name, const struct fleet_differences *differe
 	return 0;
 }
 
+/* What becomes of its root file systems, as far as phoenix-host has told which there are. */
+static size_t describe_roots(const Phoenix__ContainerObservation *seen,
+			     const Phoenix__ContainerSpec *new, char **changes)
+{
+	size_t count = 0;
+
+	if (seen && rebuild_is_root(seen->image, seen->clone_method, new->image, new->clone)) {
+		changes[count++] = ph_strdup("root file system: it is made so already, and stays");
+		return count;
+	}
+	if (seen && rebuild_is_root(seen->kept_image, seen->kept_clone_method, new->image, new->clone)) {
+		changes[count++] = ph_format("root file system: the kept one of image '%.64s' is taken "
+					     "again, as it was left", new->image);
+		return count;
+	}
+	changes[count++] = ph_strdup("root file system: another is made; the old one is kept, with all "
+				     "that was changed in it");
+	if (seen && !text_empty(seen->kept_image))
+		changes[count++] = ph_format("root file system: the one that was kept before, of image "
+					     "'%.64s' (%.16s), is REMOVED", seen->kept_image,
+					     seen->kept_clone_method);
+	return count;
+}
+
 static char **describe(const struct fleet_differences *differences, bool push_agent,
 		       size_t *ret_count)
 {
-	char **changes = ph_alloc_array(differences->count + 1, sizeof(*changes));
+	char **changes = ph_alloc_array(differences->count + 1 + ROOT_CHANGES_MAXIMUM,
+					sizeof(*changes));
 	size_t count = 0;
 
 	for (size_t i = 0; i < differences->count; i++)
@@ -51,9 +76,10 @@ static char **describe(const struct fleet_differences *differences, bool push_ag
 	return changes;
 }
 
-static Phoenix__RolloutItem *make_item(const Phoenix__ContainerSpec *old,
+static Phoenix__RolloutItem *make_item(const struct changes_input *input,
+				       const Phoenix__ContainerSpec *old,
 				       const Phoenix__ContainerSpec *new,
-				       const struct fleet_differences *differences, bool push_agent)
+				       const struct fleet_differences *differences)
 {
 	Phoenix__RolloutItem *item = ph_alloc(sizeof(*item));
 
@@ -61,8 +87,14 @@ static Phoenix__RolloutItem *make_item(const Phoenix__ContainerSpec *old,
 	item->name = ph_strdup(new->name);
 	item->old = MESSAGE_COPY(old);
 	item->new_ = MESSAGE_COPY(new);
-	item->push_agent = push_agent;
-	item->changes = describe(differences, push_agent, &item->n_changes);
+	item->push_agent = input->push_agents;
+	item->rebuild = !text_equal(old->image, new->image) || old->clone != new->clone;
+	item->changes = describe(differences, input->push_agents, &item->n_changes);
+	if (item->rebuild)
+		item->n_changes += describe_roots(input->observed ?
+							  input->observed(input->user, new->name) :
+							  NULL,
+						  new, item->changes + item->n_changes);
 	return item;
 }
 
@@ -83,7 +115,7 @@ static int add(const struct changes_input *input, const Phoenix__ContainerSpec *
 	r = check_fixed(new->name, &differences, error);
 	if (r == 0 && (differences.count || input->push_agents))
 		record->items[record->n_items++] =
-			make_item(old, new, &differences, input->push_agents);
+			make_item(input, old, new, &differences);
 	fleet_differences_fini(&differences);
 	return r;
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "common/error.h"
+#include "proto/host.pb-c.h"
 #include "proto/rollout.pb-c.h"
 
 struct changes_input {
@@ -16,6 +17,8 @@ struct changes_input {
 	bool (*selects)(void *user, const Phoenix__ContainerSpec *spec);
 	/* What the container of a name is now; NULL: there is none. */
 	const Phoenix__ContainerSpec *(*current)(void *user, const char *name);
+	/* What phoenix-host told of it; NULL, or NULL given: not known. */
+	const Phoenix__ContainerObservation *(*observed)(void *user, const char *name);
 	void *user;
 	bool push_agents; /* also where nothing else changes */
 };

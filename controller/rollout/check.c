@@ -10,6 +10,7 @@
 #include "common/str.h"
 #include "controller/container/preflight.h"
 #include "controller/preflight/findings.h"
+#include "controller/rollout/rebuilding.h"
 #include "controller/rollout/rollouts_private.h"
 
 #define AGENT_MS 40000
@@ -83,7 +84,10 @@ static void answered(void *user, const ProtobufCMessage *message, const struct p
 			error_set(&failure, -EBADE, findings.items[i]->id, findings.items[i]->remedy,
 				  "%s", findings.items[i]->evidence);
 	findings_fini(&findings);
-	hand_ended(hand, error_is_set(&failure) ? &failure : NULL);
+	if (!error_is_set(&failure) && hand->rollout->record->items[hand->item]->rebuild)
+		rebuilding_check(hand);
+	else
+		hand_ended(hand, error_is_set(&failure) ? &failure : NULL);
 }
 
 /* Something else works on it, or its agent may yet come back after a restart of ours. */

@@ -18,6 +18,7 @@
 #include "controller/fleet/selector.h"
 #include "controller/rollout/changes.h"
 #include "controller/rollout/confining.h"
+#include "controller/rollout/rebuilding.h"
 #include "controller/rollout/rollouts_private.h"
 
 #define ID_SIZE 32
@@ -425,6 +426,14 @@ static const Phoenix__ContainerSpec *current(void *user, const char *name)
 	return container ? container->record->spec : NULL;
 }
 
+static const Phoenix__ContainerObservation *observed(void *user, const char *name)
+{
+	const struct selection *selection = user;
+	const struct container *container = registry_find(selection->registry, name);
+
+	return container ? container->observed : NULL;
+}
+
 static int check_free(const struct rollouts *rollouts, const Phoenix__RolloutRecord *record,
 		      struct ph_error *error)
 {
@@ -456,8 +465,8 @@ static int make_record(struct rollouts *rollouts, const struct rollouts_order *o
 		       Phoenix__RolloutRecord *record, struct ph_error *error)
 {
 	struct selection selection = { .registry = rollouts->registry };
-	const struct changes_input input = { order->fleet, selects, current, &selection,
-					  order->push_agents };
+	const struct changes_input input = { order->fleet, selects,    current,
+					     observed,     &selection, order->push_agents };
 	char id[ID_SIZE];
 	int r = selector_parse(order->selector, &selection.selector, error);
 
@@ -540,6 +549,8 @@ static int check_still_ours(const struct rollout *rollout, struct ph_error *erro
 			return error_set(error, -ESTALE, item->name,
 					 "start a rollout of the fleet file that you want",
 					 "it was changed or removed since: going back would undo that");
+		if (item->rebuild && rebuilding_check_back(container, record, item, error) < 0)
+			return error->code;
 	}
 	return check_free(rollout->rollouts, record, error);
 }
