@@ -1,20 +1,20 @@
 #!/bin/bash
 # Rollouts of each kind of thing on real containers: limits, the agent, the storage driver (with one that would lose an
-# image and goes back by itself). Where AppArmor enforces, the way of being confined instead: by hand, for it takes minutes,
+# image and goes back by itself), the root file system (with one that Docker does not work on). Where AppArmor enforces, the way of being confined instead: by hand, for it takes minutes,
 # tests/vm/uml --deadline 900 tests/system/rollout-kinds.sh
 # beds: native
-# deadline: 300
+# deadline: 420
 # image: golden
 set -euo pipefail
 # shellcheck source=tests/support/system.sh
 . "$(dirname "$0")/../support/system.sh"
 
-# `fleet COUNT KEYS`: a fleet file of so many containers with these defaults beside image and confinement
+# `fleet COUNT KEYS [IMAGE]`: a fleet file of so many containers with these defaults beside the image
 fleet() {
 	local i
 	{
 		printf 'version: 1\nrollout: {canary: 1, soak: 0, canary_soak: 0}\n'
-		printf 'defaults: {image: base, %s}\ncontainers:\n' "$2"
+		printf 'defaults: {image: %s, %s}\ncontainers:\n' "${3:-base}" "$2"
 		for ((i = 1; i <= $1; i++)); do
 			printf -- '- {name: c%d}\n' "$i"
 		done
@@ -95,6 +95,69 @@ test_storage() {
 		"fuse-overlayfs $KEPT"
 }
 
+# `image NAME FILE TEXT`: an image that is base with a file of its own, which is a program
+image() {
+	local tree=$PH_WORK/tree
+	mkdir -p "$tree/$(dirname "$2")"
+	printf '%s\n' "$3" >"$tree/$2"
+	chmod 755 "$tree/$2"
+	cp --reflink=auto "$PH_IMAGE" "$PH_WORK/$1.tar"
+	tar --append --file "$PH_WORK/$1.tar" --owner 0 --group 0 --numeric-owner -C "$tree" "./$2"
+	ctl image import "$1" "$PH_WORK/$1.tar" >/dev/null
+	rm -r "$tree" "$PH_WORK/$1.tar"
+}
+
+kept_of() { ctl --json show "$1" | jq -r '.observed | "\(.kept_image) \(.prepared_image)"'; }
+address_of() { ctl --json show "$1" | jq -r .address; }
+
+# `image_fleet COUNT IMAGE`: as the containers are, but for the image
+image_fleet() {
+	fleet "$1" "$KEYS" "$2"
+}
+
+# c1 gets another root file system and comes back to the very one that it had; its Docker data stays where it is.
+test_image() {
+	local address
+	address=$(address_of c1)
+	image other usr/bin/other 'exit 0'
+	inside c1 sh -c 'echo mine >/etc/by-hand'
+	image_fleet 1 other
+	tap_like 'the plan says what becomes of the root file system' "$(ctl rollout start -f "$PH_WORK/fleet.yaml" --dry-run)" \
+		'another is made; the old one is kept'
+	tap_run 'a rollout of another image' rollout
+	tap_run 'c1 is on it' inside c1 other
+	tap_exits 'without what was written by hand' 1 inside c1 test -e /etc/by-hand
+	tap_is 'its Docker has the image that it had, and it its address' "$(images_of c1) $(address_of c1)" "$KEPT $address"
+	tap_run 'and it is ready' ctl health c1
+	tap_is 'the old one is kept' "$(kept_of c1)" 'base '
+	tap_exits 'and its image is in use' 1 ctl image remove base
+	tap_run 'it is taken back' ctl rollout revert
+	tap_run 'to its end' ctl rollout status --watch
+	tap_is 'it is on the very one that it had' "$(inside c1 cat /etc/by-hand) $(images_of c1)" "mine $KEPT"
+	tap_run 'and it is ready' ctl health c1
+	tap_is 'the other one is kept' "$(kept_of c1)" 'other '
+}
+
+# Docker can be installed on this one and cannot run anything.
+test_bad_image() {
+	image bad usr/sbin/runc 'exit 1'
+	image_fleet "$1" bad
+	tap_exits 'a rollout of an image on which Docker runs nothing is halted' 3 rollout
+	tap_is 'c1 went back by itself' "$(state_of c1)" REVERTED
+	tap_is 'to the very one that it had' "$(inside c1 cat /etc/by-hand) $(images_of c1)" "mine $KEPT"
+	tap_run 'and is ready' ctl health c1
+	tap_is 'the bad one is there to be looked at, the one before it is gone' "$(kept_of c1)" 'bad '
+	tap_run 'until it is discarded' ctl discard c1 --yes
+	tap_is 'and is gone' "$(kept_of c1)" ' '
+	tap_is 'c1 runs on' "$(inside c1 cat /etc/by-hand)" mine
+	tap_run 'its image can be removed' ctl image remove bad
+}
+
+keep_image() {
+	inside c1 sh -c 'tar --create --directory /etc hostname | docker import - kept:1' >/dev/null
+	KEPT=$(images_of c1)
+}
+
 label_of() {
 	cat "/proc/$(init_of "$1")/attr/apparmor/current"
 }
@@ -126,17 +189,26 @@ kinds_exit() {
 trap kinds_exit EXIT
 ctl image import base "$PH_IMAGE" >/dev/null
 if apparmor_enforced; then
-	fleet 1 'confinement: required'
+	KEYS='confinement: required'
+	fleet 1 "$KEYS"
 	tap_run 'a container' ctl apply -f "$PH_WORK/fleet.yaml"
 	test_confinement
+	keep_image
+	test_image
+	tap_is 'its init is under the profile' "$(label_of c1)" 'lxc-phoenix-v2 (enforce)'
+	test_bad_image 1
+	tap_is 'its init is under the profile' "$(label_of c1)" 'lxc-phoenix-v2 (enforce)'
 else
-	fleet 2 "confinement: $(confinement), storage: {driver: fuse-overlayfs}"
+	KEYS="confinement: $(confinement), storage: {driver: fuse-overlayfs}"
+	fleet 2 "$KEYS"
 	tap_run 'two containers' ctl apply -f "$PH_WORK/fleet.yaml"
-	inside c1 sh -c 'tar --create --directory /etc hostname | docker import - kept:1' >/dev/null
-	KEPT=$(images_of c1)
+	keep_image
 	test_limits
 	test_agents
 	test_storage
+	test_image
+	test_bad_image 2
+	tap_is 'c2 was not touched' "$(state_of c2)" CHECKED
 	tap_skip 'a rollout to another confinement' 'this kernel has no AppArmor: by hand on UML'
 fi
 tap_done
