@@ -118,7 +118,7 @@ static int mount_snapshot(const struct clone *clone, const struct clone_root *ro
 {
 	PH_AUTO_CLOSE int base = -1;
 	PH_AUTO_CLOSE int snapshot = -1;
-	int result = clone_dir_make_base(clone, root->number, dir, &base, error);
+	int result = open_base(root->number, dir, &base, error);
 
 	if (result == 0)
 		result = clone_build_open_snapshot(base, &snapshot, error);

@@ -62,8 +62,10 @@ static unsigned int free_number(const struct clone *clone)
 static int give_up_on_full_disk(const struct config *config, const struct clone *clone,
 				const struct clone_root *gone, int dir, struct ph_error *error)
 {
-	int result = clone_dir_break_root(gone, dir, error);
+	int result;
 
+	error_clear(error);
+	result = clone_dir_break_root(gone, dir, error);
 	if (result == 0)
 		result = clone_dir_remove_root(config, clone->name, gone->number, dir, error);
 	if (result < 0)
