@@ -4,8 +4,8 @@
  * goes together, or where the one before it has ended. A mark that is made later than that, by another
  * prepare handle, must not be slept over: hence the idle handle, which keeps the loop from waiting.
  *
- * The thread knows descriptors and nothing else: which of them, and what came of it, is handed over
- * under the mutex.
+ * The thread knows descriptors, and works that know themselves: which of them, and what came of it, is handed
+ * over under the mutex. A sync goes first, for somebody waits for it.
  */
 #include "common/barrier.h"
 
@@ -50,6 +50,11 @@ struct handover {
 	bool is_over;
 	size_t failed; /* which one, the files first, when result < 0 */
 	int result;
+	TAILQ_HEAD(barrier_works, barrier_work) works; /* borrowed; oldest first */
+	struct barrier_work *working;                  /* is being done; in neither list */
+	struct barrier_works finished;                 /* borrowed; done() is to be called */
+	uv_cond_t worked;
+	struct ph_error work_error; /* of the first that failed */
 };
 
 struct barrier {
@@ -94,29 +99,59 @@ failed:
 	return -errno;
 }
 
+/* Both are called with the mutex, and let go of it while they wait for the disk. */
+static void sync_asked(struct barrier *barrier)
+{
+	struct handover *handover = &barrier->handover;
+	const struct batch *batch = handover->batch;
+	size_t failed = 0;
+	int result;
+
+	handover->batch = NULL;
+	uv_mutex_unlock(&handover->mutex);
+	result = sync_batch(batch, &failed);
+	uv_mutex_lock(&handover->mutex);
+	handover->result = result;
+	handover->failed = failed;
+	handover->is_done = true;
+	uv_async_send(&barrier->synced);
+}
+
+static void do_work(struct barrier *barrier)
+{
+	struct handover *handover = &barrier->handover;
+	struct barrier_work *work = TAILQ_FIRST(&handover->works);
+	struct ph_error error;
+	int r;
+
+	TAILQ_REMOVE(&handover->works, work, link);
+	handover->working = work;
+	uv_mutex_unlock(&handover->mutex);
+	r = work->work(work, &error);
+	uv_mutex_lock(&handover->mutex);
+	handover->working = NULL;
+	TAILQ_INSERT_TAIL(&handover->finished, work, link);
+	uv_cond_signal(&handover->worked);
+	if (r < 0 && !error_is_set(&handover->work_error))
+		handover->work_error = error;
+	uv_async_send(&barrier->synced);
+}
+
 static void sync_thread(void *argument)
 {
 	struct barrier *barrier = argument;
 	struct handover *handover = &barrier->handover;
-	const struct batch *batch;
-	size_t failed = 0;
-	int result;
 
 	uv_mutex_lock(&handover->mutex);
 	for (;;) {
-		while (!handover->batch && !handover->is_over)
-			uv_cond_wait(&handover->asked, &handover->mutex);
-		if (!handover->batch)
+		if (handover->batch)
+			sync_asked(barrier);
+		else if (!TAILQ_EMPTY(&handover->works) && !handover->is_over)
+			do_work(barrier);
+		else if (handover->is_over)
 			break;
-		batch = handover->batch;
-		handover->batch = NULL;
-		uv_mutex_unlock(&handover->mutex);
-		result = sync_batch(batch, &failed);
-		uv_mutex_lock(&handover->mutex);
-		handover->result = result;
-		handover->failed = failed;
-		handover->is_done = true;
-		uv_async_send(&barrier->synced);
+		else
+			uv_cond_wait(&handover->asked, &handover->mutex);
 	}
 	uv_mutex_unlock(&handover->mutex);
 }
@@ -226,10 +261,49 @@ static void end_sync(struct barrier *barrier)
 	let_through(barrier);
 }
 
+static bool has_failed_work(struct barrier *barrier)
+{
+	bool has_failed;
+
+	uv_mutex_lock(&barrier->handover.mutex);
+	has_failed = error_is_set(&barrier->handover.work_error);
+	uv_mutex_unlock(&barrier->handover.mutex);
+	return has_failed;
+}
+
+static struct barrier_work *take_finished(struct barrier *barrier)
+{
+	struct handover *handover = &barrier->handover;
+	struct barrier_work *work;
+
+	uv_mutex_lock(&handover->mutex);
+	work = TAILQ_FIRST(&handover->finished);
+	if (work) {
+		TAILQ_REMOVE(&handover->finished, work, link);
+		work->is_asked = false;
+	}
+	uv_mutex_unlock(&handover->mutex);
+	return work;
+}
+
+void barrier_collect(struct barrier *barrier)
+{
+	struct barrier_work *work;
+
+	while (!barrier->is_closed && (work = take_finished(barrier)))
+		work->done(work);
+}
+
 static void sync_ended(uv_async_t *synced)
 {
 	struct barrier *barrier = container_of(synced, struct barrier, synced);
 
+	/* The error stays as it is from then on. */
+	if (has_failed_work(barrier)) {
+		barrier->failed(barrier->user, &barrier->handover.work_error);
+		return;
+	}
+	barrier_collect(barrier);
 	end_sync(barrier);
 	begin_sync(barrier);
 }
@@ -287,6 +361,7 @@ static void close_handles(struct barrier *barrier)
 
 static void end_handover(struct barrier *barrier)
 {
+	uv_cond_destroy(&barrier->handover.worked);
 	uv_cond_destroy(&barrier->handover.asked);
 	uv_mutex_destroy(&barrier->handover.mutex);
 }
@@ -307,6 +382,9 @@ int barrier_open(uv_loop_t *loop, void (*failed)(void *user, const struct ph_err
 	open_handles(barrier, loop);
 	uv_mutex_init(&barrier->handover.mutex);
 	uv_cond_init(&barrier->handover.asked);
+	uv_cond_init(&barrier->handover.worked);
+	TAILQ_INIT(&barrier->handover.works);
+	TAILQ_INIT(&barrier->handover.finished);
 	r = start_thread(barrier);
 	if (r < 0) {
 		close_handles(barrier);
@@ -428,6 +506,47 @@ void barrier_sync_once(struct barrier *barrier, int fd, const char *path)
 	barrier->once = ph_realloc(barrier->once, (barrier->once_count + 1) * sizeof(*barrier->once));
 	barrier->once[barrier->once_count++] = (struct barrier_once){ fd, ph_strdup(path) };
 	note_mark(barrier);
+}
+
+void barrier_ask(struct barrier *barrier, struct barrier_work *work)
+{
+	struct handover *handover = &barrier->handover;
+
+	if (barrier->is_closed)
+		return;
+	uv_mutex_lock(&handover->mutex);
+	if (!work->is_asked) {
+		work->is_asked = true;
+		TAILQ_INSERT_TAIL(&handover->works, work, link);
+		uv_cond_signal(&handover->asked);
+	}
+	uv_mutex_unlock(&handover->mutex);
+}
+
+static void remove_work(struct barrier_works *works, struct barrier_work *work)
+{
+	struct barrier_work *other;
+
+	TAILQ_FOREACH(other, works, link)
+		if (other == work) {
+			TAILQ_REMOVE(works, work, link);
+			return;
+		}
+}
+
+void barrier_withdraw(struct barrier *barrier, struct barrier_work *work)
+{
+	struct handover *handover = &barrier->handover;
+
+	if (barrier->is_closed)
+		return;
+	uv_mutex_lock(&handover->mutex);
+	while (handover->working == work)
+		uv_cond_wait(&handover->worked, &handover->mutex);
+	remove_work(&handover->works, work);
+	remove_work(&handover->finished, work);
+	work->is_asked = false;
+	uv_mutex_unlock(&handover->mutex);
 }
 
 bool barrier_wait(struct barrier *barrier, struct barrier_wait *wait)

@@ -2,7 +2,8 @@
  * Keeps what a process says behind what it has written: writers mark their files, and whoever has
  * something to say waits until what was marked before is on the disk. One thread of its own syncs,
  * so that a slow disk delays answers and never the loop; what is marked while a sync is under way
- * goes into the next one, however much it is (group commit).
+ * goes into the next one, however much it is (group commit). What else has to wait for the disk the
+ * same thread does, in between.
  *
  * A sync that fails is not tried again: the kernel has let go of what it could not write, and a
  * second fsync(2) would say that all is well. So failed() has to end the process; what it was about
@@ -29,6 +30,16 @@ struct barrier_wait {
 	void (*passed)(struct barrier_wait *wait);
 	uint64_t mark;
 	bool is_waiting;
+};
+
+/* Something that the thread does; embedded in what it is about, and zeroed before its first use. */
+struct barrier_work {
+	TAILQ_ENTRY(barrier_work) link;
+	/* In the thread: 0, or a negative errno with the error filled, which is a failed sync. */
+	int (*work)(struct barrier_work *work, struct ph_error *error);
+	/* From the loop, when that has returned 0. */
+	void (*done)(struct barrier_work *work);
+	bool is_asked; /* from barrier_ask() until done() is called */
 };
 
 /*
@@ -66,6 +77,18 @@ void barrier_mark(struct barrier *barrier, unsigned int file);
  * written again and again. The descriptor is the barrier's from here on, path is for the error.
  */
 void barrier_sync_once(struct barrier *barrier, int fd, const char *path);
+
+/*
+ * Have something done by the thread, once, when it has synced what it is syncing. What is asked for already is
+ * not asked for twice. Whatever it touches is the thread's until done() is called.
+ */
+void barrier_ask(struct barrier *barrier, struct barrier_work *work);
+
+/* Call done() of what has been done already, now and not at the loop's next turn. */
+void barrier_collect(struct barrier *barrier);
+
+/* Take it back; when it has begun, wait for its end; done() is not called. Nothing when it is not asked for. */
+void barrier_withdraw(struct barrier *barrier, struct barrier_work *work);
 
 /*
  * Wait until everything that is marked now is on the disk: passed() is called then, once, from the

@@ -1,13 +1,20 @@
 /*
  * Why the pragmas are what they are: WAL with synchronous=FULL makes a commit durable with one
- * fsync; locking_mode=EXCLUSIVE holds the lock for the life of the process, so that what is cached
- * in memory (the revision, the last seq) stays true and a second phoenixd is refused instead of
- * mixed in. The kernel drops the lock of a killed process: nothing to clean up after kill -9.
+ * fsync. A lock on the file is held for the life of the process, so that what is cached in memory (the
+ * revision, the last seq) stays true and a second phoenixd is refused instead of mixed in. The kernel
+ * drops the lock of a killed process: nothing to clean up after kill -9. It is a flock(2), which SQLite's
+ * own locks know nothing of, because locking_mode=EXCLUSIVE would keep out the second connection below; its
+ * descriptor is closed last, for closing one takes all of SQLite's locks on that file along (fcntl(2)).
  *
- * With synchronous=NORMAL a commit does not sync; what SQLite still syncs in itself is what keeps the file
- * whole: the log before and the file after a checkpoint, and the header of a log that begins anew
- * (https://www.sqlite.org/pragma.html#pragma_synchronous). The barrier syncs the log; it is the same
- * file, and the same inode, as long as the database is open.
+ * Behind a barrier a commit syncs nothing (synchronous=NORMAL): the barrier syncs the log, which is the same file, and
+ * the same inode, as long as the database is open. A checkpoint has to sync the log before it and the file after it,
+ * so it is the barrier's thread's, by a connection of its own; it keeps nobody from writing
+ * (SQLITE_CHECKPOINT_PASSIVE). What remains is a log that begins anew: its frames must not meet old ones behind an
+ * old header on the disk, for which SQLite syncs the header (https://sqlite.org/src/info/ff5be73dee). So that the loop
+ * does not have to, the log is cut to nothing when all of it has been carried over, and the first commit into
+ * the empty one goes without (synchronous=OFF). After a loss of power there is the old log, whole and with nothing in
+ * it that the file has not, or an empty one, or the new one, of which nobody was told before the barrier had
+ * passed it. A commit that comes in between begins the log anew by itself, and syncs its header.
  */
 #include "controller/store/database.h"
 
@@ -17,13 +24,18 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/memory.h"
 
 #define BUSY_TIMEOUT_MS 2000 /* a killed predecessor may still be dying */
+#define LOCK_LOOK_MS 20
+#define CHECKPOINT_PAGES 1000 /* of the log; what SQLite does by itself */
+#define LOG_PAGES_MAXIMUM 16384 /* a checkpoint that does not keep up with the commits is made by the loop */
 #define REMEDY_SPACE "free space on that file system, then try again; nothing was changed"
 #define REMEDY_DISK "check the disk and the file system (dmesg), then start phoenixd again"
 #define REMEDY_RIGHTS "the file and its directory must be writable for phoenixd's user"
@@ -33,6 +45,10 @@
 	"empty one; running containers are not touched by that"
 #define REMEDY_BUSY "another phoenixd runs with this state directory: stop it first"
 #define REMEDY_NEWER "start the newer Phoenix again, or use another state directory"
+
+#define SYNC_AS_EVER "PRAGMA synchronous = FULL"
+#define SYNC_HEADER "PRAGMA synchronous = NORMAL"
+#define SYNC_NOTHING "PRAGMA synchronous = OFF"
 
 /* How a primary result code reads as an error. */
 struct meaning {
@@ -67,11 +83,12 @@ static const struct meaning *find_meaning(int result)
 }
 
 /* Turn a result into an error; out of memory ends the process as everywhere. */
-static int failed(struct database *database, int result, struct ph_error *error)
+static int failed(const struct database *database, sqlite3 *handle, int result,
+		  struct ph_error *error)
 {
 	const struct meaning *meaning = find_meaning(result);
-	int system = sqlite3_system_errno(database->handle);
-	const char *message = sqlite3_errmsg(database->handle);
+	int system = sqlite3_system_errno(handle);
+	const char *message = sqlite3_errmsg(handle);
 
 	if ((result & 0xff) == SQLITE_NOMEM)
 		ph_out_of_memory();
@@ -89,7 +106,7 @@ int database_run(struct database *database, const char *sql, struct ph_error *er
 {
 	int result = sqlite3_exec(database->handle, sql, NULL, NULL, NULL);
 
-	return result == SQLITE_OK ? 0 : failed(database, result, error);
+	return result == SQLITE_OK ? 0 : failed(database, database->handle, result, error);
 }
 
 int database_prepare(struct database *database, const char *sql, sqlite3_stmt **ret_statement,
@@ -98,7 +115,7 @@ int database_prepare(struct database *database, const char *sql, sqlite3_stmt **
 	int result = sqlite3_prepare_v3(database->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
 					ret_statement, NULL);
 
-	return result == SQLITE_OK ? 0 : failed(database, result, error);
+	return result == SQLITE_OK ? 0 : failed(database, database->handle, result, error);
 }
 
 int database_prepare_all(struct database *database, const char *const *sql, size_t count,
@@ -125,7 +142,7 @@ int database_step(struct database *database, sqlite3_stmt *statement, struct ph_
 
 	if (result == SQLITE_ROW)
 		return 1;
-	return result == SQLITE_DONE ? 0 : failed(database, result, error);
+	return result == SQLITE_DONE ? 0 : failed(database, database->handle, result, error);
 }
 
 int database_execute(struct database *database, sqlite3_stmt *statement, struct ph_error *error)
@@ -138,7 +155,31 @@ int database_execute(struct database *database, sqlite3_stmt *statement, struct 
 
 int database_begin(struct database *database, struct ph_error *error)
 {
+	/* Lest a checkpoint that has just ended find that the log has gone on. */
+	if (database->barrier)
+		barrier_collect(database->barrier);
 	return database_run(database, "BEGIN IMMEDIATE", error);
+}
+
+/* Cut the log to nothing; what is not in the file yet is carried over first. */
+static void cut_log(struct database *database)
+{
+	if (sqlite3_wal_checkpoint_v2(database->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
+		return;
+	database->pages = 0;
+	database->is_cut = database_run(database, SYNC_NOTHING, NULL) == 0;
+	barrier_mark(database->barrier, database->file);
+}
+
+static void note_commit(struct database *database)
+{
+	barrier_mark(database->barrier, database->file);
+	if (database->is_cut)
+		database->is_cut = database_run(database, SYNC_HEADER, NULL) < 0;
+	if (database->pages < LOG_PAGES_MAXIMUM)
+		return;
+	barrier_withdraw(database->barrier, &database->checkpoint);
+	cut_log(database);
 }
 
 int database_commit(struct database *database, struct ph_error *error)
@@ -148,7 +189,7 @@ int database_commit(struct database *database, struct ph_error *error)
 	if (ret < 0)
 		database_rollback(database);
 	else if (database->barrier)
-		barrier_mark(database->barrier, database->file);
+		note_commit(database);
 	return ret;
 }
 
@@ -210,6 +251,28 @@ static int make_file(const char *path, struct ph_error *error)
 				   errno == ENOSPC ? REMEDY_SPACE : REMEDY_DIRECTORY,
 				   "make the file");
 	return 0;
+}
+
+/* Have the file to ourselves, or wait a moment for one that is dying. */
+static int lock_file(struct database *database, struct ph_error *error)
+{
+	const struct timespec moment = { .tv_nsec = LOCK_LOOK_MS * 1000000 };
+	int r = -1;
+
+	database->lock = open(database->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (database->lock < 0)
+		return error_set(error, -EACCES, database->path, REMEDY_RIGHTS,
+				 "the file cannot be opened: %s", strerror(errno));
+	for (int waited = 0; (r = flock(database->lock, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK &&
+			     waited < BUSY_TIMEOUT_MS;
+	     waited += LOCK_LOOK_MS)
+		nanosleep(&moment, NULL);
+	if (r == 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return error_set(error, -EBUSY, database->path, REMEDY_BUSY,
+				 "another process has the file open");
+	return error_errno(error, -errno, database->path, REMEDY_RIGHTS, "lock the file");
 }
 
 /* A closed database has no log; one that was left behind means that its last user died. */
@@ -331,14 +394,21 @@ static int refuse_newer(const char *path, const struct database_schema *schema,
 static int configure(struct database *database, struct ph_error *error)
 {
 	return database_run(database,
-			    "PRAGMA locking_mode = EXCLUSIVE;"
 			    "PRAGMA journal_mode = WAL;"
-			    "PRAGMA synchronous = FULL;"
+			    SYNC_AS_EVER ";"
 			    "PRAGMA journal_size_limit = 16777216;"
 			    "PRAGMA trusted_schema = OFF;"
-			    /* the first write takes the lock that we keep */
+			    /* finds out whether it can be written, and makes the log */
 			    "BEGIN IMMEDIATE; COMMIT",
 			    error);
+}
+
+static int open_connection(const struct database *database, sqlite3 **ret_handle)
+{
+	return sqlite3_open_v2(database->path, ret_handle,
+			       SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+				       SQLITE_OPEN_NOFOLLOW,
+			       NULL);
 }
 
 int database_open(struct database *database, const char *path, const struct database_schema *schema,
@@ -347,18 +417,17 @@ int database_open(struct database *database, const char *path, const struct data
 	bool unclean = log_was_left(path);
 	int result, ret;
 
-	*database = (struct database){ .path = ph_strdup(path) };
+	*database = (struct database){ .path = ph_strdup(path), .lock = -1 };
 	ret = make_file(path, error);
+	if (ret == 0)
+		ret = lock_file(database, error);
 	if (ret == 0)
 		ret = refuse_newer(path, schema, error);
 	if (ret < 0)
 		return ret;
-	result = sqlite3_open_v2(path, &database->handle,
-				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
-					 SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW,
-				 NULL);
+	result = open_connection(database, &database->handle);
 	if (result != SQLITE_OK)
-		return failed(database, result, error);
+		return failed(database, database->handle, result, error);
 	sqlite3_busy_timeout(database->handle, BUSY_TIMEOUT_MS);
 	ret = configure(database, error);
 	if (ret == 0 && unclean)
@@ -368,15 +437,56 @@ int database_open(struct database *database, const char *path, const struct data
 	return ret;
 }
 
+/* In the barrier's thread. Busy: somebody else is at it, or reads what is to be overwritten; the next time does it. */
+static int checkpoint(struct barrier_work *work, struct ph_error *error)
+{
+	struct database *database = container_of(work, struct database, checkpoint);
+	int result = sqlite3_wal_checkpoint_v2(database->checkpointer, NULL, SQLITE_CHECKPOINT_PASSIVE,
+					       &database->found, &database->carried);
+
+	if (result == SQLITE_OK || (result & 0xff) == SQLITE_BUSY || (result & 0xff) == SQLITE_LOCKED)
+		return 0;
+	return failed(database, database->checkpointer, result, error);
+}
+
+/* Nothing was committed meanwhile: there is nothing to carry over, and so nothing to sync. */
+static void checkpointed(struct barrier_work *work)
+{
+	struct database *database = container_of(work, struct database, checkpoint);
+
+	if (database->pages > 0 && database->found == database->pages && database->carried == database->pages)
+		cut_log(database);
+}
+
+static int log_grew(void *user, sqlite3 *handle, const char *schema, int pages)
+{
+	struct database *database = user;
+
+	database->pages = pages;
+	if (pages >= CHECKPOINT_PAGES)
+		barrier_ask(database->barrier, &database->checkpoint);
+	return SQLITE_OK;
+}
+
 int database_use_barrier(struct database *database, struct barrier *barrier, struct ph_error *error)
 {
 	PH_AUTO_FREE char *log = ph_format("%s-wal", database->path);
-	int ret = barrier_add_file(barrier, log, &database->file, error);
+	int ret = barrier_add_file(barrier, log, &database->file, error), result;
 
 	if (ret == 0)
-		ret = database_run(database, "PRAGMA synchronous = NORMAL", error);
+		ret = database_run(database, SYNC_HEADER, error);
 	if (ret < 0)
 		return ret;
+	result = open_connection(database, &database->checkpointer);
+	/* It knows of the log once it has read something. */
+	if (result == SQLITE_OK)
+		result = sqlite3_exec(database->checkpointer, "SELECT count(*) FROM sqlite_schema", NULL,
+				      NULL, NULL);
+	if (result != SQLITE_OK)
+		return failed(database, database->checkpointer, result, error);
+	database->checkpoint.work = checkpoint;
+	database->checkpoint.done = checkpointed;
+	sqlite3_wal_hook(database->handle, log_grew, database);
 	database->barrier = barrier_ref(barrier);
 	barrier_mark(barrier, database->file);
 	return 0;
@@ -384,10 +494,19 @@ int database_use_barrier(struct database *database, struct barrier *barrier, str
 
 void database_close(struct database *database)
 {
-	int result = sqlite3_close(database->handle);
+	int result;
 
+	if (database->barrier) {
+		barrier_withdraw(database->barrier, &database->checkpoint);
+		/* Closing carries the log over and removes it. */
+		database_run(database, SYNC_AS_EVER, NULL);
+	}
+	sqlite3_close(database->checkpointer);
+	result = sqlite3_close(database->handle);
 	assert(result == SQLITE_OK); /* a statement was not finalised */
 	(void)result;
+	if (database->path && database->lock >= 0)
+		close(database->lock);
 	barrier_unref(database->barrier);
 	free(database->path);
 	*database = (struct database){ 0 };

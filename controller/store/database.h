@@ -6,6 +6,7 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/barrier.h"
@@ -14,8 +15,15 @@
 struct database {
 	sqlite3 *handle; /* owned */
 	char *path;      /* owned */
+	int lock;        /* owned; of the file, for the life of the process */
 	struct barrier *barrier; /* a reference; NULL: a commit syncs */
 	unsigned int file;       /* the write-ahead log, there */
+	sqlite3 *checkpointer;   /* owned; the barrier's thread's; NULL: a commit does it */
+	struct barrier_work checkpoint;
+	int pages;     /* in the log */
+	int found;     /* in the log, when the last checkpoint began */
+	int carried;   /* of those, into the file */
+	bool is_cut;   /* the log is empty, and the next commit need not sync its header */
 };
 
 struct database_schema {
@@ -39,7 +47,8 @@ void database_close(struct database *database);
 
 /*
  * Leave the syncing to a barrier: from now on a commit survives kill -9 when it returns, and the loss of
- * power once the barrier has passed it. So does what an earlier user wrote and did not live to sync.
+ * power once the barrier has passed it. So does what an earlier user wrote and did not live to sync. Its
+ * thread also carries the log over into the file. The database must not move in memory from then on.
  */
 int database_use_barrier(struct database *database, struct barrier *barrier, struct ph_error *error);
 

@@ -445,6 +445,72 @@ static void test_commits_behind_a_barrier_do_not(void **state)
 	scene_fini(&scene);
 }
 
+#define VALUE_BYTES 4000
+#define MANY 1500 /* pages and more: what a log holds before it is carried over */
+
+static off_t size_of(struct scene *scene, const char *name)
+{
+	struct stat status = { 0 };
+
+	stat(scratch_file(&scene->scratch, name), &status);
+	return status.st_size;
+}
+
+/* A long log is carried over into the file, and not by the loop: neither is it synced there. */
+static void test_checkpoints_are_not_made_in_the_loop(void **state)
+{
+	static char value[VALUE_BYTES];
+	struct store_list list = { 0 };
+	struct ph_error error;
+	struct scene scene;
+	struct store *store;
+	char key[16];
+
+	scene_init(&scene, false);
+	store = open_store(&scene);
+	assert_int_equal(store_use_barrier(store, scene.barrier, &error), 0);
+	disk_init(false);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(key, sizeof(key), "key/%d", i);
+		assert_int_equal(store_put(store, key, value, sizeof(value), NULL, &error), 0);
+		turn(&scene, 1);
+	}
+	while (size_of(&scene, "state.db") < 2 * MANY * VALUE_BYTES) {
+		/* The log begins anew with the first commit behind a whole checkpoint. */
+		assert_int_equal(store_put(store, "last", value, 1, NULL, &error), 0);
+		turn(&scene, 1);
+	}
+	/* One may find its checkpoint ended in the midst of a commit, which then syncs a header. */
+	assert_true(disk.in_loop <= 1);
+	store_close(store);
+	store = open_store(&scene);
+	assert_int_equal(store_list(store, "key/", &list, &error), 0);
+	assert_int_equal(list.count, MANY);
+	store_list_fini(&list);
+	store_close(store);
+	scene_fini(&scene);
+}
+
+/* One that is being made when the store is closed is waited for. */
+static void test_close_waits_for_a_checkpoint(void **state)
+{
+	static char value[VALUE_BYTES];
+	struct ph_error error;
+	struct scene scene;
+	struct store *store;
+	char key[16];
+
+	scene_init(&scene, false);
+	store = open_store(&scene);
+	assert_int_equal(store_use_barrier(store, scene.barrier, &error), 0);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(key, sizeof(key), "key/%d", i);
+		assert_int_equal(store_put(store, key, value, sizeof(value), NULL, &error), 0);
+	}
+	store_close(store);
+	scene_fini(&scene);
+}
+
 /* What a phoenixd that was killed had written, and had not lived to sync, is synced before its successor says anything. */
 static void test_what_was_there_is_synced_first(void **state)
 {
@@ -564,6 +630,8 @@ int main(void)
 		cmocka_unit_test(test_who_has_gone_is_forgotten),
 		cmocka_unit_test(test_commits_sync_without_a_barrier),
 		cmocka_unit_test(test_commits_behind_a_barrier_do_not),
+		cmocka_unit_test(test_checkpoints_are_not_made_in_the_loop),
+		cmocka_unit_test(test_close_waits_for_a_checkpoint),
 		cmocka_unit_test(test_what_was_there_is_synced_first),
 		cmocka_unit_test(test_a_key_is_synced_first),
 		cmocka_unit_test(test_a_failed_sync_of_a_key),
