@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
@@ -131,6 +133,20 @@ int clone_fixture_as_container(int (*act)(const char *rootfs), const char *rootf
 		close(mapped[i]);
 	}
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 127;
+}
+
+int clone_fixture_make_subvolumes(const char *rootfs)
+{
+	struct btrfs_ioctl_vol_args_v2 outer = { .name = "outer" }, inner = { .name = "inner" };
+	uint64_t read_only = BTRFS_SUBVOL_RDONLY;
+	int root = open(rootfs, O_RDONLY | O_DIRECTORY), dir;
+
+	if (root < 0 || ioctl(root, BTRFS_IOC_SUBVOL_CREATE_V2, &outer) < 0)
+		return 1;
+	dir = openat(root, "outer", O_RDONLY | O_DIRECTORY);
+	if (dir < 0 || ioctl(dir, BTRFS_IOC_SUBVOL_CREATE_V2, &inner) < 0)
+		return 2;
+	return ioctl(dir, BTRFS_IOC_SUBVOL_SETFLAGS, &read_only) < 0 ? 3 : 0;
 }
 
 void clone_fixture_add_acl(const struct host_fixture *fixture)

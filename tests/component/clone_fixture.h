@@ -54,6 +54,12 @@ int clone_fixture_mounts(const struct host_fixture *fixture);
  */
 int clone_fixture_as_container(int (*act)(const char *rootfs), const char *rootfs);
 
+/*
+ * As a container on btrfs, in the tree that it sees: make subvolumes, one in another, that closed to
+ * writing. 0 when it has worked.
+ */
+int clone_fixture_make_subvolumes(const char *rootfs);
+
 /* Give a file of the image "web" its ACL. */
 void clone_fixture_add_acl(const struct host_fixture *fixture);
 

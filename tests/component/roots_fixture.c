@@ -146,3 +146,35 @@ void roots_fixture_assert_no_rubbish(const struct host_fixture *fixture, const s
 		assert_parts(fixture, base, root);
 	}
 }
+
+void roots_fixture_rebuild(const struct host_fixture *fixture, const char *image,
+			   enum clone_method method, bool prepare, int expected)
+{
+	const struct clone_request request = roots_fixture_request(image, method);
+	struct ph_error error = { 0 };
+
+	roots_fixture_expect(clone_rebuild(&fixture->config, &request, prepare, NULL, &error),
+			       expected, &error);
+}
+
+void roots_fixture_create(const struct host_fixture *fixture, enum clone_method method)
+{
+	const struct clone_request request = roots_fixture_request("web", method);
+	struct ph_error error = { 0 };
+
+	clone_fixture_foreign_file(fixture); /* as the verbs keep theirs there */
+	roots_fixture_expect(clone_create(&fixture->config, &request, NULL, &error),
+			       CLONE_CHANGED, &error);
+}
+
+void roots_fixture_destroy(const struct host_fixture *fixture, int mounts)
+{
+	struct ph_error error = { 0 };
+
+	roots_fixture_expect(clone_destroy(&fixture->config, "web1", &error), CLONE_CHANGED,
+			       &error);
+	assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
+	assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
+	assert_int_equal(clone_fixture_mounts(fixture), mounts);
+	host_fixture_assert_sentinel(fixture);
+}

@@ -32,3 +32,13 @@ struct clone roots_fixture_find(const struct host_fixture *fixture);
 
 /* Nothing lies in the directory of "web1" but what its record names and the files of others. */
 void roots_fixture_assert_no_rubbish(const struct host_fixture *fixture, const struct clone *clone);
+
+/* Create "web1" of the image "web" beside a file of somebody else's. */
+void roots_fixture_create(const struct host_fixture *fixture, enum clone_method method);
+
+/* Rebuild or prepare "web1" and expect an outcome. */
+void roots_fixture_rebuild(const struct host_fixture *fixture, const char *image,
+			   enum clone_method method, bool prepare, int expected);
+
+/* Destroy it: nothing is left but so many mounts. */
+void roots_fixture_destroy(const struct host_fixture *fixture, int mounts);

@@ -1,7 +1,6 @@
 /*
  * A clone's second root by each method this host has: made, prepared, gone back to, replaced and
- * given up; what it does to images; what is refused; and the record, which a Phoenix of before must
- * not misread.
+ * given up; what it does to images; what is refused; full disks; and what a hostile container leaves.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,38 +21,6 @@
 #include "controller/host/image/image.h"
 #include "tests/component/roots_fixture.h"
 
-static void rebuild(const struct host_fixture *fixture, const char *image, enum clone_method method,
-		    bool prepare, int expected)
-{
-	const struct clone_request request = roots_fixture_request(image, method);
-	struct ph_error error = { 0 };
-
-	roots_fixture_expect(clone_rebuild(&fixture->config, &request, prepare, NULL, &error),
-			       expected, &error);
-}
-
-static void create(const struct host_fixture *fixture, enum clone_method method)
-{
-	const struct clone_request request = roots_fixture_request("web", method);
-	struct ph_error error = { 0 };
-
-	clone_fixture_foreign_file(fixture); /* as the verbs keep theirs there */
-	roots_fixture_expect(clone_create(&fixture->config, &request, NULL, &error),
-			       CLONE_CHANGED, &error);
-}
-
-static void destroy(const struct host_fixture *fixture, int mounts)
-{
-	struct ph_error error = { 0 };
-
-	roots_fixture_expect(clone_destroy(&fixture->config, "web1", &error), CLONE_CHANGED,
-			       &error);
-	assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
-	assert_int_equal(host_fixture_entries(fixture, "state/data"), 0);
-	assert_int_equal(clone_fixture_mounts(fixture), mounts);
-	host_fixture_assert_sentinel(fixture);
-}
-
 /* The whole of it: there, back, there again; then a third one; and nothing the second time. */
 static void run_story(struct host_fixture *fixture, enum clone_method from, enum clone_method to,
 		      int mounts)
@@ -62,11 +29,11 @@ static void run_story(struct host_fixture *fixture, enum clone_method from, enum
 	PH_AUTO_FREE char *data = host_fixture_path(fixture, "state/data/web1/volume");
 	struct clone clone;
 
-	create(fixture, from);
+	roots_fixture_create(fixture, from);
 	assert_int_equal(mkdir(data, 0700), 0);
 	roots_fixture_mark(fixture);
-	rebuild(fixture, "next", to, false, CLONE_CHANGED);
-	rebuild(fixture, "next", to, false, CLONE_UNCHANGED);
+	roots_fixture_rebuild(fixture, "next", to, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "next", to, false, CLONE_UNCHANGED);
 	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.current.image, "next");
 	assert_int_equal(clone.current.method, to);
@@ -77,16 +44,16 @@ static void run_story(struct host_fixture *fixture, enum clone_method from, enum
 	roots_fixture_assert_no_rubbish(fixture, &clone);
 	assert_int_equal(clone_create(&fixture->config, &request, NULL, NULL), CLONE_UNCHANGED);
 
-	rebuild(fixture, "web", from, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "web", from, false, CLONE_CHANGED);
 	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.current.image, "web");
 	assert_string_equal(clone.kept.image, "next");
 	assert_true(roots_fixture_is_marked(fixture));
 	roots_fixture_assert_no_rubbish(fixture, &clone);
 
-	rebuild(fixture, "next", to, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "next", to, false, CLONE_CHANGED);
 	roots_fixture_mark(fixture);
-	rebuild(fixture, "third", from, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "third", from, false, CLONE_CHANGED);
 	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.kept.image, "next");
 	roots_fixture_assert_no_rubbish(fixture, &clone);
@@ -96,7 +63,7 @@ static void run_story(struct host_fixture *fixture, enum clone_method from, enum
 	clone = roots_fixture_find(fixture);
 	roots_fixture_assert_no_rubbish(fixture, &clone);
 	assert_int_equal(access(data, F_OK), 0);
-	destroy(fixture, mounts);
+	roots_fixture_destroy(fixture, mounts);
 }
 
 /* From each method to each, on a file system that has them all, and on the one of this host. */
@@ -141,12 +108,12 @@ static void prepares(void **state)
 	NEEDS_ROOT(state);
 	clone_fixture_image(fixture, "web", clone_fixture_entries);
 	roots_fixture_begin(fixture);
-	create(fixture, CLONE_AUTO);
+	roots_fixture_create(fixture, CLONE_AUTO);
 	roots_fixture_mark(fixture);
 	shell = clone_fixture_inside(fixture, "web1", "usr/bin/sh");
 	used = open(shell, O_RDONLY | O_CLOEXEC);
-	rebuild(fixture, "next", CLONE_AUTO, true, CLONE_CHANGED);
-	rebuild(fixture, "next", CLONE_AUTO, true, CLONE_UNCHANGED);
+	roots_fixture_rebuild(fixture, "next", CLONE_AUTO, true, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "next", CLONE_AUTO, true, CLONE_UNCHANGED);
 	assert_int_equal(clone_mount(&fixture->config, "web1", NULL), CLONE_UNCHANGED);
 	assert_true(roots_fixture_is_marked(fixture));
 	clone = roots_fixture_find(fixture);
@@ -155,29 +122,29 @@ static void prepares(void **state)
 	roots_fixture_assert_no_rubbish(fixture, &clone);
 
 	/* Another one in its place; then the one that there is, by which that goes too. */
-	rebuild(fixture, "third", CLONE_COPY, true, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "third", CLONE_COPY, true, CLONE_CHANGED);
 	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.prepared.image, "third");
 	roots_fixture_assert_no_rubbish(fixture, &clone);
-	rebuild(fixture, "web", CLONE_AUTO, false, CLONE_CHANGED);
-	rebuild(fixture, "web", CLONE_AUTO, true, CLONE_UNCHANGED);
+	roots_fixture_rebuild(fixture, "web", CLONE_AUTO, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "web", CLONE_AUTO, true, CLONE_UNCHANGED);
 	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.prepared.image, "");
 	roots_fixture_assert_no_rubbish(fixture, &clone);
 
 	/* A kept root stays until the prepared one is taken, and is one itself. */
-	rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
-	rebuild(fixture, "web", CLONE_AUTO, true, CLONE_UNCHANGED);
-	rebuild(fixture, "third", CLONE_AUTO, true, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "web", CLONE_AUTO, true, CLONE_UNCHANGED);
+	roots_fixture_rebuild(fixture, "third", CLONE_AUTO, true, CLONE_CHANGED);
 	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.kept.image, "web");
-	rebuild(fixture, "third", CLONE_AUTO, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "third", CLONE_AUTO, false, CLONE_CHANGED);
 	clone = roots_fixture_find(fixture);
 	assert_string_equal(clone.current.image, "third");
 	assert_string_equal(clone.kept.image, "next");
 	assert_string_equal(clone.prepared.image, "");
 	roots_fixture_assert_no_rubbish(fixture, &clone);
-	destroy(fixture, 0);
+	roots_fixture_destroy(fixture, 0);
 }
 
 /* With another method it is another root of the same image, and by any method it is the same. */
@@ -190,17 +157,17 @@ static void another_method(void **state)
 	clone_fixture_image(fixture, "web", clone_fixture_entries);
 	if (!clone_fixture_works(fixture, CLONE_OVERLAY))
 		skip();
-	create(fixture, CLONE_OVERLAY);
+	roots_fixture_create(fixture, CLONE_OVERLAY);
 	roots_fixture_mark(fixture);
-	rebuild(fixture, "web", CLONE_COPY, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "web", CLONE_COPY, false, CLONE_CHANGED);
 	clone = roots_fixture_find(fixture);
 	assert_int_equal(clone.current.method, CLONE_COPY);
 	assert_int_equal(clone.kept.method, CLONE_OVERLAY);
 	assert_false(roots_fixture_is_marked(fixture));
-	rebuild(fixture, "web", CLONE_AUTO, false, CLONE_UNCHANGED);
-	rebuild(fixture, "web", CLONE_OVERLAY, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "web", CLONE_AUTO, false, CLONE_UNCHANGED);
+	roots_fixture_rebuild(fixture, "web", CLONE_OVERLAY, false, CLONE_CHANGED);
 	assert_true(roots_fixture_is_marked(fixture));
-	destroy(fixture, 0);
+	roots_fixture_destroy(fixture, 0);
 }
 
 /* The images of all roots are in use, and of those that went no longer. */
@@ -212,9 +179,9 @@ static void images_of_all_roots_stay(void **state)
 	NEEDS_ROOT(state);
 	clone_fixture_image(fixture, "web", clone_fixture_entries);
 	roots_fixture_begin(fixture);
-	create(fixture, CLONE_AUTO);
-	rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
-	rebuild(fixture, "third", CLONE_AUTO, true, CLONE_CHANGED);
+	roots_fixture_create(fixture, CLONE_AUTO);
+	roots_fixture_rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "third", CLONE_AUTO, true, CLONE_CHANGED);
 	assert_int_equal(image_remove(&fixture->config, "next", &error), -EBUSY);
 	assert_non_null(strstr(error.why, "web1"));
 	assert_int_equal(image_remove(&fixture->config, "web", &error), -EBUSY);
@@ -226,7 +193,7 @@ static void images_of_all_roots_stay(void **state)
 	assert_int_equal(image_remove(&fixture->config, "web", NULL), IMAGE_CHANGED);
 	assert_int_equal(image_remove(&fixture->config, "third", NULL), IMAGE_CHANGED);
 	assert_string_equal(roots_fixture_find(fixture).current.image, "next");
-	destroy(fixture, 0);
+	roots_fixture_destroy(fixture, 0);
 }
 
 static void refusals(void **state)
@@ -255,8 +222,8 @@ static void refusals(void **state)
 	clone_fixture_image(fixture, "high", high);
 	clone_fixture_image(fixture, "late", late);
 	roots_fixture_begin(fixture);
-	create(fixture, CLONE_AUTO);
-	rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
+	roots_fixture_create(fixture, CLONE_AUTO);
+	roots_fixture_rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
 	roots_fixture_mark(fixture);
 	for (size_t i = 0; i < 2 * ARRAY_LENGTH(cases); i++) {
 		int result = clone_rebuild(&fixture->config, &cases[i / 2].request, i % 2, NULL, NULL);
@@ -272,7 +239,7 @@ static void refusals(void **state)
 	}
 	assert_int_equal(clone_discard(&fixture->config, "web2", NULL, NULL), -ENOENT);
 	assert_int_equal(clone_discard(&fixture->config, "..", NULL, NULL), -EINVAL);
-	destroy(fixture, 0);
+	roots_fixture_destroy(fixture, 0);
 }
 
 /* No room for the new root: the old ones stay, and it can be had when there is room. */
@@ -291,8 +258,8 @@ static void full_disk(void **state)
 	roots_fixture_begin(fixture);
 	containers = host_fixture_path(fixture, "state/containers");
 	assert_int_equal(mount("tmpfs", containers, "tmpfs", 0, "size=4m,mode=711"), 0);
-	create(fixture, CLONE_COPY);
-	rebuild(fixture, "next", CLONE_COPY, false, CLONE_CHANGED);
+	roots_fixture_create(fixture, CLONE_COPY);
+	roots_fixture_rebuild(fixture, "next", CLONE_COPY, false, CLONE_CHANGED);
 	for (int prepare = 0; prepare < 2; prepare++) {
 		assert_int_equal(clone_rebuild(&fixture->config, &request, prepare, NULL, &error),
 				 -ENOSPC);
@@ -304,7 +271,7 @@ static void full_disk(void **state)
 		roots_fixture_assert_no_rubbish(fixture, &clone);
 	}
 	assert_int_equal(mount(NULL, containers, NULL, MS_REMOUNT, "size=32m"), 0);
-	rebuild(fixture, "big", CLONE_COPY, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "big", CLONE_COPY, false, CLONE_CHANGED);
 	assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
 	assert_int_equal(umount(containers), 0);
 }
@@ -338,20 +305,20 @@ static void full_disks_are_freed(void **state)
 		if (!clone_fixture_begin_on(fixture, types[i]))
 			continue;
 		roots_fixture_begin(fixture);
-		create(fixture, CLONE_COPY);
+		roots_fixture_create(fixture, CLONE_COPY);
 		large = clone_fixture_inside(fixture, "web1", "var/large");
 		fill(large, 4 << 20);
-		rebuild(fixture, "next", CLONE_COPY, false, CLONE_CHANGED);
+		roots_fixture_rebuild(fixture, "next", CLONE_COPY, false, CLONE_CHANGED);
 		fill(filled, SIZE_MAX);
 		print_message("# a full %s\n", types[i]);
-		rebuild(fixture, "third", i ? CLONE_REFLINK : CLONE_COPY, true, -ENOSPC);
+		roots_fixture_rebuild(fixture, "third", i ? CLONE_REFLINK : CLONE_COPY, true, -ENOSPC);
 		roots_fixture_expect(clone_discard(&fixture->config, "web1", NULL, &error),
 				     CLONE_CHANGED, &error);
 		clone = roots_fixture_find(fixture);
 		assert_string_equal(clone.kept.image, "");
 		roots_fixture_assert_no_rubbish(fixture, &clone);
 		assert_int_equal(unlink(filled), 0);
-		destroy(fixture, 1);
+		roots_fixture_destroy(fixture, 1);
 		roots_fixture_end(fixture);
 		clone_fixture_end_on(fixture);
 	}
@@ -374,22 +341,22 @@ static void broken_roots_are_given_up(void **state)
 
 		if (!clone_fixture_works(fixture, method))
 			continue;
-		create(fixture, method);
+		roots_fixture_create(fixture, method);
 		roots_fixture_mark(fixture);
-		rebuild(fixture, "next", method, false, CLONE_CHANGED);
+		roots_fixture_rebuild(fixture, "next", method, false, CLONE_CHANGED);
 		assert_int_equal(system(command), 0);
 		if (i % 2) {
 			assert_int_equal(clone_discard(&fixture->config, "web1", NULL, NULL),
 					 CLONE_CHANGED);
 		} else {
-			rebuild(fixture, "web", method, false, CLONE_CHANGED);
+			roots_fixture_rebuild(fixture, "web", method, false, CLONE_CHANGED);
 			assert_false(roots_fixture_is_marked(fixture));
 		}
 		clone = roots_fixture_find(fixture);
 		assert_string_equal(clone.current.image, i % 2 ? "next" : "web");
 		assert_string_equal(clone.kept.image, i % 2 ? "" : "next");
 		roots_fixture_assert_no_rubbish(fixture, &clone);
-		destroy(fixture, 0);
+		roots_fixture_destroy(fixture, 0);
 	}
 }
 
@@ -413,8 +380,8 @@ static void roots_have_walls(void **state)
 		PH_AUTO_FREE char *root = NULL;
 		struct stat status;
 
-		create(fixture, clone_fixture_methods[i]);
-		rebuild(fixture, "next", clone_fixture_methods[i], false, CLONE_CHANGED);
+		roots_fixture_create(fixture, clone_fixture_methods[i]);
+		roots_fixture_rebuild(fixture, "next", clone_fixture_methods[i], false, CLONE_CHANGED);
 		roots_fixture_find(fixture);
 		root = clone_fixture_inside(fixture, "web1", "");
 		assert_int_equal(clone_fixture_as_container(enter, root), 0);
@@ -423,7 +390,56 @@ static void roots_have_walls(void **state)
 		assert_int_equal(status.st_mode & 07777, 0710);
 		assert_int_equal(status.st_uid, 0);
 		assert_int_equal(status.st_gid, CLONE_FIXTURE_BASE);
-		destroy(fixture, 1);
+		roots_fixture_destroy(fixture, 1);
+	}
+	roots_fixture_end(fixture);
+	clone_fixture_end_on(fixture);
+}
+
+/* Deeper than any stack of a removal, and nothing in it that its owner may enter. */
+static int make_deep_and_closed(const char *rootfs)
+{
+	if (chdir(rootfs) < 0)
+		return 1;
+	for (int depth = 0; depth < 200; depth++)
+		if (mkdir("deep", 0700) < 0 || chdir("deep") < 0)
+			return 2;
+	if (symlink("/etc/passwd", "link") < 0 || mkfifo("fifo", 0600) < 0 || chmod(".", 0) < 0)
+		return 3;
+	return 0;
+}
+
+/* What a container has made of its root goes with it, wherever that lies, and nothing else does. */
+static void hostile_roots_go(void **state)
+{
+	struct host_fixture *fixture = *state;
+
+	NEEDS_ROOT(state);
+	if (!clone_fixture_begin_on(fixture, "btrfs"))
+		skip();
+	roots_fixture_begin(fixture);
+	for (size_t i = 0; i < ARRAY_LENGTH(clone_fixture_methods); i++) {
+		enum clone_method method = clone_fixture_methods[i];
+
+		roots_fixture_create(fixture, method);
+		for (int turn = 0; turn < 4; turn++) {
+			PH_AUTO_FREE char *root = NULL;
+			struct clone clone = roots_fixture_find(fixture);
+
+			root = clone_fixture_inside(fixture, "web1", "");
+			assert_int_equal(clone_fixture_as_container(make_deep_and_closed, root), 0);
+			if (method != CLONE_OVERLAY) /* has none */
+				assert_int_equal(clone_fixture_as_container(clone_fixture_make_subvolumes,
+									    root), 0);
+			roots_fixture_rebuild(fixture, turn % 2 ? "web" : "next", method, false, CLONE_CHANGED);
+			if (turn < 3)
+				assert_int_equal(clone_discard(&fixture->config, "web1", &clone, NULL),
+						 CLONE_CHANGED);
+			else
+				clone = roots_fixture_find(fixture);
+			roots_fixture_assert_no_rubbish(fixture, &clone);
+		}
+		roots_fixture_destroy(fixture, 1);
 	}
 	roots_fixture_end(fixture);
 	clone_fixture_end_on(fixture);
@@ -438,119 +454,19 @@ static void after_a_reboot(void **state)
 	NEEDS_ROOT(state);
 	clone_fixture_image(fixture, "web", clone_fixture_entries);
 	roots_fixture_begin(fixture);
-	create(fixture, CLONE_AUTO);
+	roots_fixture_create(fixture, CLONE_AUTO);
 	mounts = clone_fixture_mounts(fixture);
 	roots_fixture_mark(fixture);
-	rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "next", CLONE_AUTO, false, CLONE_CHANGED);
 	assert_int_equal(clone_unmount(&fixture->config, "web1", NULL), CLONE_CHANGED);
 	assert_int_equal(clone_fixture_mounts(fixture), 0);
 	assert_int_equal(clone_mount(&fixture->config, "web1", NULL), CLONE_CHANGED);
 	assert_int_equal(clone_fixture_mounts(fixture), mounts);
 	assert_string_equal(roots_fixture_find(fixture).current.image, "next");
 	assert_int_equal(clone_unmount(&fixture->config, "web1", NULL), CLONE_CHANGED);
-	rebuild(fixture, "web", CLONE_AUTO, false, CLONE_CHANGED);
+	roots_fixture_rebuild(fixture, "web", CLONE_AUTO, false, CLONE_CHANGED);
 	assert_true(roots_fixture_is_marked(fixture));
-	destroy(fixture, 0);
-}
-
-/* ---- the record ---- */
-
-static char *read_record(const struct host_fixture *fixture)
-{
-	PH_AUTO_FREE char *path = host_fixture_path(fixture, "state/containers/web1/clone.json");
-	PH_AUTO_FILE FILE *file = fopen(path, "re");
-	char *text = ph_alloc(4096);
-
-	assert_non_null(file);
-	assert_true(fread(text, 1, 4095, file) > 0);
-	return text;
-}
-
-/*
- * What a Phoenix of before reads: "image" and "method" of the record itself, without which it does
- * nothing. It has them as long as there is only the root that it knows of, and not otherwise.
- */
-static void record_of_several_is_none_of_before(void **state)
-{
-	struct host_fixture *fixture = *state;
-	PH_AUTO_FREE char *one = NULL, *several = NULL, *again = NULL;
-
-	NEEDS_ROOT(state);
-	clone_fixture_image(fixture, "web", clone_fixture_entries);
-	roots_fixture_begin(fixture);
-	create(fixture, CLONE_AUTO);
-	one = read_record(fixture);
-	assert_non_null(strstr(one, "\n \"image\": \"web\""));
-	assert_non_null(strstr(one, "\n \"version\": 1"));
-	rebuild(fixture, "next", CLONE_AUTO, true, CLONE_CHANGED);
-	several = read_record(fixture);
-	assert_null(strstr(several, "\n \"image\""));
-	assert_null(strstr(several, "\n \"method\""));
-	assert_null(strstr(several, "\n \"complete\""));
-	assert_non_null(strstr(several, "\n \"version\": 2"));
-	assert_int_equal(clone_discard(&fixture->config, "web1", NULL, NULL), CLONE_CHANGED);
-	again = read_record(fixture);
-	assert_string_equal(one, again);
-	destroy(fixture, 0);
-}
-
-#define ROOT(number, image)                                                                        \
-	"{\"number\": " number ", \"image\": \"" image "\", \"digest\": \"0\", \"method\": \"copy\", "    \
-	"\"reason\": \"\", \"created_ms\": 1, \"complete\": true}"
-#define RECORD(version, roots)                                                                     \
-	"{\"version\": " version ", \"id_base\": 300000, \"id_count\": 65536, \"roots\": {" roots "}}"
-
-static void write_text(const char *path, const char *text)
-{
-	PH_AUTO_FILE FILE *file = fopen(path, "we");
-
-	assert_true(fputs(text, file) >= 0);
-}
-
-static void damaged_records(void **state)
-{
-	static const struct {
-		const char *name, *text;
-		const char *why; /* NULL: it is good */
-	} cases[] = {
-		{ "good", RECORD("2", "\"current\": " ROOT("1", "web") ", \"kept\": " ROOT("0", "web")),
-		  NULL },
-		{ "later", RECORD("3", "\"current\": " ROOT("1", "web")), "newer Phoenix" },
-		{ "no current", RECORD("2", "\"kept\": " ROOT("1", "web")), "damaged" },
-		{ "no image", RECORD("2", "\"current\": " ROOT("1", "")), "damaged" },
-		{ "number", RECORD("2", "\"current\": " ROOT("4", "web")), "damaged" },
-		{ "negative", RECORD("2", "\"current\": " ROOT("-1", "web")), "damaged" },
-		{ "text", RECORD("2", "\"current\": " ROOT("\"../..\"", "web")), "damaged" },
-		{ "one root twice",
-		  RECORD("2", "\"current\": " ROOT("1", "web") ", \"kept\": " ROOT("1", "web")), "damaged" },
-		{ "two to come", RECORD("2", "\"current\": " ROOT("1", "web") ", \"kept\": " ROOT("0", "web")
-					", \"prepared\": " ROOT("0", "web")), "damaged" },
-		{ "no root", RECORD("2", "\"current\": 7"), "damaged" },
-		{ "no roots", "{\"version\": 2, \"id_base\": 300000, \"id_count\": 65536}", "damaged" },
-		{ "a list", "{\"version\": 2, \"id_base\": 300000, \"id_count\": 65536, \"roots\": []}",
-		  "damaged" },
-	};
-	struct host_fixture *fixture = *state;
-	PH_AUTO_FREE char *path = NULL;
-
-	NEEDS_ROOT(state);
-	path = host_fixture_path(fixture, "state/containers/web1/clone.json");
-	clone_fixture_foreign_file(fixture);
-	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
-		struct ph_error error = { 0 };
-		struct clone clone;
-		int result;
-
-		write_text(path, cases[i].text);
-		result = clone_find(&fixture->config, "web1", &clone, &error);
-		if (result != (cases[i].why ? -EBADMSG : 0) ||
-		    (cases[i].why && !strstr(error.why, cases[i].why)))
-			fail_msg("%s: %d, %s", cases[i].name, result, error.why);
-		if (cases[i].why)
-			assert_int_equal(clone_discard(&fixture->config, "web1", NULL, NULL),
-					 -EBADMSG);
-	}
-	assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
+	roots_fixture_destroy(fixture, 0);
 }
 
 #define TEST(function)                                                                             \
@@ -568,9 +484,8 @@ int main(void)
 		TEST(full_disks_are_freed),
 		TEST(broken_roots_are_given_up),
 		TEST(roots_have_walls),
+		TEST(hostile_roots_go),
 		TEST(after_a_reboot),
-		TEST(record_of_several_is_none_of_before),
-		TEST(damaged_records),
 	};
 
 	if (!host_fixture_enter())

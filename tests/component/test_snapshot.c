@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/btrfs.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -26,21 +24,6 @@
 
 #define KILL_STRIDE 7 /* odd: before a system call and behind one in turn */
 #define REMOVAL_STRIDE 23 /* of which there are many more, by each method */
-
-/* In the tree that the container sees: its own subvolumes, one in another, closed to writing. */
-static int make_subvolumes(const char *rootfs)
-{
-	struct btrfs_ioctl_vol_args_v2 outer = { .name = "outer" }, inner = { .name = "inner" };
-	uint64_t read_only = BTRFS_SUBVOL_RDONLY;
-	int root = open(rootfs, O_RDONLY | O_DIRECTORY), dir;
-
-	if (root < 0 || ioctl(root, BTRFS_IOC_SUBVOL_CREATE_V2, &outer) < 0)
-		return 1;
-	dir = openat(root, "outer", O_RDONLY | O_DIRECTORY);
-	if (dir < 0 || ioctl(dir, BTRFS_IOC_SUBVOL_CREATE_V2, &inner) < 0)
-		return 2;
-	return ioctl(dir, BTRFS_IOC_SUBVOL_SETFLAGS, &read_only) < 0 ? 3 : 0;
-}
 
 static void subvolumes_of_a_container_go_with_it(void **state)
 {
@@ -56,9 +39,9 @@ static void subvolumes_of_a_container_go_with_it(void **state)
 		const struct clone_request request = clone_fixture_request("web1", clone_fixture_methods[i]);
 
 		assert_int_equal(clone_create(&fixture->config, &request, NULL, NULL), CLONE_CHANGED);
-		assert_int_equal(clone_fixture_as_container(make_subvolumes, data), 0);
+		assert_int_equal(clone_fixture_as_container(clone_fixture_make_subvolumes, data), 0);
 		if (clone_fixture_methods[i] != CLONE_OVERLAY) /* has none */
-			assert_int_equal(clone_fixture_as_container(make_subvolumes, rootfs), 0);
+			assert_int_equal(clone_fixture_as_container(clone_fixture_make_subvolumes, rootfs), 0);
 		assert_int_equal(clone_destroy(&fixture->config, "web1", NULL), CLONE_CHANGED);
 		assert_int_equal(host_fixture_entries(fixture, "state/containers"), 0);
 	}
@@ -225,7 +208,7 @@ static void make_marked(const struct host_fixture *fixture, const struct clone_r
 
 	clone_fixture_foreign_file(fixture);
 	assert_int_equal(clone_create(&fixture->config, request, NULL, NULL), CLONE_CHANGED);
-	assert_int_equal(clone_fixture_as_container(make_subvolumes, data), 0);
+	assert_int_equal(clone_fixture_as_container(clone_fixture_make_subvolumes, data), 0);
 	assert_int_equal(request->method == CLONE_SNAPSHOT ? 0 : system(command), 0);
 }
 
