@@ -107,6 +107,8 @@ image() {
 	rm -r "$tree" "$PH_WORK/$1.tar"
 }
 
+has_changed_root() { [[ $(ctl --json events) == *'"container.rebuilt"'* ]]; }
+
 kept_of() { ctl --json show "$1" | jq -r '.observed | "\(.kept_image) \(.prepared_image)"'; }
 address_of() { ctl --json show "$1" | jq -r .address; }
 
@@ -124,7 +126,11 @@ test_image() {
 	image_fleet 1 other
 	tap_like 'the plan says what becomes of the root file system' "$(ctl rollout start -f "$PH_WORK/fleet.yaml" --dry-run)" \
 		'another is made; the old one is kept'
-	tap_run 'a rollout of another image' rollout
+	ctl rollout start -f "$PH_WORK/fleet.yaml" >/dev/null
+	tap_run 'a rollout of another image' wait_until 180 has_changed_root
+	kill_daemon "$PH_DAEMON_PID" KILL
+	start_phoenixd
+	tap_run 'phoenixd, killed right then, goes on to its end' ctl rollout status --watch
 	tap_run 'c1 is on it' inside c1 other
 	tap_exits 'without what was written by hand' 1 inside c1 test -e /etc/by-hand
 	tap_is 'its Docker has the image that it had, and it its address' "$(images_of c1) $(address_of c1)" "$KEPT $address"
