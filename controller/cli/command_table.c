@@ -222,7 +222,8 @@ const struct command commands[] = {
 			"Preflight of all, then canaries, then waves: each container is drained,\n"
 			"changed, verified, and watched for a while before the next. What fails goes\n"
 			"back to its last good state; when more fail than may, no other container is\n"
-			"touched. The key 'rollout' of the file says how (docs/rollouts.md). Goes on in\n"
+			"touched. The key 'rollout' of the file says how (docs/rollouts.md). Another image\n"
+			"is another root file system; the old one is kept for going back. Goes on in\n"
 			"phoenixd: ^C ends the watching only. With --watch it exits with 3 when the\n"
 			"rollout did not get done.",
 		.example = "phoenixctl rollout start -f fleet.yaml --only role=web --watch",

@@ -202,6 +202,28 @@ static void every_call_fails_once(void **state)
 	assert_true(absorbed >= 2);
 }
 
+/* Where the new one was to be confined in another way, the old one is as before. */
+static void goes_back_to_its_profile(void **state)
+{
+	struct operation_order order = { .type = &operation_rebuild, .id = OPERATION };
+	struct world *world = one_new();
+	struct wish wish;
+
+	fill(&wish, "trixie", true);
+	wish.spec.confinement_mode = PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED;
+	order.spec = &wish.spec;
+	world->host.fail_verb = "ContainerStart";
+	world->host.fail_count = 1;
+	world->host.fail_after = true;
+	world_begin_order(world, "web1", &order);
+	world_run_until(world, world_has_ended);
+	assert_int_equal(world->error.code, -EIO);
+	assert_is_old(world, "start");
+	assert_string_equal(web1(world)->record->profile, FAKE_PROFILE);
+	assert_string_equal(real(world)->profile, FAKE_PROFILE);
+	world_free(world);
+}
+
 static void install_and_verify_fail(void **state)
 {
 	for (int i = 0; i < 2; i++) {
@@ -376,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(there_and_back_and_there_again),
 		cmocka_unit_test(every_call_fails_once),
+		cmocka_unit_test(goes_back_to_its_profile),
 		cmocka_unit_test(install_and_verify_fail),
 		cmocka_unit_test(killed_at_every_step),
 		cmocka_unit_test(fails_after_a_kill),

@@ -269,6 +269,25 @@ static void an_image_that_nothing_starts_on(void **state)
 	fleet_free(world);
 }
 
+/* The new root could not even be made: the container has not noticed. */
+static void one_that_was_not_touched_runs_on(void **state)
+{
+	struct world *world = fleet_new();
+	char incarnation[64];
+
+	text_copy(incarnation, sizeof(incarnation),
+		  registry_find(world->registry, "web1")->record->incarnation);
+	world->host.fail_verb = "ContainerRebuild";
+	world->host.fail_count = 1;
+	begin(world, "trixie", METHOD(AUTO));
+	world_run_until(world, is_over);
+	assert_int_equal(state_of(world), ROLLOUT(HALTED));
+	assert_items(world, ITEM(REVERTED), ITEM(CHECKED));
+	assert_roots(world, 1, 2);
+	assert_string_equal(registry_find(world->registry, "web1")->record->incarnation, incarnation);
+	fleet_free(world);
+}
+
 /* What is done goes back as well, in the rollout itself. */
 static void everything_goes_back(void **state)
 {
@@ -403,6 +422,11 @@ static void another_one_of_that_image_is_no_way_back(void **state)
 	roll_back(world);                      /* keeps them */
 	assert_roots(world, 3, 4);
 	assert_string_equal(real(world, 0)->kept.image, "bookworm");
+	assert_int_equal(rollouts_command(rollouts_find(world->rollouts, id), COMMAND(REVERT), &error),
+			 -ESTALE);
+	roll(world, "bookworm", METHOD(AUTO));
+	roll(world, "trixie", METHOD(AUTO)); /* keeps them too, for itself */
+	assert_roots(world, 3, 4);
 	assert_int_equal(rollouts_command(rollouts_find(world->rollouts, id), COMMAND(REVERT), &error),
 			 -ESTALE);
 	fleet_free(world);
@@ -554,6 +578,7 @@ int main(void)
 		cmocka_unit_test(there_and_back),
 		cmocka_unit_test(another_method_and_back),
 		cmocka_unit_test(an_image_that_nothing_starts_on),
+		cmocka_unit_test(one_that_was_not_touched_runs_on),
 		cmocka_unit_test(everything_goes_back),
 		cmocka_unit_test(killed_at_every_transition),
 		cmocka_unit_test(a_revert_that_failed_is_made_again),

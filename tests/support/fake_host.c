@@ -187,6 +187,7 @@ static VERB(confine_ensure, ConfineEnsureRequest, ConfineReply)
 {
 	struct fake_host *host = host_of(service);
 	Phoenix__ConfineReply answer = PHOENIX__CONFINE_REPLY__INIT;
+	bool is_stacked = input->mode == PHOENIX__CONFINEMENT_MODE__CONFINEMENT_STACKED;
 
 	FAIL_BEFORE("ConfineEnsure");
 	if (!host->apparmor && input->confinement == PHOENIX__CONFINEMENT__CONFINEMENT_REQUIRED) {
@@ -203,7 +204,7 @@ static VERB(confine_ensure, ConfineEnsureRequest, ConfineReply)
 		answer.processes = 3;
 	if (host->apparmor) {
 		fake_host_set(host, &host->profile, true, &answer.changed);
-		answer.profile = (char *)PROFILE;
+		answer.profile = (char *)(is_stacked ? PROFILE "-stacked" : PROFILE);
 		answer.changed |= host->new_text;
 		host->new_text = false;
 		host->profile_state = NULL; /* loading mends what loading can */
@@ -334,6 +335,7 @@ static VERB(container_create, ContainerCreateRequest, ContainerObservation)
 		host->writes++;
 		fake_host_make_agent_dir(host, input->spec->name);
 	}
+	text_copy(container->profile, sizeof(container->profile), input->profile);
 	container->pids = input->spec->resources ? input->spec->resources->pids : 0;
 	FAIL_AFTER("ContainerCreate");
 	fake_host_observe(host, input->spec->name, &answer);

@@ -14,6 +14,7 @@
 #define FAKE_CONTAINERS 8
 #define FAKE_PAGE 2 /* of the list of containers */
 #define FAKE_HELD_MAXIMUM 64
+#define FAKE_PROFILE "lxc-phoenix-v2" /* -stacked for that mode */
 
 /* One root file system; whoever has the same serial number is on the same one. */
 struct fake_root {
@@ -34,6 +35,7 @@ struct fake_container {
 	uint32_t first_id;
 	char address[16];
 	unsigned int pids;           /* its limit */
+	char profile[64];            /* that it is configured to run under */
 	const char *fails_on_image;  /* it does not start on a root of that; NULL: on all */
 	struct fake_root root, kept, prepared;
 };

@@ -3,8 +3,6 @@
 
 #include "tests/support/fake_host.h"
 
-#define FAKE_PROFILE "lxc-phoenix-v2"
-
 /* The model behind a generated handler's service pointer. */
 static inline struct fake_host *host_of(Phoenix__Host_Service *service)
 {
