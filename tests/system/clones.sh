@@ -1,8 +1,9 @@
 #!/bin/bash
 # Clones on file systems of their own: by snapshot on btrfs, with Docker in it, by reflink on xfs, by overlay on ext4.
-# Containers start and write, what a host cannot do is refused with the reason, and removal leaves nothing.
+# Containers start and write, get another root and come back to theirs, what a host cannot do is refused with the reason, and removal
+# leaves nothing.
 # beds: native
-# deadline: 120
+# deadline: 240
 # image: golden
 set -euo pipefail
 # shellcheck source=tests/support/system.sh
@@ -41,6 +42,24 @@ test_lives() {
 	tap_exits 'the image is not removed under them' 1 ctl image remove base
 }
 
+# `test_other_root METHOD OTHER SOURCE`: web1 gets another root by the other method, and comes back to its own.
+test_other_root() {
+	in_container web1 sh -c 'echo mine >/etc/by-hand'
+	fleet "$2" "$3" 2 >"$PH_WORK/other.yaml"
+	echo 'rollout: {canary: 1, soak: 0, canary_soak: 0}' >>"$PH_WORK/other.yaml"
+	tap_run "a rollout of clones by $2" ctl rollout start -f "$PH_WORK/other.yaml" --only web1 --watch
+	tap_like 'web1 is one' "$(ctl show web1)" "cloned by +$2 \(asked for\)"
+	tap_exits 'without what was written by hand' 1 in_container web1 test -e /etc/by-hand
+	tap_like 'and web2 is not' "$(ctl show web2)" "cloned by +$1 \(asked for\)"
+	tap_run 'it is taken back' ctl rollout revert
+	tap_run 'to its end' ctl rollout status --watch
+	tap_is 'it is on the very root that it had' "$(in_container web1 cat /etc/by-hand)" mine
+	tap_like "by $1" "$(ctl show web1)" "cloned by +$1 \(asked for\)"
+	tap_run 'the other root is kept' test -d "$PH_WORK/state/containers/web1/root-1"
+	tap_run 'until it is discarded' ctl discard web1 --yes
+	tap_is 'and no file is left of it' "$(find "$PH_WORK/state/containers/web1" -maxdepth 1 -name 'root-*')" ''
+}
+
 # `test_removal COUNT`
 test_removal() {
 	local index
@@ -76,12 +95,13 @@ test_btrfs() {
 	tap_is 'no layer lies over its files' "$(in_container web1 stat --file-system --format %T /)" btrfs
 	tap_run 'Docker answers there, and verify has passed' in_container web1 docker info
 	test_lives snapshot
+	test_other_root snapshot reflink distribution
 	test_removal 2
 	tap_is 'no subvolume is left' "$(subvolumes)" 0
 	phoenix_off
 }
 
-# `test_plain KIND METHOD`: without Docker, which looks at its data-root and not at the clone.
+# `test_plain KIND METHOD OTHER`: without Docker, which looks at its data-root and not at the clone.
 test_plain() {
 	phoenix_onto "$1"
 	ctl image import base "$BARE" >/dev/null
@@ -89,6 +109,7 @@ test_plain() {
 	fleet "$2" none 2 >"$PH_WORK/fleet.yaml"
 	tap_run "$1: two containers by $2" ctl apply -f "$PH_WORK/fleet.yaml"
 	test_lives "$2"
+	test_other_root "$2" "$3" none
 	test_removal 2
 	phoenix_off
 }
@@ -96,6 +117,6 @@ test_plain() {
 BARE=$("$PH_ROOT/dev/lib/container-image" bare)
 phoenix_up
 test_btrfs
-test_plain xfs reflink
-test_plain ext4 overlay
+test_plain xfs reflink overlay
+test_plain ext4 overlay copy
 tap_done
