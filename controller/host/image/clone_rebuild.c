@@ -123,7 +123,10 @@ static int settle(const struct config *config, const struct clone_request *reque
 	return result < 0 ? result : gives_up_kept || gives_up_prepared;
 }
 
-/* Plan the new root, and write it down while nobody can remove its image. */
+/*
+ * Plan the new root, and write it down while nobody can remove its image. That lock is taken behind
+ * the clone's, and by a creation before it: two requests for one name are kept apart by the verbs.
+ */
 static int register_root(const struct config *config, const struct clone_request *request,
 			 struct clone *clone, int dir, struct ph_error *error)
 {
