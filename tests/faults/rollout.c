@@ -13,7 +13,8 @@
 
 #define BEGUN 1
 #define DONE 2
-#define PATIENCE_SECONDS 60
+#define PATIENCE_SECONDS 40
+#define STEP_MS 15000 /* the next phoenixd's fakes do not have the container any more: a soak waits for it, so long */
 #define STATE(name) PHOENIX__ROLLOUT_RECORD__STATE__##name
 
 struct story {
@@ -65,6 +66,7 @@ static bool begin(struct story *story)
 
 	rollout_keys_defaults(&strategy);
 	strategy.soak_ms = strategy.canary_soak_ms = 0;
+	strategy.step_deadline_ms = STEP_MS;
 	docker.daemon = (char *)"{\"log-level\": \"warn\"}";
 	MESSAGE_REPLACE(spec->docker, &docker);
 	fleet.version = 1;
