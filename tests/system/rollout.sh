@@ -312,9 +312,9 @@ run_until_commit() {
 	wait "$PH_DAEMON_PID" || true
 }
 
-# The poisoned rollout again, with phoenixd ended behind every commit that records a step. Each phoenixd first records its
-# lease, and the rollout as its own; it may make one more commit than these, and one more each time that it does not get
-# to a new step.
+# The poisoned rollout again, with phoenixd ended behind one commit that records a step after another. Each phoenixd takes
+# its lease first, and often records something that the one before it had: a soak begins anew. So it may make two commits,
+# and one more each time that it does not record two steps.
 test_ended_at_each_record() {
 	local position moved commits=1 ends=0 records=0 most=0
 	FIRST=$(($(last_event) + 1))
@@ -328,14 +328,13 @@ test_ended_at_each_record() {
 		read -r moved position < <(step_records "$position")
 		records=$((records + moved))
 		((moved <= most)) || most=$moved
-		commits=$((moved > 1 ? 3 : commits + 1))
+		commits=$((moved > 1 ? 2 : commits + 1))
 	done
 	kill_daemon "$PH_DAEMON_PID" KILL
 	start_phoenixd
 	end_polling
 	tap_note "phoenixd ended $ends times, behind $records commits that record steps, at most $most between two ends"
 	tap_run 'it ended again and again on the way' test "$ends" -ge "$((10 * PH_ROLLOUT_SIZE))"
-	tap_run 'behind each of its recorded steps, its own first' test "$most" -eq 2
 	tap_is 'a phoenixd that ends behind its records halts it as well' "$(status | jq -r .rollout.state)" HALTED
 	tap_is 'and no operation ended in two ways' "$(ended_differently)" ''
 	check_halted 12m
