@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -23,8 +24,10 @@ static const char *const names[FAULTS_KINDS] = {
 	[FAULTS_RENAME] = "rename", [FAULTS_MALLOC] = "malloc",
 };
 
-/* Plain numbers of one process: a second thread that counts along would only fail a neighbouring call. */
+/* Numbers of one process. A second thread counts along, but for malloc: a sanitizer that starts a thread without memory
+ * ends the process in its own way. */
 static bool armed;
+static pthread_t armed_by;
 static enum faults_kind failing;
 static unsigned long at, every, failed;
 static unsigned long counts[FAULTS_KINDS];
@@ -43,6 +46,7 @@ void faults_arm(enum faults_kind kind, unsigned long first, unsigned long then_e
 	at = first;
 	every = then_every;
 	failed = 0;
+	armed_by = pthread_self();
 	armed = true;
 }
 
@@ -94,7 +98,7 @@ static bool fails(enum faults_kind kind)
 {
 	unsigned long number;
 
-	if (!armed)
+	if (!armed || (kind == FAULTS_MALLOC && !pthread_equal(pthread_self(), armed_by)))
 		return false;
 	number = __atomic_add_fetch(&counts[kind], 1, __ATOMIC_RELAXED);
 	if (kind != failing || !at)
