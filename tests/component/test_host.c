@@ -1029,6 +1029,9 @@ static void test_probe(void **state)
 	assert_int_equal(probe->id_ranges[0]->count, 262144);
 	assert_true(strlen(probe->lxc_version) > 0);
 	assert_true(strlen(probe->cgroup) > 0);
+	/* The parser is asked once, also where nothing can be confined. */
+	if (probe->parser_version[0])
+		assert_int_equal(shell("grep -q apparmor_parser %s/state/policy/parser", host->base), 0);
 	if (!probe->apparmor) {
 		assert_true(strlen(probe->apparmor_reason) > 0);
 		assert_true(strlen(probe->apparmor_remedy) > 0);

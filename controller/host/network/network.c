@@ -283,10 +283,13 @@ static int ensure_rules(struct network_run *run, struct ph_error *error)
 {
 	const struct rules_plan plan = rules_of(run);
 	PH_AUTO_FREE char *listing = NULL;
-	int result = rules_list(&plan, &listing, error);
+	int result = 0;
 
+	/* What is there is of no interest where nothing of ours can be. */
+	if (run->record.rules[0])
+		result = rules_list(&plan, &listing, error);
 	/* The subnet and the bridge stand in the listing: equal text is equal rules. */
-	if (result == 0 && *listing && strcmp(listing, run->record.rules) == 0 &&
+	if (result == 0 && listing && *listing && strcmp(listing, run->record.rules) == 0 &&
 	    strstr(listing, plan.subnet) && strstr(listing, plan.bridge)) {
 		run->status.masquerade = true;
 		return 0;

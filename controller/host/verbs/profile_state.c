@@ -15,7 +15,9 @@ const struct confine_facts *profile_states_facts(struct profile_states *states)
 
 	if (states->has_facts)
 		return &states->facts;
-	if (profile_states_directory(states->config, memory, sizeof(memory), NULL) == 0)
+	/* Also where nothing is confined: asking the parser costs five processes, each time. */
+	if (paths_make(states->config, PATHS_STATE, "policy", 0, 0, 0700, NULL) == 0 &&
+	    profile_states_directory(states->config, memory, sizeof(memory), NULL) == 0)
 		places.memory = memory;
 	confine_facts_detect(&places, &states->facts);
 	states->has_facts = true;

@@ -134,7 +134,8 @@ int verb_confine_remove(const struct verb_host *host, const ProtobufCMessage *me
 			struct ph_error *error)
 {
 	Phoenix__ConfineReply reply = PHOENIX__CONFINE_REPLY__INIT;
-	struct confine_facts facts;
+	struct profile_states states = { .config = host->config };
+	const struct confine_facts *facts;
 	static const char *const profiles[] = { CONFINE_PROFILE, CONFINE_PROFILE_STACKED,
 						CONFINE_PROFILE_VSOCK,
 						CONFINE_PROFILE_STACKED_VSOCK };
@@ -144,14 +145,14 @@ int verb_confine_remove(const struct verb_host *host, const ProtobufCMessage *me
 	if (find_confined(host->config, name))
 		return error_set(error, -EBUSY, CONFINE_PROFILE, "remove the containers first",
 				 "container %s runs under it", name);
-	confine_facts_detect(NULL, &facts);
+	facts = profile_states_facts(&states);
 	code = profile_states_directory(host->config, directory, sizeof(directory), error);
 	for (size_t i = 0; code >= 0 && i < ARRAY_LENGTH(profiles); i++) {
-		if (facts.obstacle == CONFINE_ABLE)
+		if (facts->obstacle == CONFINE_ABLE)
 			code = confine_policy_unload(profiles[i], error);
 		if (code < 0)
 			break;
-		reply.changed |= facts.obstacle == CONFINE_ABLE && code != CONFINE_POLICY_UNCHANGED;
+		reply.changed |= facts->obstacle == CONFINE_ABLE && code != CONFINE_POLICY_UNCHANGED;
 		confine_kept_forget(directory, profiles[i]);
 	}
 	if (code < 0)

@@ -15,6 +15,7 @@
 #include "controller/host/lxc/cgroups.h"
 #include "controller/host/lxc/instance.h"
 #include "controller/host/verbs/host_facts.h"
+#include "controller/host/verbs/profile_state.h"
 #include "controller/host/verbs/verbs.h"
 
 #define PAIRS_MAXIMUM 32
@@ -132,7 +133,8 @@ int verb_probe(const struct verb_host *host, const ProtobufCMessage *message,
 	Phoenix__ProbeReply reply = PHOENIX__PROBE_REPLY__INIT;
 	Phoenix__IdRange ranges[SUBIDS_MAXIMUM], *range_pointers[SUBIDS_MAXIMUM];
 	struct pairs findings = { 0 }, facts = { 0 };
-	struct confine_facts confine;
+	struct profile_states states = { .config = host->config };
+	const struct confine_facts *confine = profile_states_facts(&states);
 	struct cgroups_facts cgroups;
 	struct clone_probe clone;
 	struct subids subids;
@@ -140,7 +142,6 @@ int verb_probe(const struct verb_host *host, const ProtobufCMessage *message,
 	char seccomp[512];
 
 	uname(&names);
-	confine_facts_detect(NULL, &confine);
 	cgroups_detect(&cgroups);
 	host_facts_subids(&subids);
 	host_facts_seccomp(host->config, false, false, seccomp, sizeof(seccomp));
@@ -153,10 +154,10 @@ int verb_probe(const struct verb_host *host, const ProtobufCMessage *message,
 	add(&facts, "machine", names.machine);
 	fill_ids(&subids, ranges, range_pointers);
 	reply.kernel = names.release;
-	reply.apparmor = confine.obstacle == CONFINE_ABLE;
-	reply.apparmor_reason = (char *)confine_obstacle_reason(confine.obstacle);
-	reply.apparmor_remedy = (char *)confine_obstacle_remedy(confine.obstacle);
-	reply.parser_version = confine.parser_version;
+	reply.apparmor = confine->obstacle == CONFINE_ABLE;
+	reply.apparmor_reason = (char *)confine_obstacle_reason(confine->obstacle);
+	reply.apparmor_remedy = (char *)confine_obstacle_remedy(confine->obstacle);
+	reply.parser_version = (char *)confine->parser_version;
 	reply.cgroup = (char *)cgroups_mode_name(cgroups.mode);
 	reply.clone_method = (char *)clone_method_name(clone.method);
 	reply.id_ranges = range_pointers;
