@@ -854,6 +854,30 @@ static void test_rebuild(void **state)
 	assert_nothing_left(host);
 }
 
+/* What a killed monitor has left of a container is ended before its root is another. */
+static void test_rebuild_ends_what_is_left(void **state)
+{
+	struct host *host = *state;
+	struct order order;
+
+	NEEDS_HOST(state);
+	ensure_image(host, "other");
+	order_init(&order, NAME, 0);
+	create(host, &order);
+	assert_int_equal(shell("for at in /sys/fs/cgroup/unified /sys/fs/cgroup /sys/fs/cgroup/pids; do"
+			       " test ! -e $at/cgroup.procs || break; done;"
+			       "mkdir $at/phoenix.payload." NAME " && { sleep 1000 & };"
+			       "echo $! >%s/left && echo $! >$at/phoenix.payload." NAME "/cgroup.procs",
+			       host->base),
+			 0);
+	assert_true(rebuild(host, "other", true, "plain  other"));
+	assert_int_equal(shell("grep -q '^State:.[^ZX]' /proc/$(cat %s/left)/status", host->base), 0);
+	assert_true(rebuild(host, "other", false, "other plain "));
+	assert_int_not_equal(shell("grep -q '^State:.[^ZX]' /proc/$(cat %s/left)/status 2>/dev/null", host->base), 0);
+	changes(host, "ContainerDestroy", NAME);
+	assert_nothing_left(host);
+}
+
 /* A request that is about another container than the one of this name, or about none. */
 static void test_rebuild_refused(void **state)
 {
@@ -1158,6 +1182,7 @@ int main(void)
 		cmocka_unit_test(test_limits),        cmocka_unit_test(test_push),
 		cmocka_unit_test(test_push_spares),  cmocka_unit_test(test_rebuild),
 		cmocka_unit_test(test_rebuild_refused), cmocka_unit_test(test_rebuild_adopted),
+		cmocka_unit_test(test_rebuild_ends_what_is_left),
 		cmocka_unit_test(test_push_refused),  cmocka_unit_test(test_confined),
 		cmocka_unit_test(test_list),          cmocka_unit_test(test_taken),
 		cmocka_unit_test(test_survival),      cmocka_unit_test(test_killed_monitor),

@@ -39,18 +39,24 @@ static int check_same(const Phoenix__ContainerRebuildRequest *request,
 			 placement->id_base);
 }
 
-/* A root may be prepared beside one that is in use; nothing else is done to a running container. */
+/*
+ * A root may be prepared beside one that is in use; nothing else is done to a running container. One
+ * whose monitor was killed counts as stopped, and nothing of it may go on writing to its root.
+ */
 static int check_stopped(const struct config *config, const struct clone_request *order,
 			 struct ph_error *error)
 {
 	struct clone clone;
+	int code;
 
-	if (instance_init(config, order->name) <= 0 ||
-	    (clone_find(config, order->name, &clone, NULL) == 0 &&
-	     clone_root_is(&clone.current, order->image, order->method)))
+	if (clone_find(config, order->name, &clone, NULL) == 0 &&
+	    clone_root_is(&clone.current, order->image, order->method))
 		return 0;
-	return error_set(error, -EBUSY, order->name, "stop the container first",
-			 "it runs on its root file system");
+	if (instance_init(config, order->name) > 0)
+		return error_set(error, -EBUSY, order->name, "stop the container first",
+				 "it runs on its root file system");
+	code = instance_stop(config, order->name, 0, error);
+	return code < 0 ? code : 0;
 }
 
 int verb_container_rebuild(const struct verb_host *host, const ProtobufCMessage *message,
