@@ -289,24 +289,32 @@ int open(const char *path, int flags, ...)
 /* ---- commits ---- */
 
 struct sqlite3;
+struct sqlite3_stmt;
 int sqlite3_exec(struct sqlite3 *database, const char *sql, int (*row)(void *, int, char **, char **),
 		 void *user, char **ret_message);
-__attribute__((weak)) const char *sqlite3_db_filename(struct sqlite3 *database, const char *schema);
+int sqlite3_bind_text(struct sqlite3_stmt *statement, int index, const char *text, int length,
+		      void (*destroy)(void *));
 
-static bool is_store(struct sqlite3 *database)
+/* Whether the transaction that is open has to do with a step. */
+static bool is_step;
+
+int sqlite3_bind_text(struct sqlite3_stmt *statement, int index, const char *text, int length,
+		      void (*destroy)(void *))
 {
-	const char *path = sqlite3_db_filename ? sqlite3_db_filename(database, "main") : NULL;
-	const char *name = path ? strrchr(path, '/') : NULL;
-
-	return name && strcmp(name, "/state.db") == 0;
+	if (last_commit && (strncmp(text, "rollout/", 8) == 0 || strncmp(text, "operation/", 10) == 0))
+		is_step = true;
+	return NEXT(sqlite3_bind_text)(statement, index, text, length, destroy);
 }
 
 int sqlite3_exec(struct sqlite3 *database, const char *sql, int (*row)(void *, int, char **, char **),
 		 void *user, char **ret_message)
 {
-	int result = NEXT(sqlite3_exec)(database, sql, row, user, ret_message);
+	int result;
 
-	if (last_commit && result == 0 && strcmp(sql, "COMMIT") == 0 && is_store(database) && ++commits == last_commit)
+	if (strcmp(sql, "BEGIN IMMEDIATE") == 0)
+		is_step = false;
+	result = NEXT(sqlite3_exec)(database, sql, row, user, ret_message);
+	if (last_commit && is_step && result == 0 && strcmp(sql, "COMMIT") == 0 && ++commits == last_commit)
 		_exit(ENDED);
 	return result;
 }

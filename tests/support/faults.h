@@ -8,7 +8,8 @@
  *	PH_FAULT_CALL   the name of a kind
  *	PH_FAULT_AT     the call that fails, from 1
  *	PH_FAULT_EVERY  after that every so many-th; 0 or unset: no other
- *	PH_FAULT_ENDS   the commit to state.db, from 1, right behind which the process ends, as by SIGKILL
+ *	PH_FAULT_ENDS   the commit, from 1, right behind which the process ends, as by SIGKILL; only those count that
+ *	                record a step of a rollout or of an operation
  *
  * Standard error is let through, so that what a program says of a failure is seen; so are descriptors without a file
  * (eventfd, epoll), which no kernel lets fail.
