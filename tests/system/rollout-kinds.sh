@@ -1,7 +1,9 @@
 #!/bin/bash
 # Rollouts of each kind of thing on real containers: limits, the agent, the storage driver (with one that would lose an
-# image and goes back by itself), the root file system (with one that Docker does not work on). Where AppArmor enforces, the way of being confined instead: by hand, for it takes minutes,
-# tests/vm/uml --deadline 900 tests/system/rollout-kinds.sh
+# image and goes back by itself), the root file system (with one that Docker does not work on). Where AppArmor enforces, the way of
+# being confined and the root file system: by hand, for it takes eleven minutes,
+# PH_PRESET=release PH_IMAGE=$(dev/lib/container-image umlgolden) tests/vm/uml --deadline 1200 tests/system/rollout-kinds.sh
+# PH_METHODS=1: only the clone methods, each to others and back, on ext4, btrfs and xfs; three minutes, natively, by hand.
 # beds: native
 # deadline: 420
 # image: golden
@@ -164,6 +166,43 @@ keep_image() {
 	KEPT=$(images_of c1)
 }
 
+methods_of() { ctl --json show c1 | jq -r '.observed | "\(.clone_method) \(.kept_clone_method)"'; }
+
+# `walk METHOD OTHER...`: a container made by the one, by each of the others, and back each time.
+walk() {
+	local first=$1 other
+	shift
+	ctl image import base "$PH_IMAGE" >/dev/null
+	fleet 1 "clone: $first, $KEYS"
+	tap_run "a container by $first" ctl apply -f "$PH_WORK/fleet.yaml"
+	inside c1 sh -c 'echo mine >/etc/by-hand'
+	for other; do
+		fleet 1 "clone: $other, $KEYS"
+		tap_run "a rollout of $other" rollout
+		tap_is 'that is what it is now' "$(methods_of)" "$other $first"
+		tap_exits 'another root file system' 1 inside c1 test -e /etc/by-hand
+		tap_run 'it is taken back' ctl rollout revert
+		tap_run 'to its end' ctl rollout status --watch
+		tap_is 'it is on the very one that it had' "$(methods_of) $(inside c1 cat /etc/by-hand)" "$first $other mine"
+	done
+	tap_run 'the other one is discarded' ctl discard c1 --yes
+	tap_is 'its directory is gone' "$(find "$PH_WORK/state/containers/c1" -maxdepth 1 -name 'root-*')" ''
+	tap_run 'c1 is removed' ctl remove c1
+	tap_is 'with all that it was' "$(ls "$PH_WORK/state/containers")" ''
+	tap_run 'its image can be removed' ctl image remove base
+}
+
+test_methods() {
+	KEYS="confinement: $(confinement), docker: {source: none}"
+	walk overlay copy
+	phoenix_onto btrfs 4G
+	walk snapshot reflink copy overlay
+	phoenix_off
+	phoenix_onto xfs 4G
+	walk reflink overlay
+	phoenix_off
+}
+
 label_of() {
 	cat "/proc/$(init_of "$1")/attr/apparmor/current"
 }
@@ -193,6 +232,10 @@ kinds_exit() {
 	phoenix_exit "$status"
 }
 trap kinds_exit EXIT
+if [[ -n ${PH_METHODS:-} ]]; then
+	test_methods
+	tap_done
+fi
 ctl image import base "$PH_IMAGE" >/dev/null
 if apparmor_enforced; then
 	KEYS='confinement: required'
