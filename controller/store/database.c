@@ -14,7 +14,8 @@
  * does not have to, the log is cut to nothing when all of it has been carried over, and the first commit into
  * the empty one goes without (synchronous=OFF). After a loss of power there is the old log, whole and with nothing in
  * it that the file has not, or an empty one, or the new one, of which nobody was told before the barrier had
- * passed it. A commit that comes in between begins the log anew by itself, and syncs its header.
+ * passed it; all file systems in use keep a file's freed blocks until the cut itself is on the disk, but for ext4 with
+ * data=writeback. A commit that comes in between begins the log anew by itself, and syncs its header.
  */
 #include "controller/store/database.h"
 
@@ -35,6 +36,7 @@
 #define BUSY_TIMEOUT_MS 2000 /* a killed predecessor may still be dying */
 #define LOCK_LOOK_MS 20
 #define CHECKPOINT_PAGES 1000 /* of the log; what SQLite does by itself */
+#define CHECKPOINT_AGAIN 64   /* pages more, before one that commits have overtaken is made again */
 #define LOG_PAGES_MAXIMUM 16384 /* a checkpoint that does not keep up with the commits is made by the loop */
 #define REMEDY_SPACE "free space on that file system, then try again; nothing was changed"
 #define REMEDY_DISK "check the disk and the file system (dmesg), then start phoenixd again"
@@ -167,6 +169,7 @@ static void cut_log(struct database *database)
 	if (sqlite3_wal_checkpoint_v2(database->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
 		return;
 	database->pages = 0;
+	database->ask_at = CHECKPOINT_PAGES;
 	database->is_cut = database_run(database, SYNC_NOTHING, NULL) == 0;
 	barrier_mark(database->barrier, database->file);
 }
@@ -462,9 +465,14 @@ static int log_grew(void *user, sqlite3 *handle, const char *schema, int pages)
 {
 	struct database *database = user;
 
+	/* One that begins anew is shorter. */
+	if (pages < database->pages)
+		database->ask_at = CHECKPOINT_PAGES;
 	database->pages = pages;
-	if (pages >= CHECKPOINT_PAGES)
+	if (pages >= database->ask_at) {
+		database->ask_at = pages + CHECKPOINT_AGAIN;
 		barrier_ask(database->barrier, &database->checkpoint);
+	}
 	return SQLITE_OK;
 }
 
@@ -480,10 +488,12 @@ int database_use_barrier(struct database *database, struct barrier *barrier, str
 	result = open_connection(database, &database->checkpointer);
 	/* It knows of the log once it has read something. */
 	if (result == SQLITE_OK)
-		result = sqlite3_exec(database->checkpointer, "SELECT count(*) FROM sqlite_schema", NULL,
-				      NULL, NULL);
+		result = sqlite3_exec(database->checkpointer,
+				      SYNC_AS_EVER "; SELECT count(*) FROM sqlite_schema", NULL, NULL,
+				      NULL);
 	if (result != SQLITE_OK)
 		return failed(database, database->checkpointer, result, error);
+	database->ask_at = CHECKPOINT_PAGES;
 	database->checkpoint.work = checkpoint;
 	database->checkpoint.done = checkpointed;
 	sqlite3_wal_hook(database->handle, log_grew, database);

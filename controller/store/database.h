@@ -21,6 +21,7 @@ struct database {
 	sqlite3 *checkpointer;   /* owned; the barrier's thread's; NULL: a commit does it */
 	struct barrier_work checkpoint;
 	int pages;     /* in the log */
+	int ask_at;    /* so many, and a checkpoint is asked for */
 	int found;     /* in the log, when the last checkpoint began */
 	int carried;   /* of those, into the file */
 	bool is_cut;   /* the log is empty, and the next commit need not sync its header */
