@@ -699,6 +699,39 @@ static void test_killed_monitor(void **state)
 	assert_nothing_left(host);
 }
 
+static bool runs(struct host *host, const char *name)
+{
+	Phoenix__ContainerObservation *seen = ask_container(host, "ContainerObserve", name);
+	bool is_running = seen->running;
+
+	message_free(seen);
+	return is_running;
+}
+
+/* Started again right behind its end, while liblxc may still call it running. */
+static void test_killed_init(void **state)
+{
+	struct host *host = *state;
+	struct order order;
+
+	NEEDS_HOST(state);
+	order_init(&order, NAME, 0);
+	create(host, &order);
+	assert_true(changes(host, "ContainerStart", NAME));
+	for (int i = 0; i < 5; i++) {
+		Phoenix__ContainerObservation *seen = ask_container(host, "ContainerObserve", NAME);
+
+		assert_true(seen->running);
+		assert_int_equal(kill((pid_t)seen->init_pid, SIGKILL), 0);
+		message_free(seen);
+		while (runs(host, NAME))
+			continue;
+		assert_true(changes(host, "ContainerStart", NAME));
+	}
+	changes(host, "ContainerDestroy", NAME);
+	assert_nothing_left(host);
+}
+
 static void test_taken(void **state)
 {
 	struct host *host = *state;
@@ -1186,6 +1219,7 @@ int main(void)
 		cmocka_unit_test(test_push_refused),  cmocka_unit_test(test_confined),
 		cmocka_unit_test(test_list),          cmocka_unit_test(test_taken),
 		cmocka_unit_test(test_survival),      cmocka_unit_test(test_killed_monitor),
+		cmocka_unit_test(test_killed_init),
 		cmocka_unit_test(test_hostile_image), cmocka_unit_test(test_failed_start),
 #ifdef PH_FAULTS
 		cmocka_unit_test(test_faults),

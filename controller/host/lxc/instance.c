@@ -337,10 +337,15 @@ static bool start_in_child(const struct config *config, const char *name,
 int instance_start(const struct config *config, const char *name, const char *const *init,
 		   struct ph_error *error)
 {
+	pid_t init_pid = instance_init(config, name);
+	PH_AUTO_CLOSE int process = init_pid > 0 ? process_open(init_pid) : -ESRCH;
 	char log[240];
 
-	if (instance_init(config, name) > 0)
+	if (process >= 0 && process_is_alive(process))
 		return INSTANCE_UNCHANGED;
+	/* It has just ended: while its monitor puts everything away its groups' names are taken, and the new one's
+	 * would get others. */
+	wait_for_monitor(name);
 	cgroups_prune(name);
 	remove_log(config, name);
 	if (start_in_child(config, name, init))

@@ -113,6 +113,17 @@ int process_read_status(int process, struct process_status *ret_status)
 	return 0;
 }
 
+bool process_is_alive(int process)
+{
+	char text[1024];
+	const char *name_end;
+
+	if (process_read_file(process, "stat", text, sizeof(text)) < 0)
+		return false;
+	name_end = strrchr(text, ')'); /* the name in parentheses may hold anything */
+	return name_end && strncmp(name_end, ") Z", 3) != 0 && strncmp(name_end, ") X", 3) != 0;
+}
+
 int process_read_start(int process, uint64_t *ret_ticks)
 {
 	char text[1024];

@@ -27,6 +27,9 @@ struct process_status {
 /* Read a process's status; -ESRCH when it has gone. */
 int process_read_status(int process, struct process_status *ret_status);
 
+/* Whether it runs: one that has ended and waits for its parent does not. */
+bool process_is_alive(int process);
+
 /* Read when it started, in clock ticks since boot; identifies a start together with the pid. */
 int process_read_start(int process, uint64_t *ret_ticks);
 

@@ -111,8 +111,8 @@ static int look_for_init(void *user, pid_t pid)
 /*
  * The first process of the pid namespace right below ours, among those in the container's groups: a nested
  * container's is one namespace deeper. Where its monitor has gone nothing can be asked of liblxc any more, and it counts
- * as stopped, as it does there. liblxc knows both as well, but reads the container's whole configuration first, which
- * takes longer than all else that is looked at in a container.
+ * as stopped. liblxc knows all that as well, but reads the container's whole configuration first, which takes longer
+ * than all else that is looked at in a container.
  */
 static pid_t find_init(const struct config *config, const char *name)
 {
@@ -123,9 +123,9 @@ static pid_t find_init(const struct config *config, const char *name)
 	if (self < 0 || process_read_status(self, &status) < 0)
 		return instance_init(config, name);
 	search.levels = status.levels + 1;
-	if (cgroups_visit(name, look_for_init, &search) == -ENOENT)
-		return instance_init(config, name);
-	return search.init && cgroups_monitor(name) ? search.init : 0;
+	cgroups_visit(name, look_for_init, &search);
+	/* What does not run where it should is rare, and liblxc's to judge. */
+	return search.init && cgroups_monitor(name) ? search.init : instance_init(config, name);
 }
 
 pid_t observe_init(const struct config *config, const struct placement *placement)

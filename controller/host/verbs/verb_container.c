@@ -354,15 +354,23 @@ static int start_ours(const struct config *config, const struct placement *place
 					  error) : code;
 }
 
+static int start_any(const struct config *config, const struct placement *placement,
+		     struct ph_error *error)
+{
+	return adopted_is(config, placement->name) ? start_adopted(config, placement, error) :
+						     start_ours(config, placement, error);
+}
+
 static int start(const struct config *config, const struct placement *placement,
 		 struct ph_error *error)
 {
 	int code = check_profile(placement, error);
 
 	if (code == 0)
-		code = adopted_is(config, placement->name) ?
-			       start_adopted(config, placement, error) :
-			       start_ours(config, placement, error);
+		code = start_any(config, placement, error);
+	/* It ran, and was being killed. */
+	if (code == INSTANCE_UNCHANGED && observe_init(config, placement) == 0)
+		code = start_any(config, placement, error);
 	if (code < 0)
 		return code;
 	code = check_started(config, placement, error);
