@@ -130,9 +130,10 @@ static void do_work(struct barrier *barrier)
 	r = work->work(work, &error);
 	uv_mutex_lock(&handover->mutex);
 	handover->working = NULL;
-	TAILQ_INSERT_TAIL(&handover->finished, work, link);
 	uv_cond_signal(&handover->worked);
-	if (r < 0 && !error_is_set(&handover->work_error))
+	if (r == 0)
+		TAILQ_INSERT_TAIL(&handover->finished, work, link);
+	else if (!error_is_set(&handover->work_error))
 		handover->work_error = error;
 	uv_async_send(&barrier->synced);
 }

@@ -31,7 +31,7 @@
 #define LISTEN_FIRST 3 /* of the sockets that a service manager hands over */
 #define LISTEN_MAXIMUM 16
 #define VSOCK_BACKLOG 256
-#define DESCRIPTORS 131072 /* three for each agent, and room; LimitNOFILE= of the unit */
+#define DESCRIPTORS 131072 /* two for each agent, and room; LimitNOFILE= of the unit */
 
 static const char usage[] =
 	"Usage: phoenixd [--config FILE]\n"

@@ -382,6 +382,47 @@ static void test_who_has_gone_is_forgotten(void **state)
 	scene_fini(&scene);
 }
 
+struct chore {
+	struct barrier_work work;
+	int result;
+	int done;
+};
+
+static int do_chore(struct barrier_work *work, struct ph_error *error)
+{
+	struct chore *chore = container_of(work, struct chore, work);
+
+	return chore->result < 0 ? error_errno(error, chore->result, "chore", NULL, "do it") : 0;
+}
+
+static void chore_done(struct barrier_work *work)
+{
+	container_of(work, struct chore, work)->done++;
+}
+
+/* Work that has failed is told as a failure, and never as done. */
+static void test_work_that_fails_is_not_done(void **state)
+{
+	struct chore good = { .work = { .work = do_chore, .done = chore_done } };
+	struct chore bad = { .work = { .work = do_chore, .done = chore_done }, .result = -EIO };
+	struct scene scene;
+
+	scene_init(&scene, false);
+	barrier_ask(scene.barrier, &good.work);
+	while (!good.done)
+		barrier_collect(scene.barrier);
+	barrier_ask(scene.barrier, &bad.work);
+	while (!scene.failed) {
+		barrier_mark(scene.barrier, scene.file); /* an idle barrier does not keep the loop alive */
+		uv_run(&scene.test.loop, UV_RUN_ONCE);
+	}
+	barrier_collect(scene.barrier);
+	assert_int_equal(scene.error.code, -EIO);
+	assert_int_equal(bad.done, 0);
+	barrier_withdraw(scene.barrier, &bad.work);
+	scene_fini(&scene);
+}
+
 static struct store *open_store(struct scene *scene)
 {
 	struct store *store;
@@ -628,6 +669,7 @@ int main(void)
 		cmocka_unit_test(test_a_failed_sync_lets_nothing_through),
 		cmocka_unit_test(test_close_syncs_what_is_left),
 		cmocka_unit_test(test_who_has_gone_is_forgotten),
+		cmocka_unit_test(test_work_that_fails_is_not_done),
 		cmocka_unit_test(test_commits_sync_without_a_barrier),
 		cmocka_unit_test(test_commits_behind_a_barrier_do_not),
 		cmocka_unit_test(test_checkpoints_are_not_made_in_the_loop),
