@@ -7,6 +7,7 @@
 #include "common/cleanup.h"
 #include "common/schema.h"
 #include "common/str.h"
+#include "controller/cli/output.h"
 
 size_t command_find(const char *const *words, size_t count, const struct command **ret_command)
 {
@@ -107,4 +108,37 @@ int invocation_number(const struct invocation *invocation, const char *name, uin
 int invocation_connect(struct invocation *invocation, struct ph_error *error)
 {
 	return client_open(invocation->socket, invocation->timeout_ms, &invocation->client, error);
+}
+
+int invocation_check_names(const struct invocation *invocation, struct ph_error *error)
+{
+	for (size_t i = 0; i < invocation->argument_count; i++)
+		if (!name_is_valid(invocation->arguments[i]))
+			return error_set(error, -EINVAL, NULL, "see: phoenixctl list",
+					 "'%s' is no container's name", invocation->arguments[i]);
+	return 0;
+}
+
+int invocation_each_name(struct invocation *invocation,
+			 int (*act)(struct invocation *invocation, const char *name,
+				    struct ph_error *error),
+			 struct ph_error *error)
+{
+	struct ph_error first = { 0 };
+
+	for (size_t i = 0; i < invocation->argument_count; i++) {
+		struct ph_error one = { 0 };
+		int r = act(invocation, invocation->arguments[i], &one);
+
+		if (r == 0)
+			continue;
+		if (!error_is_set(&first))
+			first = one;
+		else
+			output_error(&one);
+		if (r == CLIENT_UNREACHABLE || r == -EPIPE)
+			break;
+	}
+	*error = first;
+	return first.code;
 }

@@ -99,6 +99,18 @@ int invocation_number(const struct invocation *invocation, const char *name, uin
 /* Connect to the controller: a command checks what it was given first. */
 int invocation_connect(struct invocation *invocation, struct ph_error *error);
 
+/* Check that all arguments are containers' names. */
+int invocation_check_names(const struct invocation *invocation, struct ph_error *error);
+
+/*
+ * Do something with every container that was named, while the controller is there. The error is the first
+ * failure's, which the caller prints; the others are printed in here.
+ */
+int invocation_each_name(struct invocation *invocation,
+			 int (*act)(struct invocation *invocation, const char *name,
+				    struct ph_error *error),
+			 struct ph_error *error);
+
 /* Print a command's help; the overview for NULL. */
 void help_print(const struct command *command);
 

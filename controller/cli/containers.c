@@ -109,38 +109,11 @@ int remove_container(struct invocation *invocation, const char *name, struct ph_
 	return r;
 }
 
-static int check_names(const struct invocation *invocation, struct ph_error *error)
-{
-	for (size_t i = 0; i < invocation->argument_count; i++)
-		if (!name_is_valid(invocation->arguments[i]))
-			return error_set(error, -EINVAL, NULL, "see: phoenixctl list",
-					 "'%s' is no container's name", invocation->arguments[i]);
-	return 0;
-}
-
-/* Every name is tried while the controller is there; the exit code is the first failure's. */
 int command_remove(struct invocation *invocation, struct ph_error *error)
 {
-	struct ph_error first = { 0 };
-	int r = check_names(invocation, error);
+	int r = invocation_check_names(invocation, error);
 
 	if (r == 0)
 		r = invocation_connect(invocation, error);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < invocation->argument_count; i++) {
-		struct ph_error one = { 0 };
-
-		r = remove_container(invocation, invocation->arguments[i], &one);
-		if (r == 0)
-			continue;
-		if (!error_is_set(&first))
-			first = one;
-		else
-			output_error(&one);
-		if (r == CLIENT_UNREACHABLE || r == -EPIPE)
-			break;
-	}
-	*error = first;
-	return first.code;
+	return r < 0 ? r : invocation_each_name(invocation, remove_container, error);
 }

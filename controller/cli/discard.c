@@ -29,28 +29,6 @@ static int discard(struct invocation *invocation, const char *selector, struct p
 	return r;
 }
 
-/* The exit code is the first failure's. */
-static int discard_names(struct invocation *invocation, struct ph_error *error)
-{
-	struct ph_error first = { 0 };
-
-	for (size_t i = 0; i < invocation->argument_count; i++) {
-		struct ph_error one = { 0 };
-		int r = discard(invocation, invocation->arguments[i], &one);
-
-		if (r == 0)
-			continue;
-		if (!error_is_set(&first))
-			first = one;
-		else
-			output_error(&one);
-		if (r == CLIENT_UNREACHABLE || r == -EPIPE)
-			break;
-	}
-	*error = first;
-	return first.code;
-}
-
 static int check_arguments(const struct invocation *invocation, const char *text,
 			   struct ph_error *error)
 {
@@ -62,11 +40,7 @@ static int check_arguments(const struct invocation *invocation, const char *text
 				 text && invocation->argument_count ?
 					 "names and --selector exclude each other" :
 					 "no container was named");
-	for (size_t i = 0; i < invocation->argument_count; i++)
-		if (!name_is_valid(invocation->arguments[i]))
-			return error_set(error, -EINVAL, NULL, "see: phoenixctl list",
-					 "'%s' is no container's name", invocation->arguments[i]);
-	return text ? selector_parse(text, &selector, error) : 0;
+	return text ? selector_parse(text, &selector, error) : invocation_check_names(invocation, error);
 }
 
 int command_discard(struct invocation *invocation, struct ph_error *error)
@@ -82,5 +56,6 @@ int command_discard(struct invocation *invocation, struct ph_error *error)
 		r = invocation_connect(invocation, error);
 	if (r < 0)
 		return r;
-	return selector ? discard(invocation, selector, error) : discard_names(invocation, error);
+	return selector ? discard(invocation, selector, error) :
+			  invocation_each_name(invocation, discard, error);
 }
